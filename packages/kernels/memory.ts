@@ -1,0 +1,68 @@
+// Native buffers behind integer handles.
+//
+// Owns the TypeScript side of allocation, file mappings and copies between native memory and typed arrays. Knows no kernel.
+// Elements are never visible as views: a tensor can exceed what an ArrayBuffer holds. Invariant: a range that does not lie
+// inside a living buffer is refused by the native side before a byte moves.
+
+import type { Addon, NativeDevice } from './addon.ts';
+
+/** A stretch of a native buffer. Offset and length count elements of the kernel's own kind (float32, bfloat16, ...). */
+export interface Ref {
+  readonly handle: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export type Elements = Float32Array | Int32Array | Uint16Array | Uint8Array;
+
+export class NativeMemory {
+  readonly #addon: Addon;
+  readonly #device: NativeDevice;
+
+  constructor(addon: Addon, device: NativeDevice) {
+    this.#addon = addon;
+    this.#device = device;
+  }
+
+  /** A new buffer of zeros, 64-byte aligned; from 2 MiB on in huge pages. Returns its handle. */
+  allocate(bytes: number): number {
+    return this.#addon.allocate(this.#device, bytes);
+  }
+
+  /** Handles are never reused: one kept after `free` is an error wherever it turns up. */
+  free(handle: number): void {
+    this.#addon.release(this.#device, handle);
+  }
+
+  /** A file's bytes, read only, paged in as they are touched. Returns the handle. */
+  mapFile(path: string): number {
+    return this.#addon.mapFile(this.#device, path);
+  }
+
+  /** Size of a buffer in bytes. */
+  size(handle: number): number {
+    return this.#addon.size(this.#device, handle);
+  }
+
+  /** Fills `into` from the start of `ref`; `ref.offset` counts elements of `into`. */
+  read(ref: Ref, into: Elements): void {
+    checkLength('read', ref, into);
+    this.#addon.read(this.#device, ref.handle, ref.offset, into);
+  }
+
+  /** Copies `from` to the start of `ref`; `ref.offset` counts elements of `from`. */
+  write(ref: Ref, from: Elements): void {
+    checkLength('write', ref, from);
+    this.#addon.write(this.#device, ref.handle, ref.offset, from);
+  }
+
+  stats(): { readonly bytesInUse: number; readonly buffers: number } {
+    return { bytesInUse: this.#addon.bytesInUse(this.#device), buffers: this.#addon.buffers(this.#device) };
+  }
+}
+
+function checkLength(what: string, ref: Ref, array: Elements): void {
+  if (array.length > ref.length) {
+    throw new Error(`${what}: the array has ${array.length} elements, the tensor ${ref.length}`);
+  }
+}

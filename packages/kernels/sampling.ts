@@ -1,0 +1,168 @@
+// From logits to token ids: the largest, one drawn at random, and the few most probable.
+//
+// Owns temperature, nucleus and the log-probabilities that go with a choice. Knows nothing of random generators (the
+// caller brings one uniform number for each row), of penalties or of constraints: a forbidden token has the logit
+// -infinity. Invariant: a row's result depends on that row's logits and parameters alone.
+
+import type { Commands } from './commands.ts';
+import type { Floats } from './elementwise.ts';
+import type { Ref } from './memory.ts';
+
+/** `N` rows, `V` tokens in the vocabulary. */
+export interface SamplingOptions {
+  readonly N: number;
+  readonly V: number;
+}
+
+/** Bounds the kernel's scratch memory, 8 bytes for each token of a row. */
+const MAX_VOCABULARY = 500_000;
+
+/** ids[n] = index of the largest logits[n, v], the lowest of equals; NaN never wins. logits [N, V], ids int32 [N]. */
+export function argmax(c: Commands, logits: Ref, ids: Ref, { N, V }: SamplingOptions): void {
+  c.begin('argmax');
+  c.tensor(logits, N * V);
+  c.tensor(ids, N);
+  c.int(N);
+  c.int(V);
+  c.end();
+}
+
+export function argmaxTwin(logits: Floats, ids: Int32Array, { N, V }: SamplingOptions): void {
+  for (let n = 0; n < N; n++) ids[n] = largestOf(logits.subarray(n * V, (n + 1) * V));
+}
+
+/**
+ * Draws one token for each row.
+ *
+ * logits [N, V]; temperature, topP and uniform [N]; ids int32 [N]; logprobs [N]: log-softmax of the untempered logits
+ * at the chosen token, in nats. Temperature 0 (or below) takes the largest logit. Otherwise p = softmax(logits /
+ * temperature) is restricted to its nucleus, the smallest set of most probable tokens (of equal logits the lowest
+ * index first) whose mass is at least topP, one token at least; the draw is the first token, by index, at which the
+ * running sum over the nucleus exceeds uniform (in [0, 1)) times its mass. A row without a finite maximum takes its argmax.
+ * Holtzman et al. 2020.
+ */
+export function sample(
+  c: Commands,
+  logits: Ref,
+  temperature: Ref,
+  topP: Ref,
+  uniform: Ref,
+  ids: Ref,
+  logprobs: Ref,
+  { N, V }: SamplingOptions,
+): void {
+  if (V > MAX_VOCABULARY) throw new Error(`sample: expected at most ${MAX_VOCABULARY} tokens, got ${V}`);
+  c.begin('sample');
+  c.tensor(logits, N * V);
+  c.tensor(temperature, N);
+  c.tensor(topP, N);
+  c.tensor(uniform, N);
+  c.tensor(ids, N);
+  c.tensor(logprobs, N);
+  c.int(N);
+  c.int(V);
+  c.end();
+}
+
+export function sampleTwin(
+  logits: Floats,
+  temperature: Floats,
+  topP: Floats,
+  uniform: Floats,
+  ids: Int32Array,
+  logprobs: Floats,
+  { N, V }: SamplingOptions,
+): void {
+  for (let n = 0; n < N; n++) {
+    const row = logits.subarray(n * V, (n + 1) * V);
+    const id = draw(row, temperature[n]!, topP[n]!, uniform[n]!);
+    ids[n] = id;
+    logprobs[n] = row[id]! - logSumExp(row);
+  }
+}
+
+/**
+ * The `top` largest log-softmax values of each row, best first, equal logits by lowest index; NaN comes last.
+ * logits [N, V], ids int32 [N, top], values [N, top] in nats.
+ */
+export function topLogprobs(
+  c: Commands,
+  logits: Ref,
+  ids: Ref,
+  values: Ref,
+  { N, V, top }: SamplingOptions & { readonly top: number },
+): void {
+  if (top < 1 || top > V) throw new Error(`topLogprobs: expected top from 1 to ${V}, got ${top}`);
+  c.begin('topLogprobs');
+  c.tensor(logits, N * V);
+  c.tensor(ids, N * top);
+  c.tensor(values, N * top);
+  c.int(N);
+  c.int(V);
+  c.int(top);
+  c.end();
+}
+
+export function topLogprobsTwin(
+  logits: Floats,
+  ids: Int32Array,
+  values: Floats,
+  { N, V, top }: SamplingOptions & { readonly top: number },
+): void {
+  for (let n = 0; n < N; n++) {
+    const row = logits.subarray(n * V, (n + 1) * V);
+    const normalizer = logSumExp(row);
+    byLogit(row)
+      .slice(0, top)
+      .forEach((id, i) => {
+        ids[n * top + i] = id;
+        values[n * top + i] = row[id]! - normalizer;
+      });
+  }
+}
+
+function draw(row: Floats, temperature: number, topP: number, uniform: number): number {
+  const best = largestOf(row);
+  const max = row[best]!;
+  if (!(temperature > 0) || !Number.isFinite(max)) return best;
+  const weights = Array.from(row, (x) => (x > -Infinity ? Math.exp((x - max) / temperature) : 0));
+  const total = weights.reduce((a, b) => a + b, 0);
+  const nucleus: number[] = [];
+  let mass = 0;
+  for (const id of byLogit(row)) {
+    if (nucleus.length > 0 && mass >= topP * total) break;
+    nucleus.push(id);
+    mass += weights[id]!;
+  }
+  nucleus.sort((a, b) => a - b);
+  let running = 0;
+  // Rounding can leave the last sum short of the mass: the last token that can be drawn takes what remains.
+  return (
+    nucleus.find((id) => {
+      running += weights[id]!;
+      return running > uniform * mass;
+    }) ?? nucleus.findLast((id) => weights[id]! > 0)!
+  );
+}
+
+function largestOf(row: Floats): number {
+  let best = 0;
+  let value = -Infinity;
+  for (const [id, x] of row.entries()) {
+    if (x > value) [best, value] = [id, x];
+  }
+  return best;
+}
+
+/** All ids, the largest logit first, equal ones by index, NaN last. */
+function byLogit(row: Floats): number[] {
+  const rank = Array.from(row, (x) => (Number.isNaN(x) ? -Infinity : x));
+  return Array.from(row.keys()).sort((a, b) => (rank[a] === rank[b] ? a - b : rank[b]! > rank[a]! ? 1 : -1));
+}
+
+function logSumExp(row: Floats): number {
+  const max = row[largestOf(row)]!;
+  let total = 0;
+  for (const x of row) total += Math.exp(x - max);
+  return max + Math.log(total);
+}
