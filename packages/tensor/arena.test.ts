@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openDevice } from '@hadal/kernels/device';
+import { Arena } from './arena.ts';
+
+test('tensors of one step never overlap, start at a cache line, and reset gives their memory to the next', () => {
+  using device = openDevice({ threads: 1 });
+  using arena = new Arena(device.memory, 4096);
+  const sizes = [1, 15, 16, 17, 500, 2000, 3, 900];
+  const take = () => sizes.map((n) => arena.take([n]));
+  const first = take();
+  for (const [i, a] of first.entries()) {
+    assert.equal(a.offset % 16, 0);
+    for (const b of first.slice(i + 1)) {
+      assert.ok(a.handle !== b.handle || a.offset + a.length <= b.offset || b.offset + b.length <= a.offset);
+    }
+  }
+  const { bytes } = arena;
+  for (let step = 0; step < 5; step++) {
+    arena.reset();
+    assert.deepEqual(take(), first);
+    assert.equal(arena.bytes, bytes);
+  }
+});
+
+test('disposal returns the native memory', () => {
+  using device = openDevice({ threads: 1 });
+  const before = device.memory.stats();
+  {
+    using arena = new Arena(device.memory, 4096);
+    arena.take([5000]);
+    arena.floats(Float32Array.of(1, 2, 3));
+  }
+  assert.deepEqual(device.memory.stats(), before);
+});

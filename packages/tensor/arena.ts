@@ -1,0 +1,84 @@
+// Memory of one step.
+//
+// Owns a few large native blocks and hands out stretches of them from left to right; `reset` takes everything back at
+// once. A training step or a forward pass makes thousands of tensors that all die together, so neither the garbage
+// collector nor a free list has anything to do. After the first steps the blocks suffice and nothing is allocated:
+// memory stays flat.
+
+import type { NativeMemory } from '@hadal/kernels/memory';
+import { type Dtype, Tensor } from './tensor.ts';
+
+interface Block {
+  readonly handle: number;
+  readonly elements: number;
+}
+
+/** 64 bytes: a cache line, and the widest vector of any instruction set we compile for. */
+const alignment = 16;
+
+export class Arena {
+  readonly #memory: NativeMemory;
+  readonly #blocks: Block[] = [];
+  readonly #blockElements: number;
+  #current = 0;
+  #used = 0;
+
+  /** `blockBytes`: the least size of a native block; a larger tensor gets a block of its own. */
+  constructor(memory: NativeMemory, blockBytes = 256 * 2 ** 20) {
+    this.#memory = memory;
+    this.#blockElements = Math.ceil(blockBytes / 4);
+  }
+
+  /** Native memory held, in bytes, in use or not. */
+  get bytes(): number {
+    return this.#blocks.reduce((sum, block) => sum + block.elements * 4, 0);
+  }
+
+  /** A tensor whose content is undefined: whatever the previous step left there. */
+  take(shape: readonly number[], dtype: Dtype = 'f32'): Tensor {
+    let length = 1;
+    for (const n of shape) length *= n;
+    const block = this.#roomFor(length);
+    const tensor = new Tensor(block.handle, this.#used, shape, dtype);
+    this.#used += Math.ceil(length / alignment) * alignment;
+    return tensor;
+  }
+
+  /** A tensor with the given integers. The write happens now, not in command order: callers reset only between runs. */
+  integers(values: Int32Array, shape: readonly number[] = [values.length]): Tensor {
+    const tensor = this.take(shape, 'i32');
+    if (values.length > 0) this.#memory.write(tensor, values);
+    return tensor;
+  }
+
+  /** A tensor with the given floats, written now. */
+  floats(values: Float32Array, shape: readonly number[] = [values.length]): Tensor {
+    const tensor = this.take(shape);
+    if (values.length > 0) this.#memory.write(tensor, values);
+    return tensor;
+  }
+
+  /** Every tensor taken since the last reset is dead from here on. */
+  reset(): void {
+    this.#current = 0;
+    this.#used = 0;
+  }
+
+  [Symbol.dispose](): void {
+    for (const block of this.#blocks) this.#memory.free(block.handle);
+    this.#blocks.length = 0;
+    this.reset();
+  }
+
+  #roomFor(length: number): Block {
+    for (; this.#current < this.#blocks.length; this.#current++, this.#used = 0) {
+      const block = this.#blocks[this.#current] as Block;
+      if (this.#used + length <= block.elements) return block;
+    }
+    const elements = Math.max(this.#blockElements, Math.ceil(length / alignment) * alignment);
+    const block = { handle: this.#memory.allocate(elements * 4), elements };
+    this.#blocks.push(block);
+    this.#used = 0;
+    return block;
+  }
+}

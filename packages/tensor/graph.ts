@@ -1,0 +1,336 @@
+// Operations on tensors, and the tape.
+//
+// A graph records kernels into the device's command buffer and takes their results from an arena. With a tape it also
+// notes each operation, so that `backward` can walk them in reverse through the table of gradient rules; without one it
+// is plain inference. The forward code of a model is the same in both. Nothing is computed before `run` or `backward`.
+
+import { attention } from '@hadal/kernels/attention';
+import { crossEntropy, crossEntropyForward } from '@hadal/kernels/cross-entropy';
+import type { Device } from '@hadal/kernels/device';
+import { add, copyColumns, fill } from '@hadal/kernels/elementwise';
+import { embedding } from '@hadal/kernels/embedding';
+import { groupedMatmul, groupedMatmulPacked, matmul, matmulPacked } from '@hadal/kernels/matmul';
+import { mlaAssemble } from '@hadal/kernels/mla';
+import { rmsNorm } from '@hadal/kernels/norm';
+import { rope } from '@hadal/kernels/rope';
+import { combineRows, gatherRows, groupByExpert, route } from '@hadal/kernels/routing';
+import { storeRows } from '@hadal/kernels/rows';
+import { swiglu } from '@hadal/kernels/swiglu';
+import type { Arena } from './arena.ts';
+import {
+  type AttentionShape,
+  gradRules,
+  type HeadShape,
+  type RopeShape,
+  type Routing,
+  type Step,
+} from './gradients.ts';
+import { PackedMatrix, type Weight } from './packed-matrix.ts';
+import { Tensor } from './tensor.ts';
+
+/** Which rows attend to which: `sequences` i32 [S, 4] and `blockStarts` i32, as `kernels/attention` defines them. */
+export interface AttentionRows {
+  readonly sequences: Tensor;
+  readonly blockStarts: Tensor;
+}
+
+/** Tokens sorted by expert. `order`: slot to token * K + k; `slots`: its inverse; `offsets`: [E + 1] into the slots. */
+export interface Groups {
+  readonly order: Tensor;
+  readonly slots: Tensor;
+  readonly offsets: Tensor;
+  readonly tokens: number;
+  readonly perToken: number;
+}
+
+/** Rows of logits that exist at a time inside the loss: few enough for the cache, many enough for the matrix product. */
+const lossChunkRows = 512;
+
+export class Graph {
+  readonly device: Device;
+  readonly arena: Arena;
+  readonly #tape: Step[] | undefined;
+
+  constructor(device: Device, arena: Arena, mode: 'training' | 'inference') {
+    this.device = device;
+    this.arena = arena;
+    this.#tape = mode === 'training' ? [] : undefined;
+  }
+
+  /** y[n, o] = sum_i x[n, i] w[o, i]. x [N, I], w [O, I]; y [N, O]. */
+  linear(x: Tensor, w: Weight): Tensor {
+    const N = x.rows;
+    if (w instanceof PackedMatrix) {
+      const y = this.arena.take([N, w.N]);
+      matmulPacked(this.device.commands, x, w, y, {
+        ...{ M: N, N: w.N, K: w.K, ldx: w.K, ldy: w.N, accumulate: false, dtype: w.dtype },
+      });
+      return y;
+    }
+    const [O, I] = [w.dim(0), w.dim(1)];
+    const y = this.arena.take([N, O]);
+    matmul(this.device.commands, x, w, y, { M: N, N: O, K: I, transB: true });
+    return this.#note(y, [x, w], () => ({ op: 'linear', x, w, y }));
+  }
+
+  /** `linear` with the matrix of each row's expert. x [R, I] in the order of `groups`, w [E, O, I]; y [R, O]. */
+  groupedLinear(x: Tensor, w: Weight, groups: Groups): Tensor {
+    if (w instanceof PackedMatrix) {
+      const y = this.arena.take([x.rows, w.N]);
+      const shape = { R: x.rows, E: w.count, N: w.N, K: w.K, dtype: w.dtype };
+      groupedMatmulPacked(this.device.commands, x, w, y, groups.offsets, shape);
+      return y;
+    }
+    const [E, O, I] = [w.dim(0), w.dim(1), w.dim(2)];
+    const y = this.arena.take([x.rows, O]);
+    const shape = { R: x.rows, E, N: O, K: I, transB: true, kind: 'rows' as const };
+    groupedMatmul(this.device.commands, x, w, y, groups.offsets, shape);
+    return this.#note(y, [x, w], () => ({ op: 'groupedLinear', x, w, y, groups }));
+  }
+
+  /** The rows of `table` [V, D] that `ids` i32 [N] names; [N, D]. Also selects rows of an activation. */
+  embedding(table: Tensor, ids: Tensor): Tensor {
+    const [V, D] = [table.dim(0), table.dim(1)];
+    const y = this.arena.take([ids.length, D]);
+    embedding(this.device.commands, table, ids, y, { N: ids.length, V, D });
+    return this.#note(y, [table], () => ({ op: 'embedding', table, ids, y }));
+  }
+
+  /** y[n, d] = x[n, d] w[d] / rms(x[n]). Zhang & Sennrich 2019. */
+  rmsNorm(x: Tensor, w: Tensor, eps: number): Tensor {
+    const y = this.arena.take(x.shape);
+    rmsNorm(this.device.commands, x, w, y, { N: x.rows, D: x.dim(-1), eps });
+    return this.#note(y, [x, w], () => ({ op: 'rmsNorm', x, w, y, eps }));
+  }
+
+  /** Rotates the last `ropeDim` values of each head by its row's position. x [N, heads * headDim]. Su et al. 2021. */
+  rope(x: Tensor, positions: Tensor, shape: RopeShape): Tensor {
+    const y = this.arena.take(x.shape);
+    this.rotate(x, y, positions, shape, 'forward');
+    return this.#note(y, [x], () => ({ op: 'rope', x, y, positions, shape }));
+  }
+
+  /** The rotation itself, also by the negative angle: what its gradient needs. */
+  rotate(x: Tensor, y: Tensor, positions: Tensor, shape: RopeShape, direction: 'forward' | 'backward'): void {
+    const { heads, headDim, ropeDim, style, cos, sin } = shape;
+    const [N, row] = [x.rows, heads * headDim];
+    const still = headDim - ropeDim;
+    if (still > 0) this.copy(x, y);
+    rope(this.device.commands, tail(x, still), tail(y, still), cos, sin, positions, {
+      ...{ N, H: heads, ropeDim, style, inverse: direction === 'backward' },
+      ...{ xRowStride: row, xHeadStride: headDim, yRowStride: row, yHeadStride: headDim },
+    });
+  }
+
+  /** Keys and values of every head from the up-projected latent and the shared rotary key; see `kernels/mla`. */
+  assembleKeys(kv: Tensor, kPe: Tensor, shape: HeadShape): { k: Tensor; v: Tensor } {
+    const { heads, nope, rope: ropeDim, vDim } = shape;
+    const k = this.arena.take([kv.rows, heads * (nope + ropeDim)]);
+    const v = this.arena.take([kv.rows, heads * vDim]);
+    mlaAssemble(this.device.commands, kv, kPe, k, v, {
+      ...{ N: kv.rows, H: heads, nope, rope: ropeDim, vDim, kPeStride: ropeDim },
+    });
+    this.#note(v, [kv, kPe], () => undefined);
+    this.#note(k, [kv, kPe], () => ({ op: 'assembleKeys', kv, kPe, k, v, shape }));
+    return { k, v };
+  }
+
+  /** Causal attention of `q` [N, H * dk] over rows of `k` and `v` as `rows` says; [N, H * dv]. */
+  attention(q: Tensor, k: Tensor, v: Tensor, rows: AttentionRows, shape: AttentionShape): Tensor {
+    const { H, dv } = shape;
+    const out = this.arena.take([q.rows, H * dv]);
+    const lse = this.arena.take([q.rows, H]);
+    attention(
+      this.device.commands,
+      q,
+      k,
+      v,
+      out,
+      lse,
+      rows.sequences,
+      rows.blockStarts,
+      attentionStrides(q, rows, shape),
+    );
+    return this.#note(out, [q, k, v], () => ({ op: 'attention', q, k, v, out, lse, rows, shape }));
+  }
+
+  /** y[h] = x[h] w[h] for each head: x [N, heads * inDim], w [heads, inDim, outDim] or its transpose; inference only. */
+  headLinear(x: Tensor, w: Tensor, shape: HeadLinearShape): Tensor {
+    if (this.#tape) throw new Error('headLinear has no gradient: absorbed attention serves inference only');
+    const { heads, inDim, outDim, xHeadStride, wHeadStride, transposed } = shape;
+    const N = x.rows;
+    const y = this.arena.take([N, heads * outDim]);
+    matmul(this.device.commands, x, w, y, {
+      ...{ M: N, N: outDim, K: inDim, lda: x.dim(-1), ldb: transposed ? inDim : outDim, ldc: heads * outDim },
+      ...{ transB: transposed, batch: heads, strideA: xHeadStride, strideB: wHeadStride, strideC: outDim },
+    });
+    return y;
+  }
+
+  /** silu(first half) * second half of each row. x [N, 2F]; [N, F]. Shazeer 2020. */
+  swiglu(x: Tensor): Tensor {
+    const F = x.dim(-1) / 2;
+    const y = this.arena.take([x.rows, F]);
+    swiglu(this.device.commands, x, y, { N: x.rows, F });
+    return this.#note(y, [x], () => ({ op: 'swiglu', x, y }));
+  }
+
+  /** x + y, in the memory of `y`, which must have no other reader. */
+  residual(x: Tensor, y: Tensor): Tensor {
+    const sum = new Tensor(y.handle, y.offset, y.shape);
+    add(this.device.commands, x, y, sum);
+    return this.#note(sum, [x, y], () => ({ op: 'residual', x, y, sum }));
+  }
+
+  /** [a | b]: the columns of both, side by side. */
+  concat(a: Tensor, b: Tensor): Tensor {
+    const y = this.arena.take([a.rows, a.dim(-1) + b.dim(-1)]);
+    this.copyColumns(a, 0, y, 0, a.dim(-1), 'write');
+    this.copyColumns(b, 0, y, a.dim(-1), b.dim(-1), 'write');
+    return this.#note(y, [a, b], () => ({ op: 'concat', a, b, y }));
+  }
+
+  /** into[rows[i]] = x[i]: how new keys and values enter a cache. `rows` i32 [N]. Not differentiable. */
+  storeRows(x: Tensor, rows: Tensor, into: Tensor): void {
+    storeRows(this.device.commands, x, rows, into, { N: rows.length, R: into.rows, D: x.dim(-1) });
+  }
+
+  /** Chooses experts; see `kernels/routing`. `counts` i32 [E] gains each expert's load. The bias gets no gradient. */
+  route(logits: Tensor, bias: Tensor, counts: Tensor, routing: Routing): { ids: Tensor; weights: Tensor } {
+    const [N, E] = [logits.rows, logits.dim(-1)];
+    const ids = this.arena.take([N, routing.K], 'i32');
+    const weights = this.arena.take([N, routing.K]);
+    route(this.device.commands, logits, bias, ids, weights, counts, { N, E, ...routing });
+    this.#note(weights, [logits], () => ({ op: 'route', logits, ids, weights, routing }));
+    return { ids, weights };
+  }
+
+  /** Sorts (token, choice) pairs by expert, keeping the order of tokens within one. */
+  group(ids: Tensor, experts: number): Groups {
+    const [tokens, perToken] = [ids.dim(0), ids.dim(1)];
+    const order = this.arena.take([tokens * perToken], 'i32');
+    const slots = this.arena.take([tokens * perToken], 'i32');
+    const offsets = this.arena.take([experts + 1], 'i32');
+    groupByExpert(this.device.commands, ids, order, slots, offsets, { N: tokens, K: perToken, E: experts });
+    return { order, slots, offsets, tokens, perToken };
+  }
+
+  /** Each token's row once for every expert that it goes to, in the order of `groups`. x [N, D]; [N * K, D]. */
+  gather(x: Tensor, groups: Groups): Tensor {
+    const y = this.arena.take([groups.tokens * groups.perToken, x.dim(-1)]);
+    gatherRows(this.device.commands, x, groups.order, y, { N: groups.tokens, K: groups.perToken, D: x.dim(-1) });
+    return this.#note(y, [x], () => ({ op: 'gather', x, y, groups }));
+  }
+
+  /** y[n] = sum_k weights[n, k] x[slot of (n, k)]. x [N * K, D]; [N, D]. */
+  combine(x: Tensor, weights: Tensor, groups: Groups): Tensor {
+    const D = x.dim(-1);
+    const y = this.arena.take([groups.tokens, D]);
+    const shape = { N: groups.tokens, K: groups.perToken, D, accumulate: false };
+    combineRows(this.device.commands, x, groups.slots, weights, y, shape);
+    return this.#note(y, [x, weights], () => ({ op: 'combine', x, weights, y, groups }));
+  }
+
+  /**
+   * Negative log-likelihood of `targets` i32 [N] (-1: none) under softmax(x wT); [N], unweighted. The loss that
+   * `backward` starts from is sum_n weights[n] * nll[n]. With a tape the gradients of x and w are made here, chunk by
+   * chunk, so that the logits [N, V] never exist at once.
+   */
+  linearCrossEntropy(x: Tensor, w: Tensor, targets: Tensor, weights: Tensor): Tensor {
+    const { commands } = this.device;
+    const [N, V, D] = [x.rows, w.dim(0), w.dim(1)];
+    const nll = this.arena.take([N]);
+    const logits = this.arena.take([Math.min(N, lossChunkRows), V]);
+    const taped = this.#tape !== undefined && (x.needsGrad || w.needsGrad);
+    const dx = taped ? this.arena.take(x.shape) : undefined;
+    for (let begin = 0; begin < N; begin += lossChunkRows) {
+      const M = Math.min(lossChunkRows, N - begin);
+      const rows = <T extends Tensor>(t: T) => t.slice(begin, M);
+      matmul(commands, rows(x), w, logits, { M, N: V, K: D, transB: true });
+      if (!dx) {
+        crossEntropyForward(commands, logits, rows(targets), rows(nll), { N: M, V });
+        continue;
+      }
+      crossEntropy(commands, logits, rows(targets), rows(weights), rows(nll), logits, { N: M, V });
+      matmul(commands, logits, w, rows(dx), { M, N: D, K: V });
+      if (w.needsGrad) {
+        const dw = this.gradOf(w);
+        matmul(commands, logits, rows(x), dw, { M: V, N: D, K: M, transA: true, accumulate: true });
+      }
+    }
+    return dx ? this.#note(nll, [x], () => ({ op: 'linearCrossEntropy', x, nll, dx })) : nll;
+  }
+
+  fill(x: Tensor, value: number): void {
+    fill(this.device.commands, x, value);
+  }
+
+  copy(x: Tensor, y: Tensor): void {
+    this.copyColumns(x, 0, y, 0, x.dim(-1), 'write');
+  }
+
+  /** Columns of `x` from `xColumn` on into, or onto, columns of `y` from `yColumn` on. */
+  copyColumns(x: Tensor, xColumn: number, y: Tensor, yColumn: number, cols: number, how: 'write' | 'add'): void {
+    copyColumns(this.device.commands, tail(x, xColumn), tail(y, yColumn), {
+      ...{ rows: x.rows, cols, srcStride: x.dim(-1), dstStride: y.dim(-1), accumulate: how === 'add' },
+    });
+  }
+
+  /** The gradient tensor of `t`, made of zeros if nothing has reached it yet. */
+  gradOf(t: Tensor): Tensor {
+    if (!t.grad) {
+      t.grad = this.arena.take(t.shape);
+      this.fill(t.grad, 0);
+    }
+    return t.grad;
+  }
+
+  /** Executes everything recorded so far. */
+  run(): void {
+    this.device.commands.run();
+  }
+
+  /** Records the gradient of everything on the tape, last operation first, then forgets the tape. */
+  backward(): void {
+    const tape = this.#tape;
+    if (!tape) throw new Error('backward: this graph has no tape');
+    for (let step = tape.pop(); step; step = tape.pop()) applyRule(this, step);
+  }
+
+  #note(y: Tensor, inputs: readonly Tensor[], step: () => Step | undefined): Tensor {
+    if (!this.#tape || !inputs.some((input) => input.needsGrad)) return y;
+    y.needsGrad = true;
+    const noted = step();
+    if (noted) this.#tape.push(noted);
+    return y;
+  }
+}
+
+export interface HeadLinearShape {
+  readonly heads: number;
+  readonly inDim: number;
+  readonly outDim: number;
+  readonly xHeadStride: number;
+  readonly wHeadStride: number;
+  /** Whether w's matrices are [outDim, inDim] rather than [inDim, outDim]. */
+  readonly transposed: boolean;
+}
+
+/** The options that attention and its gradient share. */
+export function attentionStrides(q: Tensor, rows: AttentionRows, shape: AttentionShape) {
+  const { H, Hkv, dk, dv, kStride = Hkv * dk, vStride = Hkv * dv } = shape;
+  return {
+    ...{ S: rows.sequences.dim(0), NQ: q.rows, H, Hkv, dk, dv, scale: shape.scale },
+    ...{ qStride: H * dk, kStride, vStride, outStride: H * dv },
+  };
+}
+
+/** `x` from an element of its first row on. */
+function tail(x: Tensor, elements: number): Tensor {
+  return elements === 0 ? x : new Tensor(x.handle, x.offset + elements, [x.length - elements], x.dtype);
+}
+
+function applyRule<K extends Step['op']>(graph: Graph, step: Extract<Step, { op: K }>): void {
+  const rule = gradRules[step.op as K] as (g: Graph, step: Extract<Step, { op: K }>) => void;
+  rule(graph, step);
+}
