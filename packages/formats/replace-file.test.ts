@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { replaceFile, replaceFileInParts } from './replace-file.ts';
+
+test('a file is made, then replaced, and nothing else is left in the directory', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'hadal-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'manifest.json');
+  replaceFile(path, 'öld');
+  assert.equal(readFileSync(path, 'utf8'), 'öld');
+  replaceFileInParts(path, [Buffer.from('new '), new Uint8Array(0), Buffer.from('parts')]);
+  assert.equal(readFileSync(path, 'utf8'), 'new parts');
+  assert.deepEqual(readdirSync(directory), ['manifest.json']);
+});
+
+test('when writing fails midway, the old content stays and the temporary file goes', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'hadal-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'manifest.json');
+  replaceFile(path, 'old');
+  function* failing(): Iterable<Uint8Array> {
+    yield Buffer.from('half');
+    // The first part lies in the temporary file by now, under another name than the target's.
+    assert.equal(readdirSync(directory).length, 2);
+    assert.equal(readFileSync(path, 'utf8'), 'old');
+    throw new Error('disk full');
+  }
+  assert.throws(() => replaceFileInParts(path, failing()), /disk full/);
+  assert.equal(readFileSync(path, 'utf8'), 'old');
+  assert.deepEqual(readdirSync(directory), ['manifest.json']);
+});
