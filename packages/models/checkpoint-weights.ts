@@ -1,0 +1,87 @@
+// Weights read from a checkpoint, for inference.
+//
+// Owns the native memory of a loaded model. Every tensor is checked against the shape that the configuration asks for
+// before a byte of it is used. Matrices are packed as they are read, so that at most one of them exists twice.
+
+import type { Safetensors } from '@hadal/formats/safetensors';
+import type { Device } from '@hadal/kernels/device';
+import { type PackedDtype, PackedMatrix, type Weight } from '@hadal/tensor/packed-matrix';
+import { Tensor } from '@hadal/tensor/tensor';
+import { partRange, type WeightSource, type WeightSpec } from './weight-source.ts';
+
+export interface CheckpointWeightsOptions {
+  /** How packed matrices are stored. */
+  readonly dtype: PackedDtype;
+  /** Matrices to leave as plain float32, by spec: those that are read other than by a linear layer. */
+  readonly plain?: (spec: WeightSpec) => boolean;
+}
+
+export class CheckpointWeights implements WeightSource {
+  readonly #device: Device;
+  readonly #file: Safetensors;
+  readonly #options: CheckpointWeightsOptions;
+  readonly #handles: number[] = [];
+
+  constructor(device: Device, file: Safetensors, options: CheckpointWeightsOptions) {
+    this.#device = device;
+    this.#file = file;
+    this.#options = options;
+  }
+
+  matrix(spec: WeightSpec): Weight {
+    const tensor = this.tensor(spec);
+    if (this.#options.plain?.(spec)) return tensor;
+    const packed = PackedMatrix.pack(this.#device, tensor, this.#options.dtype);
+    this.#free(tensor.handle);
+    this.#handles.push(packed.handle);
+    return packed;
+  }
+
+  tensor(spec: WeightSpec): Tensor {
+    const tensor = this.#allocate(spec.shape, 'f32');
+    writeParts(this.#device, this.#file, spec, tensor);
+    return tensor;
+  }
+
+  counter(experts: number): Tensor {
+    return this.#allocate([experts], 'i32');
+  }
+
+  has(name: string): boolean {
+    return this.#file.tensors.has(name);
+  }
+
+  [Symbol.dispose](): void {
+    for (const handle of this.#handles.splice(0)) this.#device.memory.free(handle);
+  }
+
+  #allocate(shape: readonly number[], dtype: 'f32' | 'i32'): Tensor {
+    const elements = shape.reduce((product, n) => product * n, 1);
+    const handle = this.#device.memory.allocate(elements * 4);
+    this.#handles.push(handle);
+    return new Tensor(handle, 0, shape, dtype);
+  }
+
+  #free(handle: number): void {
+    this.#handles.splice(this.#handles.indexOf(handle), 1);
+    this.#device.memory.free(handle);
+  }
+}
+
+/** Fills `tensor` with the parts of `spec`, converted to float32. Throws a line that says what the file has instead. */
+export function writeParts(device: Device, file: Safetensors, spec: WeightSpec, tensor: Tensor): void {
+  let offset = tensor.offset;
+  for (const part of spec.parts) {
+    const entry = file.tensors.get(part.name);
+    if (!entry)
+      throw new Error(`${part.name}: expected [${part.shape.join(', ')}] from config, absent in ${file.path}`);
+    if (entry.shape.join() !== part.shape.join()) {
+      const [want, have] = [part.shape.join(', '), entry.shape.join(', ')];
+      throw new Error(`${part.name}: expected [${want}] from config, ${file.path} has [${have}]`);
+    }
+    const { begin, end } = partRange(part);
+    const values = file.readFloat32(part.name).subarray(begin, end);
+    device.memory.write({ handle: tensor.handle, offset, length: values.length }, values);
+    offset += values.length;
+  }
+}

@@ -1,0 +1,109 @@
+// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1).
+//
+// Owns the two forms of one computation: expanded, which rebuilds every head's keys and values from the latent, and
+// absorbed, which moves the up-projections to the query and the output and attends over the latent itself. They are
+// equal in mathematics and not in bits, so an engine takes one of them for everything it does.
+
+import type { RopeShape } from '@hadal/tensor/gradients';
+import type { Graph } from '@hadal/tensor/graph';
+import type { Weight } from '@hadal/tensor/packed-matrix';
+import { Tensor } from '@hadal/tensor/tensor';
+import type { AttentionMemory } from './attention-memory.ts';
+
+export interface MlaConfig {
+  readonly heads: number;
+  readonly nope: number;
+  readonly rope: number;
+  readonly vDim: number;
+  readonly kvRank: number;
+  readonly eps: number;
+  /** (nope + rope)^-1/2, times YaRN's square of mscale. */
+  readonly softmaxScale: number;
+}
+
+export interface MlaWeights {
+  /** Through a bottleneck with its own norm, or straight. */
+  readonly query:
+    | { readonly kind: 'direct'; readonly w: Weight }
+    | { readonly kind: 'bottleneck'; readonly down: Weight; readonly norm: Tensor; readonly up: Weight };
+  /** The two halves of `kv_a_proj_with_mqa`: [kvRank, D] and [rope, D]. */
+  readonly latent: Weight;
+  readonly rotaryKey: Weight;
+  readonly latentNorm: Tensor;
+  /** `kv_b_proj`, [heads * (nope + vDim), kvRank]: packed for the expanded form, plain for the absorbed one. */
+  readonly keyValue: Weight;
+  readonly out: Weight;
+}
+
+export interface RopeTables {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+  readonly style: 'interleaved' | 'half';
+}
+
+/** x [N, D] to [N, D]. */
+export type Mla = (
+  g: Graph,
+  layer: number,
+  w: MlaWeights,
+  x: Tensor,
+  positions: Tensor,
+  tables: RopeTables,
+  memory: AttentionMemory,
+  config: MlaConfig,
+) => Tensor;
+
+export const expandedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => {
+  const { heads, nope, rope, vDim } = config;
+  const { q, c, kPe } = project(g, w, x, positions, tables, config);
+  const { k, v } = g.assembleKeys(g.linear(c, w.keyValue), kPe, { heads, nope, rope, vDim });
+  const shape = { H: heads, Hkv: heads, dk: nope + rope, dv: vDim, scale: config.softmaxScale };
+  return g.linear(memory.attend(g, layer, q, k, v, shape), w.out);
+};
+
+export const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => {
+  const { heads, nope, rope, vDim, kvRank } = config;
+  const { q, c, kPe } = project(g, w, x, positions, tables, config);
+  if (!(w.keyValue instanceof Tensor)) throw new Error('absorbed attention needs kv_b_proj unpacked');
+  const keys = { heads, wHeadStride: (nope + vDim) * kvRank };
+  const values = new Tensor(w.keyValue.handle, w.keyValue.offset + nope * kvRank, [w.keyValue.length - nope * kvRank]);
+
+  // q . (W_k c) = (W_kT q) . c: the query moves into the latent's space, head by head.
+  const intoLatent = { ...keys, inDim: nope, outDim: kvRank, xHeadStride: nope + rope, transposed: false };
+  const qLatent = g.headLinear(q, w.keyValue, intoLatent);
+  const query = interleaveHeads(g, qLatent, q, config);
+  const latent = g.concat(c, kPe);
+  const width = kvRank + rope;
+  const shape = { H: heads, Hkv: 1, dk: width, dv: kvRank, scale: config.softmaxScale, kStride: width, vStride: width };
+  const mixed = memory.attend(g, layer, query, latent, latent, shape);
+
+  const outOfLatent = { ...keys, inDim: kvRank, outDim: vDim, xHeadStride: kvRank, transposed: true };
+  return g.linear(g.headLinear(mixed, values, outOfLatent), w.out);
+};
+
+/** Rotated queries [N, heads * (nope + rope)], the normed latent [N, kvRank] and the rotated shared key [N, rope]. */
+function project(g: Graph, w: MlaWeights, x: Tensor, positions: Tensor, tables: RopeTables, config: MlaConfig) {
+  const { heads, nope, rope, eps } = config;
+  const { query } = w;
+  const q =
+    query.kind === 'direct'
+      ? g.linear(x, query.w)
+      : g.linear(g.rmsNorm(g.linear(x, query.down), query.norm, eps), query.up);
+  const turn = (t: Tensor, shape: Pick<RopeShape, 'heads' | 'headDim'>) =>
+    g.rope(t, positions, { ...shape, ropeDim: rope, ...tables });
+  return {
+    q: turn(q, { heads, headDim: nope + rope }),
+    c: g.rmsNorm(g.linear(x, w.latent), w.latentNorm, eps),
+    kPe: turn(g.linear(x, w.rotaryKey), { heads: 1, headDim: rope }),
+  };
+}
+
+/** [N, heads * (kvRank + rope)]: each head's query in the latent's space, then its rotated part. */
+function interleaveHeads(g: Graph, qLatent: Tensor, q: Tensor, config: MlaConfig): Tensor {
+  const { heads, nope, rope, kvRank } = config;
+  const rows = q.rows * heads;
+  const out = g.arena.take([rows, kvRank + rope]);
+  g.copyColumns(new Tensor(qLatent.handle, qLatent.offset, [rows, kvRank]), 0, out, 0, kvRank, 'write');
+  g.copyColumns(new Tensor(q.handle, q.offset, [rows, nope + rope]), nope, out, kvRank, rope, 'write');
+  return new Tensor(out.handle, out.offset, [q.rows, heads * (kvRank + rope)]);
+}

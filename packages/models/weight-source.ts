@@ -1,0 +1,64 @@
+// Where a model's weights come from.
+//
+// An architecture describes its weights once, by asking a source for each; the source decides what that means: a
+// trainer makes trainable tensors, a checkpoint reads and packs them, a writer only learns the names. So names, shapes
+// and layout stand in one place for loading, training and saving.
+
+import type { Weight } from '@hadal/tensor/packed-matrix';
+import { Tensor } from '@hadal/tensor/tensor';
+
+/** A stretch of rows of one checkpoint tensor; `rows` absent means all of it. */
+export interface Part {
+  readonly name: string;
+  /** The whole checkpoint tensor's shape. */
+  readonly shape: readonly number[];
+  readonly rows?: readonly [begin: number, end: number];
+}
+
+/** One weight of the architecture: the parts follow one another in its memory. */
+export interface WeightSpec {
+  readonly kind: 'matrix' | 'experts' | 'head' | 'router' | 'embedding' | 'norm' | 'routerBias';
+  /** [out, in], [experts, out, in], [vocabulary, width] or [width]. */
+  readonly shape: readonly number[];
+  readonly parts: readonly Part[];
+}
+
+export interface WeightSource {
+  /** Multiplied from the right: x [N, in] to x wT [N, out]; three axes for experts. */
+  matrix(spec: WeightSpec): Weight;
+  /** Read element by element or row by row, never packed. */
+  tensor(spec: WeightSpec): Tensor;
+  /** i32 [experts], zero: the load of each expert since someone last cleared it. */
+  counter(experts: number): Tensor;
+  /** Whether the checkpoint holds a tensor; a source that makes weights says no to whatever is optional. */
+  has(name: string): boolean;
+}
+
+/** The rows of a checkpoint tensor that a part takes, as elements. */
+export function partRange(part: Part): { begin: number; end: number } {
+  const total = part.shape.reduce((product, n) => product * n, 1);
+  if (!part.rows) return { begin: 0, end: total };
+  const row = total / (part.shape[0] as number);
+  return { begin: part.rows[0] * row, end: part.rows[1] * row };
+}
+
+/** The specs that an architecture asks for, each once, in order: `describe` is handed a source that makes nothing. */
+export function collectSpecs(
+  describe: (source: WeightSource) => unknown,
+  has: (name: string) => boolean = () => false,
+): WeightSpec[] {
+  const specs = new Map<string, WeightSpec>();
+  const note = (spec: WeightSpec) => {
+    const key = specKey(spec);
+    if (!specs.has(key)) specs.set(key, spec);
+    return new Tensor(-1, 0, spec.shape);
+  };
+  describe({ matrix: note, tensor: note, counter: (experts) => new Tensor(-1, 0, [experts], 'i32'), has });
+  return [...specs.values()];
+}
+
+/** Tells weights apart; those that share memory (tied embeddings) have the same key. */
+export function specKey(spec: WeightSpec): string {
+  const [first] = spec.parts as readonly [Part, ...Part[]];
+  return `${first.name}:${first.rows?.[0] ?? 0}`;
+}
