@@ -1,0 +1,153 @@
+// A loaded model that generates text.
+//
+// Owns the public face of the engine: what a request says and which events answer it. Callers never see a tensor, a
+// thread or a cache. Every generation ends in exactly one `finish`, unless it fails.
+
+import { randomInt } from 'node:crypto';
+import { basename, join, resolve } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { openTokenizer, type Tokenizer } from '@hadal/formats/tokenizer';
+import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+import type { RequestEvent } from './runner.ts';
+
+export interface ModelInfo {
+  readonly id: string;
+  /** Tokens, prompt and completion together. */
+  readonly contextLength: number;
+  readonly vocabularySize: number;
+  readonly parameters: { readonly total: number; readonly active: number };
+}
+
+export interface GenerateRequest {
+  /** Token ids; empty is an error. */
+  readonly prompt: readonly number[];
+  /** At least 1. */
+  readonly maxTokens: number;
+  /** 0 is greedy. */
+  readonly temperature: number;
+  readonly topP: number;
+  readonly seed: number | undefined;
+  /** Matched on decoded text; never part of the output. */
+  readonly stop: readonly string[];
+  readonly stopTokens: readonly number[];
+  /** undefined: no log-probabilities; else 0 to 20. */
+  readonly topLogprobs: number | undefined;
+}
+
+export type TokenEvent =
+  | {
+      readonly type: 'token';
+      readonly id: number;
+      /** Valid UTF-8 increment; '' while a character is incomplete. */
+      readonly text: string;
+      readonly logprob: number;
+      readonly top: readonly { readonly id: number; readonly logprob: number }[];
+    }
+  | {
+      readonly type: 'finish';
+      readonly reason: 'stop' | 'length' | 'aborted';
+      readonly promptTokens: number;
+      readonly completionTokens: number;
+    };
+
+export interface Engine extends AsyncDisposable {
+  readonly model: ModelInfo;
+  readonly tokenizer: Tokenizer;
+  /** Aborting the signal ends the stream with `finish: aborted`; leaving the stream early frees what it held. */
+  generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent>;
+}
+
+export interface EngineOptions {
+  /** A model directory as Hugging Face lays it out. */
+  readonly directory: string;
+  /** Threads of arithmetic; as many as there are cores when absent. */
+  readonly threads?: number;
+  /** Memory for keys and values of all sequences together; 512 MiB when absent. */
+  readonly cacheBytes?: number;
+}
+
+/** Loads a model in a thread of its own. Rejects with one line when the directory does not hold a model we can run. */
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const { directory, threads, cacheBytes = 512 * 2 ** 20 } = options;
+  const workerData: WorkerOptions = { directory, threads, cacheBytes };
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
+  const listeners = new Map<number, (event: RequestEvent) => void>();
+  const fail = (message: string) => {
+    for (const listener of listeners.values()) listener({ type: 'error', message });
+    listeners.clear();
+  };
+  const opened = Promise.withResolvers<Omit<ModelInfo, 'id'>>();
+  worker.on('message', (message: FromWorker) => {
+    switch (message.type) {
+      case 'opened':
+        opened.resolve(message.model);
+        break;
+      case 'failed':
+        opened.reject(new Error(message.message));
+        break;
+      case 'event':
+        listeners.get(message.key)?.(message.event);
+        break;
+    }
+  });
+  // A bug in the worker: every stream that waits on it must hear of it, and so must whoever opens the engine.
+  worker.on('error', (error: Error) => {
+    opened.reject(error);
+    fail(error.message);
+  });
+  const exited = new Promise<void>((resolve) => {
+    worker.on('exit', () => {
+      opened.reject(new Error('the engine stopped before its model was loaded'));
+      fail('the engine was closed');
+      resolve();
+    });
+  });
+
+  const model = { id: basename(resolve(directory)), ...(await opened.promise) };
+  const tokenizer = openTokenizer(join(directory, 'tokenizer.json'));
+  let nextKey = 0;
+
+  async function* generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent> {
+    const key = nextKey++;
+    const post = (message: ToWorker) => worker.postMessage(message);
+    const queue: RequestEvent[] = [];
+    let wake = () => {};
+    listeners.set(key, (event) => {
+      queue.push(event);
+      wake();
+    });
+    const abort = () => post({ type: 'abort', key });
+    post({ type: 'generate', key, request, seed: request.seed ?? randomInt(2 ** 32) });
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
+    let isOver = false;
+    try {
+      while (!isOver) {
+        const event = queue.shift();
+        if (!event) {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+          continue;
+        }
+        isOver = event.type !== 'token';
+        if (event.type === 'error') throw new Error(event.message);
+        yield event;
+      }
+    } finally {
+      if (!isOver) abort();
+      signal?.removeEventListener('abort', abort);
+      listeners.delete(key);
+    }
+  }
+
+  return {
+    model,
+    tokenizer,
+    generate,
+    async [Symbol.asyncDispose]() {
+      worker.postMessage({ type: 'close' } satisfies ToWorker);
+      await exited;
+    },
+  };
+}

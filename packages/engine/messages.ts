@@ -1,0 +1,20 @@
+// What the engine's two threads say to each other.
+
+import type { GenerateRequest, ModelInfo } from './engine.ts';
+import type { RequestEvent } from './runner.ts';
+
+export interface WorkerOptions {
+  readonly directory: string;
+  readonly threads: number | undefined;
+  readonly cacheBytes: number;
+}
+
+export type ToWorker =
+  | { readonly type: 'generate'; readonly key: number; readonly request: GenerateRequest; readonly seed: number }
+  | { readonly type: 'abort'; readonly key: number }
+  | { readonly type: 'close' };
+
+export type FromWorker =
+  | { readonly type: 'opened'; readonly model: Omit<ModelInfo, 'id'> }
+  | { readonly type: 'failed'; readonly message: string }
+  | { readonly type: 'event'; readonly key: number; readonly event: RequestEvent };

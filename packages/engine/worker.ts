@@ -1,0 +1,65 @@
+// The engine's own thread.
+//
+// Owns the model and the runner; hears requests and tells events. Between two steps it listens once, so an abort takes
+// effect within a step and the other thread never waits on arithmetic.
+
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+import { openTokenizer } from '@hadal/formats/tokenizer';
+import { openDevice } from '@hadal/kernels/device';
+import { openModel } from '@hadal/models/language-model';
+import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+import { Runner } from './runner.ts';
+
+const stepTokens = 512;
+
+if (!parentPort) throw new Error('worker.ts runs as a worker thread only');
+const port = parentPort;
+const tell = (message: FromWorker) => port.postMessage(message);
+
+try {
+  serve(workerData as WorkerOptions);
+} catch (error) {
+  tell({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+  port.close();
+}
+
+function serve({ directory, threads, cacheBytes }: WorkerOptions): void {
+  const device = openDevice({ threads });
+  const tokenizer = openTokenizer(join(directory, 'tokenizer.json'));
+  const model = openModel(device, directory);
+  const runner = new Runner(device, model, tokenizer, { cacheBytes, stepTokens });
+  const { contextLength, vocabularySize, parameters } = model;
+  tell({ type: 'opened', model: { contextLength, vocabularySize, parameters } });
+
+  let isRunning = false;
+  port.on('message', (message: ToWorker) => {
+    switch (message.type) {
+      case 'generate': {
+        const { key, request, seed } = message;
+        runner.add(key, request, seed, (event) => tell({ type: 'event', key, event }));
+        if (!isRunning) run();
+        break;
+      }
+      case 'abort':
+        runner.abort(message.key);
+        break;
+      case 'close':
+        port.close();
+        runner[Symbol.dispose]();
+        model[Symbol.dispose]();
+        device[Symbol.dispose]();
+        process.exit();
+    }
+  });
+
+  async function run(): Promise<void> {
+    isRunning = true;
+    while (runner.hasWork) {
+      runner.step();
+      await setImmediate();
+    }
+    isRunning = false;
+  }
+}
