@@ -1,0 +1,42 @@
+// All tasks by name.
+//
+// Owns the table that training and evaluation choose from. Knows nothing about what a task does or how much of it a
+// model is trained on: a recipe says that.
+import { addAndSubtract, arithmetic, multiply } from './arithmetic.ts';
+import { compareDecimals } from './compare-decimals.ts';
+import { conversation } from './conversation.ts';
+import { countLetters } from './count-letters.ts';
+import { countdown } from './countdown.ts';
+import { extractJson } from './extract-json.ts';
+import { fillMiddle } from './fill-middle.ts';
+import { introduce } from './introduce.ts';
+import { repeat } from './repeat.ts';
+import { repeatText } from './repeat-text.ts';
+import type { Task } from './task.ts';
+import { useTools } from './use-tools.ts';
+import { wordProblems } from './word-problems.ts';
+
+export const tasks: readonly Task[] = [
+  compareDecimals,
+  countLetters,
+  arithmetic,
+  addAndSubtract,
+  multiply,
+  countdown,
+  wordProblems,
+  extractJson,
+  useTools,
+  fillMiddle,
+  introduce,
+  repeatText,
+  repeat,
+  conversation,
+];
+
+/** The task of that name; the error lists the names there are. */
+export function taskNamed(name: string): Task {
+  const task = tasks.find((each) => each.name === name);
+  if (task === undefined)
+    throw new Error(`task: expected one of ${tasks.map((each) => each.name).join(', ')}, got ${name}`);
+  return task;
+}

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openDevice } from '@hadal/kernels/device';
+import { parseDeepseekV3Config } from '@hadal/models/deepseek-v3';
+import { steepIterations } from '@hadal/tensor/optimizer';
+import { initialize } from './initialize.ts';
+import { packStep } from './packing.ts';
+import { type StepResult, type StepSettings, Trainer } from './trainer.ts';
+
+const config = parseDeepseekV3Config({
+  architectures: ['DeepseekV3ForCausalLM'],
+  first_k_dense_replace: 1,
+  hidden_size: 32,
+  intermediate_size: 48,
+  kv_lora_rank: 16,
+  max_position_embeddings: 128,
+  moe_intermediate_size: 16,
+  n_routed_experts: 4,
+  n_shared_experts: 1,
+  num_attention_heads: 2,
+  num_experts_per_tok: 2,
+  num_hidden_layers: 2,
+  num_nextn_predict_layers: 1,
+  qk_nope_head_dim: 8,
+  qk_rope_head_dim: 8,
+  rms_norm_eps: 1e-6,
+  v_head_dim: 16,
+  vocab_size: 64,
+});
+
+const settings: StepSettings = {
+  learningRates: { adamw: 0.01, muon: 0.01 },
+  predictorWeight: 0.3,
+  balanceRate: 0.01,
+};
+
+/** Documents that count up from a number: the next token, and the one after it, follow from the last. */
+function counting(index: number) {
+  const tokens = Array.from({ length: 12 + (index % 9) }, (_, i) => (index * 5 + i) % 64);
+  return { tokens, weights: tokens.map((_, i) => (i > 2 ? 1 : 0)) };
+}
+
+/** Trains for `steps`; calls `each` after every one. Returns the weights by name. */
+function run(
+  steps: number,
+  threads: number,
+  change: Partial<StepSettings> = {},
+  each: (result: StepResult, bytes: number) => void = () => {},
+): Map<string, Uint8Array> {
+  using device = openDevice({ threads });
+  const optimizer = {
+    adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 },
+    muon: { momentum: 0.95, weightDecay: 0.1, updateRms: 0.2, iterations: steepIterations },
+  };
+  using trainer = new Trainer(device, config, { optimizer, clipNorm: 1, contextLength: 128 });
+  initialize(device, trainer.parameters, 'test', 0.02);
+  let next = 0;
+  for (let step = 1; step <= steps; step++) {
+    const packed = packStep(counting, next, 2, 128);
+    next = packed.next;
+    each(trainer.step(step, packed, { ...settings, ...change }), device.memory.stats().bytesInUse);
+  }
+  return new Map(trainer.parameters.tensors('F32').map(({ name, data }) => [name, (data as () => Uint8Array)()]));
+}
+
+test('a small model learns to count, its predictor to count ahead, and no step takes more memory than the first', () => {
+  const results: StepResult[] = [];
+  const bytes: number[] = [];
+  run(80, 2, {}, (result, inUse) => {
+    results.push(result);
+    bytes.push(inUse);
+  });
+  const [first, last] = [results[0] as StepResult, results.at(-1) as StepResult];
+  assert.ok(Math.abs(first.loss - Math.log(64)) < 0.2, `${first.loss} at first`);
+  assert.ok(last.loss < 0.5, `${last.loss} at last`);
+  assert.ok((last.predictorLoss as number) < 1, `${last.predictorLoss} of the predictor`);
+  assert.equal(new Set(bytes).size, 1);
+});
+
+test('weights are the same bits for any number of threads', () => {
+  const [one, three] = [run(4, 1), run(4, 3)];
+  assert.deepEqual(one, three);
+});
+
+test('a predictor without weight in the loss rests: its weights stay as they began', () => {
+  const isPredictor = (name: string) => name.startsWith('model.layers.2.');
+  const [trained, fresh] = [run(3, 2, { predictorWeight: 0 }), run(0, 2)];
+  for (const [name, values] of trained) {
+    if (isPredictor(name)) assert.deepEqual(values, fresh.get(name), name);
+    else if (!name.endsWith('e_score_correction_bias')) assert.notDeepEqual(values, fresh.get(name), name);
+  }
+});
+
+test("a router's bias moves by the balance rate against the load, and only by that", () => {
+  const name = 'model.layers.1.mlp.gate.e_score_correction_bias';
+  const bias = (balanceRate: number) =>
+    new Float32Array((run(1, 2, { balanceRate }).get(name) as Uint8Array).slice().buffer);
+  assert.deepEqual([...bias(0)], [0, 0, 0, 0]);
+  const moved = bias(0.125);
+  for (const value of moved) assert.ok([0.125, 0, -0.125].includes(value), `${value}`);
+  assert.ok(moved.some((value) => value > 0) && moved.some((value) => value < 0));
+});
+
+test('a step without a supervised token, or with a loss that is not finite, is refused', () => {
+  using device = openDevice({ threads: 1 });
+  const optimizer = {
+    adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
+    muon: { momentum: 0.95, weightDecay: 0, updateRms: 0.2, iterations: steepIterations },
+  };
+  using trainer = new Trainer(device, config, { optimizer, clipNorm: 1, contextLength: 128 });
+  const silent = (index: number) => ({ tokens: counting(index).tokens, weights: counting(index).weights.map(() => 0) });
+  assert.throws(() => trainer.step(1, packStep(silent, 0, 1, 64), settings), /at least one supervised token/);
+  initialize(device, trainer.parameters, 'test', Number.NaN);
+  assert.throws(() => trainer.step(1, packStep(counting, 0, 1, 64), settings), /step 1: expected a finite loss/);
+});

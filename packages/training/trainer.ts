@@ -1,0 +1,266 @@
+// One training step of a model.
+//
+// Owns weights, optimizer state and the arena of a step; turns a packed step into new weights and a few numbers about
+// it. Does not know where documents come from, how long the run is or where it is saved: the methods (`pretrain`, `sft`)
+// are loops around it. Invariant: a step is a pure function of weights, state and documents, bit for bit, for any number
+// of threads.
+
+import type { Safetensors } from '@hadal/formats/safetensors';
+import type { Device } from '@hadal/kernels/device';
+import { fill, sumSquares } from '@hadal/kernels/elementwise';
+import {
+  type DeepseekV3,
+  type DeepseekV3Config,
+  deepseekV3Weights,
+  forward,
+  forwardPredictor,
+  ropeTables,
+} from '@hadal/models/deepseek-v3';
+import { PackedDocuments } from '@hadal/models/layers/attention-memory';
+import type { MixtureWeights } from '@hadal/models/layers/feed-forward';
+import { expandedMla } from '@hadal/models/layers/mla';
+import { type Parameter, ParameterSet } from '@hadal/models/parameter-set';
+import { collectSpecs, specKey } from '@hadal/models/weight-source';
+import { Arena } from '@hadal/tensor/arena';
+import { Graph } from '@hadal/tensor/graph';
+import { Optimizer, type OptimizerSettings, type OptimizerTarget } from '@hadal/tensor/optimizer';
+import type { Weight } from '@hadal/tensor/packed-matrix';
+import { Tensor } from '@hadal/tensor/tensor';
+import { type PackedRow, type PackedStep, type Targets, targets, tokensOf } from './packing.ts';
+
+export interface TrainerSettings {
+  readonly optimizer: OptimizerSettings;
+  /** Largest global norm of the gradient. */
+  readonly clipNorm: number;
+  /** Longest document, in tokens. */
+  readonly contextLength: number;
+}
+
+/** What may change from step to step. */
+export interface StepSettings {
+  readonly learningRates: { readonly adamw: number; readonly muon: number };
+  /** Weight of the multi-token prediction loss (V3 report, section 2.2); 0 leaves the module out of the step. */
+  readonly predictorWeight: number;
+  /** How far a router's bias moves against an expert's load (section 2.1.2). */
+  readonly balanceRate: number;
+}
+
+export interface StepResult {
+  /** Mean negative log-likelihood over the supervised tokens, in nats. */
+  readonly loss: number;
+  readonly predictorLoss: number | undefined;
+  /** Before clipping. */
+  readonly gradientNorm: number;
+  /** Largest load of an expert over the mean load, worst layer: 1 is perfect balance. */
+  readonly imbalance: number;
+  readonly supervisedTokens: number;
+}
+
+/** A loss that is being summed up on the device: `nll` [n] and the weights that make it a mean. */
+interface RecordedLoss {
+  readonly nll: Tensor;
+  readonly weights: Float32Array;
+}
+
+export class Trainer {
+  readonly parameters: ParameterSet;
+  readonly optimizer: Optimizer;
+  readonly #device: Device;
+  readonly #model: DeepseekV3;
+  readonly #settings: TrainerSettings;
+  readonly #arena: Arena;
+  readonly #tables: Arena;
+  readonly #mixtures: readonly MixtureWeights[];
+  readonly #norm: Tensor;
+
+  constructor(device: Device, config: DeepseekV3Config, settings: TrainerSettings) {
+    this.#device = device;
+    this.#settings = settings;
+    this.#arena = new Arena(device.memory);
+    this.#tables = new Arena(device.memory, 2 ** 20);
+    this.#norm = this.#tables.take([1]);
+    const describe = (source: Parameters<typeof deepseekV3Weights>[1]) => deepseekV3Weights(config, source);
+    this.parameters = new ParameterSet(device, collectSpecs(describe));
+    const weights = describe(this.parameters);
+    const { cos, sin } = ropeTables(config, settings.contextLength);
+    const tables = { cos: this.#tables.floats(cos), sin: this.#tables.floats(sin), style: config.ropeStyle };
+    this.#model = { config, weights, tables, mla: expandedMla };
+    const blocks = weights.predictor ? [...weights.blocks, weights.predictor.block] : weights.blocks;
+    this.#mixtures = blocks.flatMap(({ feedForward }) => (feedForward.kind === 'mixture' ? [feedForward.mixture] : []));
+    this.optimizer = new Optimizer(device, this.parameters.parameters.flatMap(optimizerTarget), settings.optimizer);
+  }
+
+  get model(): DeepseekV3 {
+    return this.#model;
+  }
+
+  /** Bytes of native memory that the step's tensors take. */
+  get arenaBytes(): number {
+    return this.#arena.bytes;
+  }
+
+  /** Starts from a checkpoint's weights. */
+  load(file: Safetensors): void {
+    this.parameters.load(file);
+  }
+
+  /** Updates the weights by one step; `number` counts from 1 over the whole run. */
+  step(number: number, packed: PackedStep, settings: StepSettings): StepResult {
+    const { commands } = this.#device;
+    const { gradients } = this.parameters;
+    const counts = supervised(packed);
+    fill(commands, gradients, 0);
+    let [loss, predictorLoss] = [0, 0];
+    for (const row of packed.rows) {
+      this.#arena.reset();
+      const recorded = this.#recordRow(row, counts, settings.predictorWeight);
+      commands.run();
+      loss += this.#sum(recorded.main);
+      if (recorded.predictor) predictorLoss += this.#sum(recorded.predictor) / settings.predictorWeight;
+    }
+
+    sumSquares(commands, gradients, this.#norm);
+    commands.run();
+    const gradientNorm = Math.sqrt(this.#read(this.#norm)[0] as number);
+    if (!Number.isFinite(loss + gradientNorm)) {
+      throw new Error(`step ${number}: expected a finite loss and gradient, got ${loss} and norm ${gradientNorm}`);
+    }
+    const clip = Math.min(1, this.#settings.clipNorm / (gradientNorm + 1e-6));
+    // A predictor that has not begun to learn must not be decayed away before it does.
+    const predictor = `model.layers.${this.#model.config.layers}.`;
+    const rest = (name: string) => settings.predictorWeight === 0 && name.startsWith(predictor);
+    this.optimizer.step(number, settings.learningRates, clip, rest);
+    commands.run();
+    const imbalance = this.#balance(settings.balanceRate);
+    return {
+      ...{ loss, gradientNorm, imbalance, supervisedTokens: counts.main },
+      predictorLoss: settings.predictorWeight > 0 ? predictorLoss : undefined,
+    };
+  }
+
+  /** Mean loss over the supervised tokens of `packed`; changes nothing. */
+  evaluate(packed: PackedStep): number {
+    const counts = supervised(packed);
+    let loss = 0;
+    for (const row of packed.rows) {
+      this.#arena.reset();
+      const graph = new Graph(this.#device, this.#arena, 'inference');
+      const { ids, lengths } = tokensOf(row);
+      const documents = new PackedDocuments(this.#arena, lengths);
+      const hidden = forward(graph, this.#model, this.#arena.integers(ids), documents.positions, documents);
+      const recorded = this.#recordLoss(graph, hidden, this.#model.weights.head, targets(row, 1), 1 / counts.main);
+      graph.run();
+      loss += this.#sum(recorded);
+    }
+    for (const { counts: load } of this.#mixtures) this.#device.memory.write(load, new Int32Array(load.length));
+    return loss;
+  }
+
+  [Symbol.dispose](): void {
+    this.optimizer[Symbol.dispose]();
+    this.parameters[Symbol.dispose]();
+    this.#arena[Symbol.dispose]();
+    this.#tables[Symbol.dispose]();
+  }
+
+  /** Forward and backward of one row, recorded; every loss is already weighted as it enters the step's objective. */
+  #recordRow(row: PackedRow, counts: { main: number; predictor: number }, predictorWeight: number) {
+    const graph = new Graph(this.#device, this.#arena, 'training');
+    const { ids, following, lengths } = tokensOf(row);
+    const { weights } = this.#model;
+    const documents = new PackedDocuments(this.#arena, lengths);
+    const { positions } = documents;
+    const hidden = forward(graph, this.#model, this.#arena.integers(ids), positions, documents);
+    const main = this.#recordLoss(graph, hidden, weights.head, targets(row, 1), 1 / counts.main);
+    let predictor: RecordedLoss | undefined;
+    if (weights.predictor && predictorWeight > 0) {
+      const next = this.#arena.integers(following);
+      const ahead = forwardPredictor(graph, this.#model, hidden, next, positions, documents);
+      const scale = predictorWeight / Math.max(1, counts.predictor);
+      predictor = this.#recordLoss(graph, ahead, weights.predictor.head, targets(row, 2), scale);
+    }
+    graph.backward();
+    return { main, predictor };
+  }
+
+  /** Logits are made for supervised rows only: in a conversation that is less than half of them. */
+  #recordLoss(
+    graph: Graph,
+    hidden: Tensor,
+    head: Weight,
+    { rows, tokens, weights }: Targets,
+    scale: number,
+  ): RecordedLoss {
+    if (!(head instanceof Tensor)) throw new Error('the loss needs an unpacked head');
+    const scaled = weights.map((weight) => weight * scale);
+    if (rows.length === 0) return { nll: this.#arena.take([0]), weights: scaled };
+    const chosen = graph.embedding(hidden, this.#arena.integers(rows));
+    const nll = graph.linearCrossEntropy(chosen, head, this.#arena.integers(tokens), this.#arena.floats(scaled));
+    return { nll, weights: scaled };
+  }
+
+  #sum({ nll, weights }: RecordedLoss): number {
+    const values = this.#read(nll);
+    return values.reduce((sum, value, i) => sum + value * (weights[i] as number), 0);
+  }
+
+  #read(tensor: Tensor): Float32Array {
+    const values = new Float32Array(tensor.length);
+    if (values.length > 0) this.#device.memory.read(tensor, values);
+    return values;
+  }
+
+  /**
+   * Moves each router's bias by `rate` towards an even load, and clears the counts. Outside the tape: the bias steers
+   * the choice of experts without a gradient (Wang et al. 2024, arXiv 2408.15664).
+   */
+  #balance(rate: number): number {
+    let worst = 0;
+    for (const { counts, routerBias } of this.#mixtures) {
+      const load = new Int32Array(counts.length);
+      this.#device.memory.read(counts, load);
+      const total = load.reduce((sum, n) => sum + n, 0);
+      // A module that took no part in the step has nothing to balance.
+      if (total === 0) continue;
+      const mean = total / load.length;
+      worst = Math.max(worst, Math.max(...load) / mean);
+      const bias = this.#read(routerBias);
+      load.forEach((n, e) => {
+        bias[e] = (bias[e] as number) + rate * Math.sign(mean - n);
+      });
+      this.#device.memory.write(routerBias, bias);
+      this.#device.memory.write(counts, new Int32Array(counts.length));
+    }
+    return worst;
+  }
+}
+
+/** Supervised tokens of all rows, by what predicts them. */
+function supervised(packed: PackedStep): { main: number; predictor: number } {
+  const total = (ahead: number) =>
+    packed.rows.reduce((sum, row) => sum + targets(row, ahead).weights.reduce((s, w) => s + w, 0), 0);
+  const main = total(1);
+  if (main === 0) throw new Error('a training step needs at least one supervised token');
+  return { main, predictor: total(2) };
+}
+
+/** Muon moves hidden matrices, AdamW the rest, as in DeepSeek-V4; the router's bias moves by load alone. */
+function optimizerTarget({ spec, value }: Parameter): OptimizerTarget[] {
+  const common = { name: specKey(spec), value };
+  switch (spec.kind) {
+    case 'routerBias':
+      return [];
+    case 'matrix':
+    case 'experts': {
+      // Each part is a matrix of its own: gate and up projections are fused in memory, not in meaning.
+      const rows = value.length / value.dim(-1) / spec.parts.length;
+      return [{ ...common, method: 'muon', rows, cols: value.dim(-1), decays: true }];
+    }
+    case 'head':
+    case 'router':
+    case 'embedding':
+      return [{ ...common, method: 'adamw', rows: value.rows, cols: value.dim(-1), decays: true }];
+    case 'norm':
+      return [{ ...common, method: 'adamw', rows: 1, cols: value.length, decays: false }];
+  }
+}
