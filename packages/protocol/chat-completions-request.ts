@@ -1,0 +1,295 @@
+// The body of `POST /chat/completions`, parsed once.
+//
+// Owns the wire schema and DeepSeek's rules about it (defaults, effort aliases, tool_choice, what goes with what), and
+// turns a body into a `ChatRequest`. Knows nothing about tokens: whether the prompt fits is the provider's to say. Fields
+// it does not list are ignored, as are the penalties, which DeepSeek accepts without effect.
+
+import { z } from 'zod';
+import type { ChatRequest, FunctionTool, JsonObject, Message, Thinking, ToolChoice } from './chat-request.ts';
+import { checkConversation } from './conversation-rules.ts';
+import type { ModelCard } from './models.ts';
+import { requestError } from './request-error.ts';
+import { fieldName, shapeError } from './shape-error.ts';
+
+/** How the caller wants the answer sent; `includeUsage` adds `usage: null` to the chunks before the last. */
+export type Delivery = { readonly type: 'whole' } | { readonly type: 'stream'; readonly includeUsage: boolean };
+
+export interface ChatCompletionsRequest {
+  readonly chat: ChatRequest;
+  readonly delivery: Delivery;
+}
+
+/**
+ * Parses a body that has been JSON. `cards` are the models there are; the one asked for gives the defaults.
+ * Throws `RequestError` for the first mistake. DeepSeek API reference, create chat completion, October 2026.
+ */
+export function parseChatCompletionsRequest(body: unknown, cards: readonly ModelCard[]): ChatCompletionsRequest {
+  const parsed = bodySchema.safeParse(body, { reportInput: true });
+  if (!parsed.success) throw shapeError(parsed.error.issues, body);
+  const wire = parsed.data;
+
+  const card = cards.find(({ id }) => id === wire.model);
+  if (card === undefined) {
+    throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: wire.model });
+  }
+  const thinking = thinkingOf(wire);
+  const toolChoice = toolChoiceOf(wire, thinking);
+  const messages = wire.messages.map(messageOf);
+  checkConversation(messages);
+  if (wire.response_format?.type === 'json_schema') throw requestError('response-format-unavailable');
+  if (wire.stream_options != null && wire.stream !== true) {
+    throw requestError('invalid-field', { field: 'stream_options', problem: 'only allowed when stream is true' });
+  }
+  if (wire.top_logprobs != null && wire.logprobs !== true) {
+    throw requestError('invalid-field', { field: 'top_logprobs', problem: 'only allowed when logprobs is true' });
+  }
+
+  return {
+    delivery:
+      wire.stream === true
+        ? { type: 'stream', includeUsage: wire.stream_options?.include_usage === true }
+        : { type: 'whole' },
+    chat: {
+      model: card.id,
+      messages,
+      thinking,
+      maxTokens: maxTokensOf(wire, thinking, card),
+      // DeepSeek ignores temperature while thinking and top_p while not. An engine of one's own has no reason to overrule
+      // its caller: both are honoured in both modes, over their full range, and default to the model's own advice.
+      temperature: wire.temperature ?? card.sampling.temperature,
+      topP: wire.top_p ?? card.sampling.topP,
+      seed: wire.seed ?? undefined,
+      stop: typeof wire.stop === 'string' ? [wire.stop] : (wire.stop ?? []),
+      responseFormat: wire.response_format?.type === 'json_object' ? 'json-object' : 'text',
+      tools: toolsOf(wire),
+      toolChoice,
+      topLogprobs: wire.logprobs === true ? (wire.top_logprobs ?? 0) : undefined,
+      userId: wire.user_id ?? wire.user ?? '',
+    },
+  };
+}
+
+/** The check failed because this was expected; the wording for every way in which it can fail. */
+const expecting = (what: string) => ({ error: `expected ${what}` });
+
+function integer(low: number, high: number) {
+  const wording = expecting(
+    high === Number.MAX_SAFE_INTEGER ? `integer of at least ${low}` : `integer from ${low} to ${high}`,
+  );
+  return z.int(wording).min(low, wording).max(high, wording);
+}
+
+const temperatureRange = expecting('number from 0 to 2');
+const topPRange = expecting('number above 0 and at most 1');
+const stopText = z.string().min(1, expecting('a text that is not empty'));
+const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,128}$/, expecting('1 to 128 letters, digits, _ or -'));
+
+// Kept as it came: a copy by key would lose a key such as "__proto__".
+const jsonObject = z.custom<JsonObject>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  expecting('object'),
+);
+
+const textPart = z.object({ type: z.literal('text'), text: z.string() });
+const imagePart = z.object({ type: z.enum(['image_url', 'file']) });
+const content = z.union(
+  [z.string(), z.array(z.discriminatedUnion('type', [textPart, imagePart])).min(1, expecting('at least one part'))],
+  expecting('string or array of parts'),
+);
+
+const toolCall = z.object({
+  id: z.string(),
+  type: z.literal('function').nullish(),
+  function: z.object({ name: z.string(), arguments: z.string() }),
+});
+
+const message = z.discriminatedUnion('role', [
+  // OpenAI renamed its system role to developer; DeepSeek's reference does not list it.
+  z.object({ role: z.enum(['system', 'developer']), content }),
+  z.object({ role: z.literal('user'), content }),
+  z.object({
+    role: z.literal('assistant'),
+    content: content.nullish(),
+    reasoning_content: z.string().nullish(),
+    tool_calls: z.array(toolCall).nullish(),
+    prefix: z.boolean().nullish(),
+  }),
+  z.object({ role: z.literal('tool'), content, tool_call_id: z.string() }),
+]);
+
+const tool = z.object({
+  type: z.literal('function'),
+  function: z.object({
+    name: functionName,
+    description: z.string().nullish(),
+    parameters: jsonObject.nullish(),
+    strict: z.boolean().nullish(),
+  }),
+});
+
+const toolChoice = z.union(
+  [
+    z.enum(['none', 'auto', 'required']),
+    z.object({ type: z.literal('function'), function: z.object({ name: z.string() }) }),
+  ],
+  expecting('"none", "auto", "required" or {"type": "function", "function": {"name": ...}}'),
+);
+
+const bodySchema = z.object({
+  model: z.string(),
+  messages: z.array(message).min(1, expecting('at least one message')),
+  thinking: z.object({ type: z.enum(['enabled', 'disabled']) }).nullish(),
+  reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max', 'ultra']).nullish(),
+  max_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
+  max_completion_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
+  response_format: z.object({ type: z.enum(['text', 'json_object', 'json_schema']) }).nullish(),
+  stop: z
+    .union(
+      [stopText, z.array(stopText).max(16, expecting('at most 16 texts'))],
+      expecting('string or array of strings'),
+    )
+    .nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
+  temperature: z.number(temperatureRange).min(0, temperatureRange).max(2, temperatureRange).nullish(),
+  top_p: z.number(topPRange).gt(0, topPRange).max(1, topPRange).nullish(),
+  tools: z.array(tool).nullish(),
+  tool_choice: toolChoice.nullish(),
+  logprobs: z.boolean().nullish(),
+  top_logprobs: integer(0, 20).nullish(),
+  n: z.literal(1).nullish(),
+  seed: integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER).nullish(),
+  user_id: z
+    .string()
+    .regex(/^[a-zA-Z0-9_-]{0,512}$/, expecting('at most 512 letters, digits, _ or -'))
+    .nullish(),
+  user: z.string().nullish(),
+});
+
+type Wire = z.infer<typeof bodySchema>;
+
+const efforts = {
+  none: 'off',
+  minimal: 'low',
+  low: 'low',
+  medium: 'high',
+  high: 'high',
+  xhigh: 'high',
+  max: 'max',
+  ultra: 'max',
+} as const satisfies Record<NonNullable<Wire['reasoning_effort']>, Thinking>;
+
+function thinkingOf(wire: Wire): Thinking {
+  return wire.thinking?.type === 'disabled' ? 'off' : efforts[wire.reasoning_effort ?? 'high'];
+}
+
+// DeepSeek's own defaults. A model with a smaller context has less room, which the provider sees to.
+const defaultMaxTokens = { off: 8192, low: 65536, high: 65536, max: 131072 } as const satisfies Record<
+  Thinking,
+  number
+>;
+
+function maxTokensOf(wire: Wire, thinking: Thinking, card: ModelCard): ChatRequest['maxTokens'] {
+  if (wire.max_tokens != null && wire.max_completion_tokens != null) {
+    throw requestError('invalid-field', {
+      field: 'max_completion_tokens',
+      problem: 'cannot be set together with max_tokens, its older name',
+    });
+  }
+  const field = wire.max_tokens != null ? 'max_tokens' : 'max_completion_tokens';
+  const asked = wire[field];
+  if (asked == null) return { type: 'default', tokens: Math.min(defaultMaxTokens[thinking], card.maxOutputTokens) };
+  // Where the context is the only limit, the provider says so with both numbers.
+  if (asked > card.maxOutputTokens && card.maxOutputTokens < card.contextWindow) {
+    throw requestError('invalid-field', {
+      field,
+      problem: `expected integer from 1 to ${card.maxOutputTokens}, got ${asked}`,
+    });
+  }
+  return { type: 'asked', tokens: asked };
+}
+
+function toolsOf(wire: Wire): FunctionTool[] {
+  const tools = (wire.tools ?? []).map(({ function: { name, description, parameters } }) => ({
+    name,
+    description: description ?? undefined,
+    parameters: parameters ?? undefined,
+  }));
+  tools.forEach(({ name }, index) => {
+    const first = tools.findIndex((other) => other.name === name);
+    if (first < index) {
+      throw requestError('invalid-field', {
+        field: `tools[${index}].function.name`,
+        problem: `expected a unique name, but tools[${first}] is ${JSON.stringify(name)} too`,
+      });
+    }
+  });
+  return tools;
+}
+
+function toolChoiceOf(wire: Wire, thinking: Thinking): ToolChoice {
+  const names = (wire.tools ?? []).map((tool) => tool.function.name);
+  const choice = wire.tool_choice ?? (names.length > 0 ? 'auto' : 'none');
+  if (choice === 'none' || choice === 'auto') return { type: choice };
+  if (thinking !== 'off') throw requestError('forced-tool-while-thinking');
+  if (names.length === 0) {
+    throw requestError('invalid-field', { field: 'tool_choice', problem: 'expected tools to choose from, got none' });
+  }
+  if (choice === 'required') return { type: 'required' };
+  const { name } = choice.function;
+  if (!names.includes(name)) {
+    throw requestError('invalid-field', {
+      field: 'tool_choice.function.name',
+      problem: `expected the name of a tool, got ${JSON.stringify(name)}`,
+    });
+  }
+  return { type: 'function', name };
+}
+
+function messageOf(wire: Wire['messages'][number], index: number): Message {
+  const path = ['messages', index] as const;
+  switch (wire.role) {
+    case 'system':
+    case 'developer':
+      return { role: 'system', content: textOf(wire.content, path) };
+    case 'user':
+      return { role: 'user', content: textOf(wire.content, path) };
+    case 'tool':
+      return { role: 'tool', content: textOf(wire.content, path), toolCallId: wire.tool_call_id };
+    case 'assistant': {
+      const toolCalls = wire.tool_calls ?? [];
+      if (wire.content == null && toolCalls.length === 0) {
+        throw requestError('empty-assistant-message', { field: fieldName(path) });
+      }
+      if (wire.prefix === true) {
+        throw requestError('invalid-field', {
+          field: fieldName([...path, 'prefix']),
+          problem: 'prefix completion is not available',
+        });
+      }
+      return {
+        role: 'assistant',
+        content: wire.content == null ? '' : textOf(wire.content, path),
+        reasoning: wire.reasoning_content ?? '',
+        toolCalls: toolCalls.map((call) => ({ id: call.id, ...call.function })),
+      };
+    }
+    default:
+      return unreachable(wire);
+  }
+}
+
+/** Parts are joined as the encoding joins the blocks of one turn. */
+function textOf(wire: z.infer<typeof content>, path: readonly PropertyKey[]): string {
+  if (typeof wire === 'string') return wire;
+  const texts = wire.map((part, index) => {
+    if (part.type !== 'text')
+      throw requestError('image-unsupported', { field: fieldName([...path, 'content', index]) });
+    return part.text;
+  });
+  return texts.join('\n\n');
+}
+
+function unreachable(value: never): never {
+  throw new Error(`expected a known role, got ${JSON.stringify(value)}`);
+}

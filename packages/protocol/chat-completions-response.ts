@@ -1,0 +1,247 @@
+// The answers of `POST /chat/completions`: one object, or one chunk for each event.
+//
+// Owns their exact shape on the wire, DeepSeek's, which is OpenAI's plus reasoning and cache counts. Knows nothing about
+// SSE or HTTP. Usage rides on the last chunk, always: there is no chunk without choices.
+
+import type { ChatEvent, FinishReason, TokenLogprob, TokenLogprobs, Usage } from './chat-event.ts';
+
+/** What every chunk of one answer repeats. */
+export interface CompletionHead {
+  readonly id: string;
+  /** Seconds since 1970. */
+  readonly created: number;
+  readonly model: string;
+  readonly systemFingerprint: string;
+  /** Whether the answer was asked to come with reasoning, even if that turns out empty. */
+  readonly isThinking: boolean;
+  readonly hasLogprobs: boolean;
+}
+
+export interface WireUsage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  readonly prompt_tokens_details: { readonly cached_tokens: number };
+  readonly completion_tokens_details: { readonly reasoning_tokens: number };
+  readonly prompt_cache_hit_tokens: number;
+  readonly prompt_cache_miss_tokens: number;
+}
+
+interface WireTokenLogprob {
+  readonly token: string;
+  readonly logprob: number;
+  readonly bytes: readonly number[];
+}
+
+type WireTokenLogprobs = WireTokenLogprob & { readonly top_logprobs: readonly WireTokenLogprob[] };
+
+export interface WireLogprobs {
+  readonly content: readonly WireTokenLogprobs[] | null;
+  readonly reasoning_content: readonly WireTokenLogprobs[] | null;
+}
+
+export interface WireToolCall {
+  readonly index: number;
+  readonly id: string;
+  readonly type: 'function';
+  readonly function: { readonly name: string; readonly arguments: string };
+}
+
+interface WireHead<O extends string> {
+  readonly id: string;
+  readonly object: O;
+  readonly created: number;
+  readonly model: string;
+  readonly system_fingerprint: string;
+}
+
+export interface ChatCompletion extends WireHead<'chat.completion'> {
+  readonly choices: readonly [
+    {
+      readonly index: 0;
+      readonly message: {
+        readonly role: 'assistant';
+        readonly content: string;
+        /** Present while thinking. */
+        readonly reasoning_content?: string;
+        readonly tool_calls?: readonly WireToolCall[];
+      };
+      readonly logprobs: WireLogprobs | null;
+      readonly finish_reason: FinishReason;
+    },
+  ];
+  readonly usage: WireUsage;
+}
+
+export interface WireDelta {
+  readonly role?: 'assistant' | null;
+  readonly content?: string | null;
+  readonly reasoning_content?: string | null;
+  readonly tool_calls?: readonly [WireToolCallDelta];
+}
+
+export type WireToolCallDelta =
+  | WireToolCall
+  | { readonly index: number; readonly function: { readonly arguments: string } };
+
+export interface ChatCompletionChunk extends WireHead<'chat.completion.chunk'> {
+  readonly choices: readonly [
+    {
+      readonly index: 0;
+      readonly delta: WireDelta;
+      readonly logprobs: WireLogprobs | null;
+      readonly finish_reason: FinishReason | null;
+    },
+  ];
+  /** On the last chunk; null before it when `stream_options.include_usage` asks for that. */
+  readonly usage?: WireUsage | null;
+}
+
+/** The chunk for one event. `includeUsage`: whether chunks before the last say `usage: null`. */
+export function chatCompletionChunk(
+  event: ChatEvent,
+  head: CompletionHead,
+  includeUsage: boolean,
+): ChatCompletionChunk {
+  return {
+    ...wireHead(head, 'chat.completion.chunk'),
+    choices: [
+      {
+        index: 0,
+        delta: deltaOf(event, head.isThinking),
+        logprobs: head.hasLogprobs && 'logprobs' in event ? wireLogprobs(event) : null,
+        finish_reason: event.type === 'finish' ? event.reason : null,
+      },
+    ],
+    ...(event.type === 'finish' ? { usage: wireUsage(event.usage) } : includeUsage ? { usage: null } : {}),
+  };
+}
+
+/** The whole answer. Rejects when `events` fails or ends without `finish`. */
+export async function collectChatCompletion(
+  events: AsyncIterable<ChatEvent>,
+  head: CompletionHead,
+): Promise<ChatCompletion> {
+  const texts = { content: '', reasoning: '' };
+  const logprobs: Record<'content' | 'reasoning', WireTokenLogprobs[]> = { content: [], reasoning: [] };
+  const calls: { index: number; id: string; type: 'function'; function: { name: string; arguments: string } }[] = [];
+  let finish: Extract<ChatEvent, { type: 'finish' }> | undefined;
+  for await (const event of events) {
+    switch (event.type) {
+      case 'start':
+        break;
+      case 'reasoning':
+      case 'content':
+        texts[event.type] += event.text;
+        logprobs[event.type].push(...event.logprobs.map(wireTokenLogprobs));
+        break;
+      case 'tool-call':
+        calls[event.index] = {
+          index: event.index,
+          id: event.id,
+          type: 'function',
+          function: { name: event.name, arguments: '' },
+        };
+        break;
+      case 'tool-call-arguments': {
+        const call = calls[event.index];
+        if (call === undefined) throw new Error(`tool-call-arguments: expected a tool-call ${event.index} before it`);
+        call.function.arguments += event.text;
+        break;
+      }
+      case 'finish':
+        finish = event;
+        break;
+      default:
+        unreachable(event);
+    }
+  }
+  if (finish === undefined) throw new Error('events: expected a finish, but they ended without it');
+  return {
+    ...wireHead(head, 'chat.completion'),
+    choices: [
+      {
+        index: 0,
+        message: {
+          role: 'assistant',
+          content: texts.content,
+          ...(head.isThinking && { reasoning_content: texts.reasoning }),
+          ...(calls.length > 0 && { tool_calls: calls }),
+        },
+        logprobs: head.hasLogprobs
+          ? { content: logprobs.content, reasoning_content: head.isThinking ? logprobs.reasoning : null }
+          : null,
+        finish_reason: finish.reason,
+      },
+    ],
+    usage: wireUsage(finish.usage),
+  };
+}
+
+export function wireUsage({ prompt, cacheHit, completion, reasoning }: Usage): WireUsage {
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+    prompt_tokens_details: { cached_tokens: cacheHit },
+    completion_tokens_details: { reasoning_tokens: reasoning },
+    prompt_cache_hit_tokens: cacheHit,
+    prompt_cache_miss_tokens: prompt - cacheHit,
+  };
+}
+
+function wireHead<O extends string>(head: CompletionHead, object: O): WireHead<O> {
+  return {
+    id: head.id,
+    object,
+    created: head.created,
+    model: head.model,
+    system_fingerprint: head.systemFingerprint,
+  };
+}
+
+function deltaOf(event: ChatEvent, isThinking: boolean): WireDelta {
+  switch (event.type) {
+    case 'start':
+      // The role stands here only: some clients add up the strings of a field that is repeated.
+      return isThinking
+        ? { role: 'assistant', content: null, reasoning_content: '' }
+        : { role: 'assistant', content: '' };
+    case 'reasoning':
+      return { content: null, reasoning_content: event.text };
+    case 'content':
+      return isThinking ? { content: event.text, reasoning_content: null } : { content: event.text };
+    case 'tool-call':
+      return {
+        tool_calls: [
+          { index: event.index, id: event.id, type: 'function', function: { name: event.name, arguments: '' } },
+        ],
+      };
+    case 'tool-call-arguments':
+      return { tool_calls: [{ index: event.index, function: { arguments: event.text } }] };
+    case 'finish':
+      return { content: '', role: null };
+    default:
+      return unreachable(event);
+  }
+}
+
+function wireLogprobs(event: Extract<ChatEvent, { type: 'reasoning' | 'content' }>): WireLogprobs {
+  const items = event.logprobs.map(wireTokenLogprobs);
+  return event.type === 'content'
+    ? { content: items, reasoning_content: null }
+    : { content: null, reasoning_content: items };
+}
+
+function wireTokenLogprobs(item: TokenLogprobs): WireTokenLogprobs {
+  return { ...wireTokenLogprob(item), top_logprobs: item.top.map(wireTokenLogprob) };
+}
+
+function wireTokenLogprob({ token, bytes, logprob }: TokenLogprob): WireTokenLogprob {
+  // JSON has no -Infinity; DeepSeek writes -9999 for what has no chance.
+  return { token, logprob: Math.max(logprob, -9999), bytes: [...bytes] };
+}
+
+function unreachable(value: never): never {
+  throw new Error(`expected a known event, got ${JSON.stringify(value)}`);
+}

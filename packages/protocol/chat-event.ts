@@ -1,0 +1,38 @@
+// What a chat model answers, piece by piece.
+//
+// One stream of these stands between any model and any dialect of the API: `start`, then text and tool calls in the
+// order they were generated, then one `finish`. Knows neither tokens nor JSON shapes.
+
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'aborted';
+
+/** Token counts. The prompt is `cacheHit + cacheMiss`; `reasoning` is a part of `completion`. */
+export interface Usage {
+  readonly prompt: number;
+  readonly cacheHit: number;
+  readonly completion: number;
+  readonly reasoning: number;
+}
+
+export interface TokenLogprob {
+  /** With U+FFFD where the token is only a part of a character. */
+  readonly token: string;
+  /** In UTF-8, exactly. */
+  readonly bytes: Uint8Array;
+  readonly logprob: number;
+}
+
+export interface TokenLogprobs extends TokenLogprob {
+  /** The likeliest tokens in this place, likeliest first. */
+  readonly top: readonly TokenLogprob[];
+}
+
+export type ChatEvent =
+  /** The request is accepted: from here on a caller's mistake can no longer be the reason for a failure. */
+  | { readonly type: 'start' }
+  /** `logprobs` is empty unless the request asked for them. */
+  | { readonly type: 'reasoning' | 'content'; readonly text: string; readonly logprobs: readonly TokenLogprobs[] }
+  /** Calls are numbered from 0 and do not interleave. */
+  | { readonly type: 'tool-call'; readonly index: number; readonly id: string; readonly name: string }
+  /** The next piece of the JSON text of the arguments of call `index`. */
+  | { readonly type: 'tool-call-arguments'; readonly index: number; readonly text: string }
+  | { readonly type: 'finish'; readonly reason: FinishReason; readonly usage: Usage };

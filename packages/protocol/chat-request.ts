@@ -1,0 +1,70 @@
+// What a caller asks of a chat model, in words of our own.
+//
+// Every dialect of the API is parsed into this shape once, at the edge; past it every field is present, checked and
+// readonly, and wire names such as `top_p` are gone. Says nothing about how a model renders or samples.
+
+/** What JSON can say. */
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
+export type JsonObject = { readonly [key: string]: JsonValue };
+
+/** How hard to think before the answer; `off` answers at once. */
+export type Thinking = 'off' | 'low' | 'high' | 'max';
+
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text, as the model wrote it: not necessarily valid. */
+  readonly arguments: string;
+}
+
+export type Message =
+  | { readonly role: 'system' | 'user'; readonly content: string }
+  | {
+      readonly role: 'assistant';
+      readonly content: string;
+      /** Empty when the caller did not pass it back. */
+      readonly reasoning: string;
+      readonly toolCalls: readonly ToolCall[];
+    }
+  | { readonly role: 'tool'; readonly content: string; readonly toolCallId: string };
+
+export interface FunctionTool {
+  readonly name: string;
+  readonly description: string | undefined;
+  /** JSON Schema of the arguments; undefined: there are none. */
+  readonly parameters: JsonObject | undefined;
+}
+
+export type ToolChoice =
+  | { readonly type: 'none' }
+  | { readonly type: 'auto' }
+  | { readonly type: 'required' }
+  | { readonly type: 'function'; readonly name: string };
+
+/** `asked` must fit into the context beside the prompt; `default` gives way to it. */
+export type MaxTokens = { readonly type: 'asked' | 'default'; readonly tokens: number };
+
+export interface ChatRequest {
+  readonly model: string;
+  /** At least one. Every tool result answers a call of the assistant message before it, and no call lacks its result. */
+  readonly messages: readonly Message[];
+  readonly thinking: Thinking;
+  /** Reasoning included. */
+  readonly maxTokens: MaxTokens;
+  /** 0 picks the likeliest token. */
+  readonly temperature: number;
+  /** In (0, 1]. */
+  readonly topP: number;
+  readonly seed: number | undefined;
+  /** Up to 16, none empty. */
+  readonly stop: readonly string[];
+  /** `json-object`: the answer is to be JSON, and the messages say so too. */
+  readonly responseFormat: 'text' | 'json-object';
+  /** Names are unique. */
+  readonly tools: readonly FunctionTool[];
+  readonly toolChoice: ToolChoice;
+  /** Alternatives wanted beside each token's log-probability, 0 to 20; undefined when none are wanted at all. */
+  readonly topLogprobs: number | undefined;
+  /** Namespace for caches and scheduling; empty when the caller named none. */
+  readonly userId: string;
+}

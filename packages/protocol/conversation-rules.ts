@@ -1,0 +1,42 @@
+// Which sequences of messages are a conversation.
+//
+// Owns the order that OpenAI's and DeepSeek's APIs ask of messages: tool results answer the calls right before them, all
+// of them, and someone other than the assistant speaks last. Knows nothing about how a message looked on the wire.
+
+import type { Message } from './chat-request.ts';
+import { requestError } from './request-error.ts';
+
+/** Throws `RequestError` for the first message out of place. */
+export function checkConversation(messages: readonly Message[]): void {
+  // The calls of the last assistant message that still lack their result.
+  let caller = 0;
+  let open = new Set<string>();
+  const checkAnswered = () => {
+    if (open.size === 0) return;
+    throw requestError('invalid-field', {
+      field: `messages[${caller}].tool_calls`,
+      problem: `expected tool messages for each 'tool_call_id' to follow, but there are none for ${[...open].join(', ')}`,
+    });
+  };
+  messages.forEach((message, index) => {
+    if (message.role === 'tool') {
+      if (open.delete(message.toolCallId)) return;
+      throw requestError('invalid-field', {
+        field: `messages[${index}].tool_call_id`,
+        problem: `expected the id of an unanswered call in the assistant message before, got ${JSON.stringify(message.toolCallId)}`,
+      });
+    }
+    checkAnswered();
+    caller = index;
+    open = new Set(message.role === 'assistant' ? message.toolCalls.map(({ id }) => id) : []);
+  });
+  checkAnswered();
+
+  const last = messages.at(-1);
+  if (last !== undefined && last.role !== 'user' && last.role !== 'tool') {
+    throw requestError('invalid-field', {
+      field: `messages[${messages.length - 1}].role`,
+      problem: `expected the last message to be from user or tool, got ${last.role}`,
+    });
+  }
+}

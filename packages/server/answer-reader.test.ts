@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
+import type { ChatEvent } from '@hadal/protocol/chat-event';
+import fc from 'fast-check';
+import { AnswerReader } from './answer-reader.ts';
+import { openByteTokenizer } from './testing/toy-engine.ts';
+
+const tokenizer = openByteTokenizer();
+const call =
+  `\n\n<${dsml}tool_calls>\n<${dsml}invoke name="weather">\n` +
+  `<${dsml}parameter name="city" string="true">Paris</${dsml}parameter>\n` +
+  `</${dsml}invoke>\n</${dsml}tool_calls>`;
+
+/** Reads `text`, one token for each special token and each byte. */
+function read(text: string, { isThinking = true, hasLogprobs = true } = {}): ChatEvent[] {
+  const reader = new AnswerReader({ tokenizer, isThinking, hasLogprobs, newCallId: (index) => `call_${index}` });
+  const decoder = tokenizer.decoder();
+  const ids = tokenizer.encode(text);
+  const events = ids.flatMap((id) =>
+    reader.token({ type: 'token', id, text: decoder.push(id), logprob: -id, top: [{ id, logprob: -id }] }),
+  );
+  events.push(...reader.finish({ type: 'finish', reason: 'stop', promptTokens: 5, completionTokens: ids.length + 1 }));
+  return events;
+}
+
+function join(events: readonly ChatEvent[], type: 'reasoning' | 'content') {
+  const pieces = events.filter((event) => 'logprobs' in event).filter((event) => event.type === type);
+  return {
+    text: pieces.map((event) => event.text).join(''),
+    tokens: pieces.flatMap((event) => event.logprobs).map((item) => -item.logprob),
+  };
+}
+
+test('reasoning is counted up to, and without, the token that closes it', () => {
+  const finish = (text: string, isThinking = true) => read(text, { isThinking }).at(-1);
+  const usage = (completion: number, reasoning: number) => ({ prompt: 5, cacheHit: 0, completion, reasoning });
+  assert.deepEqual(finish(`abc${thinkEnd}de`), { type: 'finish', reason: 'stop', usage: usage(7, 3) });
+  assert.deepEqual(finish('abc'), { type: 'finish', reason: 'stop', usage: usage(4, 3) });
+  assert.deepEqual(finish('abc', false), { type: 'finish', reason: 'stop', usage: usage(4, 0) });
+});
+
+test('an answer that called a tool finishes with tool_calls, its markup gone', () => {
+  const events = read(`hm${thinkEnd}Let me look.${call}`);
+  assert.equal(join(events, 'reasoning').text, 'hm');
+  assert.equal(join(events, 'content').text, 'Let me look.');
+  assert.deepEqual(
+    events.filter((event) => event.type === 'tool-call'),
+    [{ type: 'tool-call', index: 0, id: 'call_0', name: 'weather' }],
+  );
+  const args = events.filter((event) => event.type === 'tool-call-arguments').map((event) => event.text);
+  assert.equal(args.join(''), '{"city": "Paris"}');
+  const finish = events.at(-1);
+  assert.ok(finish?.type === 'finish');
+  assert.equal(finish.reason, 'tool_calls');
+});
+
+test('log-probabilities of all tokens of a text, and of no markup, stand beside it', () => {
+  // Held back by the parser: half a tag, line breaks that may begin a block. Several bytes to a character: é, 你.
+  const pieces = fc.constantFrom('a', '<', '<th', '\n', '\n\n', 'é', '你好', '</thin', `<${dsml}tool`, ' ');
+  const text = fc.array(pieces, { maxLength: 12 }).map((parts) => parts.join(''));
+  fc.assert(
+    fc.property(text, text, fc.boolean(), (reasoning, content, calls) => {
+      const events = read(`${reasoning}${thinkEnd}${content}${calls ? call : ''}`);
+      assert.deepEqual(join(events, 'reasoning'), { text: reasoning, tokens: tokenizer.encode(reasoning) });
+      assert.deepEqual(join(events, 'content'), { text: content, tokens: tokenizer.encode(content) });
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('without a wish for log-probabilities there are none', () => {
+  assert.deepEqual(join(read('ab', { isThinking: false, hasLogprobs: false }), 'content'), { text: 'ab', tokens: [] });
+});

@@ -1,0 +1,128 @@
+// From the tokens of an answer to its events.
+//
+// Owns what lies between tokens and text: which tokens were reasoning, which log-probabilities belong to which piece of
+// text, how an answer ended. The grammar is the parser's. Every token is counted once, whatever the parser holds back.
+
+import type { TokenEvent } from '@hadal/engine/engine';
+import { ChatParser, type ChatEvent as ParserEvent } from '@hadal/formats/chat/deepseek-v4-parser';
+import { thinkEnd } from '@hadal/formats/special-tokens';
+import type { Tokenizer } from '@hadal/formats/tokenizer';
+import type { ChatEvent, FinishReason, TokenLogprob, TokenLogprobs } from '@hadal/protocol/chat-event';
+
+export interface AnswerReaderOptions {
+  readonly tokenizer: Tokenizer;
+  readonly isThinking: boolean;
+  readonly hasLogprobs: boolean;
+  /** A new id for a tool call. */
+  readonly newCallId: (index: number) => string;
+}
+
+type Token = Extract<TokenEvent, { type: 'token' }>;
+type Finish = Extract<TokenEvent, { type: 'finish' }>;
+
+/** Reads one answer, token by token. */
+export class AnswerReader {
+  readonly #options: AnswerReaderOptions;
+  readonly #parser: ChatParser;
+  #isReasoning: boolean;
+  /** The end of the reasoning so far: it may be the beginning of `</think>`. */
+  #reasoningTail = '';
+  #reasoningTokens = 0;
+  #hasCalled = false;
+  /** Tokens whose text the parser has not given back yet. */
+  #pending: Token[] = [];
+
+  constructor(options: AnswerReaderOptions) {
+    this.#options = options;
+    this.#parser = new ChatParser({ thinking: options.isThinking });
+    this.#isReasoning = options.isThinking;
+  }
+
+  /** Text that the answer begins with although the model did not choose it. */
+  prefill(text: string): ChatEvent[] {
+    return this.#translate(this.#parser.push(text));
+  }
+
+  token(token: Token): ChatEvent[] {
+    const closesReasoning = this.#isReasoning && this.#closes(token.text);
+    if (closesReasoning) this.#isReasoning = false;
+    if (this.#isReasoning) this.#reasoningTokens++;
+    if (this.#options.hasLogprobs && !(closesReasoning && token.text === thinkEnd)) this.#pending.push(token);
+    return this.#translate(this.#parser.push(token.text));
+  }
+
+  /** What was held back, and the end. */
+  finish(finish: Finish): ChatEvent[] {
+    const rest = this.#translate(this.#parser.end());
+    const reason: FinishReason = finish.reason === 'stop' && this.#hasCalled ? 'tool_calls' : finish.reason;
+    const usage = {
+      prompt: finish.promptTokens,
+      // No prompt is kept from one request to the next yet.
+      cacheHit: 0,
+      completion: finish.completionTokens,
+      reasoning: this.#reasoningTokens,
+    };
+    return [...rest, { type: 'finish', reason, usage }];
+  }
+
+  #closes(text: string): boolean {
+    this.#reasoningTail += text;
+    const closes = this.#reasoningTail.includes(thinkEnd);
+    this.#reasoningTail = this.#reasoningTail.slice(1 - thinkEnd.length);
+    return closes;
+  }
+
+  #translate(events: readonly ParserEvent[]): ChatEvent[] {
+    return events.flatMap((event): ChatEvent[] => {
+      switch (event.type) {
+        case 'reasoning':
+        case 'content':
+          return [{ type: event.type, text: event.text, logprobs: this.#takeLogprobs(event.text) }];
+        case 'tool-call-start':
+          this.#pending = [];
+          return [
+            { type: 'tool-call', index: event.index, id: this.#options.newCallId(event.index), name: event.name },
+          ];
+        case 'tool-call-arguments':
+          this.#pending = [];
+          return [{ type: 'tool-call-arguments', index: event.index, text: event.text }];
+        case 'tool-call-end':
+          this.#hasCalled = true;
+          return [];
+        default:
+          return unreachable(event);
+      }
+    });
+  }
+
+  /** Of the tokens waiting, those that make up `text`. Tokens before it were markup. */
+  #takeLogprobs(text: string): TokenLogprobs[] {
+    const waiting = this.#pending.map((token) => token.text).join('');
+    // Not found when its beginning came with a token already taken: then the rest of it is all that waits.
+    const begin = Math.max(0, waiting.indexOf(text));
+    const taken: Token[] = [];
+    let at = 0;
+    let used = 0;
+    for (const token of this.#pending) {
+      if (at >= begin + text.length) break;
+      used++;
+      at += token.text.length;
+      // A token without text of its own is the beginning of a character that the next completes.
+      if (at > begin || (at === begin && token.text === '')) taken.push(token);
+    }
+    this.#pending = this.#pending.slice(used);
+    return taken.map((token) => ({
+      ...this.#logprob(token),
+      top: token.top.map((alternative) => this.#logprob(alternative)),
+    }));
+  }
+
+  #logprob({ id, logprob }: { readonly id: number; readonly logprob: number }): TokenLogprob {
+    const { tokenizer } = this.#options;
+    return { token: tokenizer.decode([id]), bytes: tokenizer.bytes(id), logprob };
+  }
+}
+
+function unreachable(value: never): never {
+  throw new Error(`expected a known event, got ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,134 @@
+// The provider that runs a model in this process.
+//
+// Owns the way from messages to tokens and back: it renders the prompt, sees that prompt and answer fit into the context,
+// and reads the engine's tokens as an answer. Knows nothing about HTTP or tensors. The engine and the provider share one
+// lifetime, which is their owner's.
+
+import { randomUUID } from 'node:crypto';
+import type { Engine } from '@hadal/engine/engine';
+import { encodeMessages, withTools } from '@hadal/formats/chat/deepseek-v4';
+import type { ToolSchema } from '@hadal/formats/chat/message';
+import { dsml, endOfSentence } from '@hadal/formats/special-tokens';
+import type { Tokenizer } from '@hadal/formats/tokenizer';
+import type { ChatEvent } from '@hadal/protocol/chat-event';
+import type { ChatRequest, FunctionTool, ToolChoice } from '@hadal/protocol/chat-request';
+import type { ModelCard } from '@hadal/protocol/models';
+import { requestError } from '@hadal/protocol/request-error';
+import { AnswerReader } from './answer-reader.ts';
+import { checkpointFingerprint, readGenerationDefaults } from './checkpoint-files.ts';
+import type { Provider } from './provider.ts';
+
+export interface EmbeddedProviderOptions {
+  readonly engine: Engine;
+  /** The checkpoint that the engine has loaded. */
+  readonly directory: string;
+  /** A new name, for the ids of tool calls. */
+  readonly newId?: () => string;
+}
+
+/** Serves `engine` under its model's id, with the sampling that the checkpoint recommends. */
+export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Promise<Provider> {
+  const { engine, directory, newId = () => randomUUID() } = options;
+  const { tokenizer } = engine;
+  const { contextLength, id } = engine.model;
+  const defaults = await readGenerationDefaults(directory);
+  const stopTokens = defaults.stopTokens ?? [tokenizer.tokenId(endOfSentence) ?? []].flat();
+  const longestToken = longestTokenBytes(tokenizer);
+  const model: ModelCard = {
+    id,
+    name: id,
+    ownedBy: 'hadal',
+    contextWindow: contextLength,
+    maxOutputTokens: contextLength,
+    sampling: { temperature: defaults.temperature, topP: defaults.topP },
+  };
+
+  function encode(prompt: string, completion: number): number[] {
+    // What cannot fit even in the longest tokens need not be encoded, which could take minutes.
+    const atLeast = Math.ceil(prompt.length / longestToken);
+    const tokens = atLeast > contextLength ? undefined : tokenizer.encode(prompt);
+    const count = tokens?.length ?? atLeast;
+    if (tokens === undefined || count + completion > contextLength) {
+      throw requestError('context-exceeded', { limit: contextLength, prompt: count, completion });
+    }
+    return tokens;
+  }
+
+  async function* chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void, void> {
+    const { maxTokens } = request;
+    const isThinking = request.thinking !== 'off';
+    const prefill = forcedCall(request.toolChoice);
+    const prompt = encode(render(request) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
+    yield { type: 'start' };
+
+    const reader = new AnswerReader({
+      tokenizer,
+      isThinking,
+      hasLogprobs: request.topLogprobs !== undefined,
+      newCallId: (index) => `call_${String(index).padStart(2, '0')}_${newId().replaceAll('-', '').slice(0, 24)}`,
+    });
+    yield* reader.prefill(prefill);
+    // Of the response format nothing is heard here: as on DeepSeek the prompt must ask for JSON, and nothing else makes
+    // sure of it.
+    const generation = engine.generate(
+      {
+        prompt,
+        maxTokens: Math.min(maxTokens.tokens, contextLength - prompt.length),
+        temperature: request.temperature,
+        topP: request.topP,
+        seed: request.seed,
+        stop: request.stop,
+        stopTokens,
+        topLogprobs: request.topLogprobs,
+      },
+      signal,
+    );
+    for await (const event of generation) {
+      yield* event.type === 'token' ? reader.token(event) : reader.finish(event);
+    }
+  }
+
+  return { model, fingerprint: await checkpointFingerprint(directory), chat };
+}
+
+/** The prompt. With tool_choice none, the tools stay out of it, as on DeepSeek. */
+function render({ messages, thinking, tools, toolChoice }: ChatRequest): string {
+  const offered = toolChoice.type === 'none' ? [] : tools.map(toolSchemaOf);
+  return encodeMessages(withTools(messages, offered), {
+    thinking: thinking !== 'off',
+    ...(thinking !== 'off' && { effort: thinking }),
+  });
+}
+
+/** The beginning of an answer that must call a tool: what follows it can only be a call. */
+function forcedCall(choice: ToolChoice): string {
+  switch (choice.type) {
+    case 'none':
+    case 'auto':
+      return '';
+    case 'required':
+      return `\n\n<${dsml}tool_calls>\n<${dsml}invoke`;
+    case 'function':
+      return `\n\n<${dsml}tool_calls>\n<${dsml}invoke name="${choice.name}">\n`;
+    default:
+      return unreachable(choice);
+  }
+}
+
+function toolSchemaOf({ name, description, parameters }: FunctionTool): ToolSchema {
+  return {
+    name,
+    ...(description !== undefined && { description }),
+    ...(parameters !== undefined && { parameters }),
+  };
+}
+
+function longestTokenBytes(tokenizer: Tokenizer): number {
+  let longest = 1;
+  for (let id = 0; id < tokenizer.vocabularySize; id++) longest = Math.max(longest, tokenizer.bytes(id).length);
+  return longest;
+}
+
+function unreachable(value: never): never {
+  throw new Error(`expected a known tool choice, got ${JSON.stringify(value)}`);
+}

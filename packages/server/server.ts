@@ -1,0 +1,234 @@
+// The HTTP server.
+//
+// Owns the socket: routes, request ids, the log line of each request, errors in DeepSeek's envelope, and an orderly end.
+// Knows models only as providers. Whatever happens, a caller gets the envelope and never a stack trace.
+
+import { randomUUID } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { wireModels } from '@hadal/protocol/models';
+import { errorBody, type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+  LogController,
+} from 'fastify';
+import { chatCompletionsRoute } from './chat-completions-route.ts';
+import { requestErrorOf } from './failure.ts';
+import { parseJsonBody } from './json-body.ts';
+import type { Logger } from './logger.ts';
+import type { Provider } from './provider.ts';
+
+export interface ServerOptions {
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly host: string;
+  /** At least one; their model ids differ. */
+  readonly providers: readonly Provider[];
+  readonly logger: Logger;
+  /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
+  readonly keepAliveMs?: number;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+  /** A new name for a request and its answer. */
+  readonly newId?: () => string;
+}
+
+export interface HttpServer extends AsyncDisposable {
+  /** Such as `http://127.0.0.1:10935`. */
+  readonly url: string;
+  /**
+   * Takes no more requests, lets answers end for up to `graceMs` (default 10 seconds), then aborts those that are left:
+   * their streams still end properly, with finish_reason `aborted`.
+   */
+  close(graceMs?: number): Promise<void>;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    errorCode: RequestErrorCode | null;
+  }
+}
+
+/** The server could not take its address. The message is for the person who started it. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
+// As DeepSeek, whose bodies may hold images.
+const bodyLimitBytes = 48 * 1024 * 1024;
+// How long an aborted stream may take to say so before its connection is cut.
+const abortMs = 2_000;
+
+/** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
+export async function startServer(options: ServerOptions): Promise<HttpServer> {
+  const { port, host, providers, logger, keepAliveMs = 10_000, now = Date.now, newId = () => randomUUID() } = options;
+  checkProviders(providers);
+  const loggerInstance: FastifyBaseLogger = logger;
+  const app = fastify({
+    loggerInstance,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    genReqId: newId,
+    bodyLimit: bodyLimitBytes,
+    requestTimeout: 120_000,
+    forceCloseConnections: 'idle',
+    // Refused by our own hook, in our own envelope.
+    return503OnClosing: false,
+    clientErrorHandler: refuseConnection,
+    // What fails before there is a route, such as a URL that cannot be decoded.
+    frameworkErrors: (error, request, reply) => {
+      refuse(error, request, reply as FastifyReply);
+    },
+  });
+
+  const running = new Set<AbortController>();
+  let isClosing = false;
+
+  /** The error to show; a failure of ours is logged with all that is known. */
+  function explain(error: unknown, request: FastifyRequest): RequestError {
+    const shown = requestErrorOf(error, bodyLimitBytes, request.headers['content-type']);
+    request.errorCode = shown.code;
+    if (shown.code === 'internal') request.log.error({ err: error }, 'request failed');
+    return shown;
+  }
+
+  function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const shown = explain(error, request);
+    return reply
+      .code(shown.status)
+      .headers({ 'content-type': 'application/json; charset=utf-8', 'x-request-id': request.id })
+      .send(errorBody(shown));
+  }
+
+  function cancellation(response: ServerResponse): AbortSignal {
+    const controller = new AbortController();
+    running.add(controller);
+    response.once('close', () => {
+      running.delete(controller);
+      controller.abort();
+    });
+    return controller.signal;
+  }
+
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, text: string) =>
+    parseJsonBody(text),
+  );
+  app.decorateRequest('chatOutcome', null);
+  app.decorateRequest('errorCode', null);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+    reply.raw.once('close', () => {
+      logRequest(request, reply.raw);
+      // A connection that was busy when the server began to close would otherwise linger until its keep-alive ends.
+      if (isClosing) setImmediate(() => app.server.closeIdleConnections());
+    });
+    if (isClosing) throw requestError('shutting-down');
+  });
+  app.setErrorHandler(refuse);
+  app.setNotFoundHandler((request) => {
+    throw requestError('unknown-route', { method: request.method, path: pathOf(request) });
+  });
+
+  const chat = chatCompletionsRoute({ providers, keepAliveMs, now, cancellation, explain });
+  const models = wireModels(providers.map(({ model }) => model));
+  for (const base of ['', '/v1', '/beta']) {
+    app.post(`${base}/chat/completions`, chat);
+    app.get(`${base}/models`, async () => models);
+  }
+  app.get('/healthz', async () => ({ status: 'ok' }));
+
+  const url = await listen(app, host, port);
+
+  async function close(graceMs = 10_000): Promise<void> {
+    isClosing = true;
+    const abort = setTimeout(() => {
+      for (const controller of running) controller.abort();
+    }, graceMs);
+    const cut = setTimeout(() => app.server.closeAllConnections(), graceMs + abortMs);
+    try {
+      await app.close();
+    } finally {
+      clearTimeout(abort);
+      clearTimeout(cut);
+    }
+  }
+
+  return { url, close, [Symbol.asyncDispose]: () => close() };
+}
+
+function checkProviders(providers: readonly Provider[]): void {
+  const ids = providers.map(({ model }) => model.id);
+  if (ids.length === 0) throw new Error('providers: expected at least one, got none');
+  const twice = ids.find((id, index) => ids.indexOf(id) < index);
+  if (twice !== undefined) throw new Error(`providers: expected one for each model id, got two for ${twice}`);
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
+  try {
+    await app.listen({ host, port, listenTextResolver: (address) => `listening on ${address}` });
+  } catch (error) {
+    await app.close();
+    throw listenErrorOf(error, host, port);
+  }
+  const { port: actual } = app.server.address() as AddressInfo;
+  // Everyone's address is not one that a client can call.
+  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${actual}`;
+}
+
+function listenErrorOf(error: unknown, host: string, port: number): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  const cause = { cause: error };
+  switch (code) {
+    case 'EADDRINUSE':
+      return new ListenError(
+        `port ${port} on ${host} is already in use; choose another with PORT, for example PORT=${(port % 65535) + 1}`,
+        cause,
+      );
+    case 'EACCES':
+      return new ListenError(`port ${port} on ${host} needs more rights; choose one above 1023 with PORT`, cause);
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new ListenError(`host ${host} is no address of this machine`, cause);
+    case 'ERR_SOCKET_BAD_PORT':
+      return new ListenError(`PORT: expected 0 to 65535, got ${port}`, cause);
+    default:
+      return error;
+  }
+}
+
+/** Answers what is not even HTTP, where no framework can. */
+function refuseConnection(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const shown = requestError('malformed-http', { problem: error.message });
+  const body = JSON.stringify(errorBody(shown));
+  const head = ['Content-Type: application/json; charset=utf-8', `Content-Length: ${Buffer.byteLength(body)}`];
+  socket.end(['HTTP/1.1 400 Bad Request', ...head, 'Connection: close', '', body].join('\r\n'));
+}
+
+function logRequest(request: FastifyRequest, response: ServerResponse): void {
+  request.log.info(
+    {
+      method: request.method,
+      path: pathOf(request),
+      status: response.statusCode,
+      isComplete: response.writableFinished,
+      // The code and not the message, which may quote the caller.
+      ...(request.errorCode !== null && { errorCode: request.errorCode }),
+      ...request.chatOutcome,
+    },
+    'request',
+  );
+}
+
+/** Without the query, which may hold what a log should not. */
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?', 1)[0] ?? request.url;
+}

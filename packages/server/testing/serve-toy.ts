@@ -1,0 +1,39 @@
+// A running server with a toy model behind it, for tests over real HTTP.
+//
+// Owns the set-up and its end: `await using` stops the server. Never used outside tests.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { openEmbeddedProvider } from '../embedded-provider.ts';
+import { type HttpServer, type ServerOptions, startServer } from '../server.ts';
+import { openToyEngine, type ToyEngine, type ToyEngineOptions } from './toy-engine.ts';
+
+export interface ToyServer extends AsyncDisposable {
+  readonly server: HttpServer;
+  readonly engine: ToyEngine;
+  /** The lines of the log so far, parsed. */
+  readonly log: Record<string, unknown>[];
+}
+
+type Options = ToyEngineOptions & Partial<ServerOptions> & { readonly generationConfig?: object };
+
+export async function serveToy(options: Options): Promise<ToyServer> {
+  const engine = openToyEngine(options);
+  const directory = await mkdtemp(join(tmpdir(), 'hadal-toy-'));
+  const config = options.generationConfig;
+  if (config !== undefined) await writeFile(join(directory, 'generation_config.json'), JSON.stringify(config));
+  const provider = await openEmbeddedProvider({ engine, directory });
+  await rm(directory, { recursive: true });
+
+  const log: Record<string, unknown>[] = [];
+  const logger = pino({ level: 'debug' }, { write: (line) => void log.push(JSON.parse(line)) });
+  const server = await startServer({ host: '127.0.0.1', port: 0, providers: [provider], logger, ...options });
+  return {
+    server,
+    engine,
+    log,
+    [Symbol.asyncDispose]: () => server.close(0),
+  };
+}

@@ -1,0 +1,103 @@
+// A model that says what a test tells it to.
+//
+// Owns an `Engine` whose every answer is a script: a text for a prompt. Its tokenizer is real if small (special tokens and
+// single bytes), so prompts, limits and counts are those of any other model. Never used outside tests.
+
+import type { Engine, GenerateRequest, TokenEvent } from '@hadal/engine/engine';
+import { endOfSentence, specialTokens } from '@hadal/formats/special-tokens';
+import type { Tokenizer } from '@hadal/formats/tokenizer';
+
+export interface ToyEngineOptions {
+  readonly contextLength?: number;
+  /**
+   * What to generate, in the pieces that arrive together; the end of sentence is added. May wait, and may throw. Pieces
+   * are tokenized one by one.
+   */
+  readonly script: (prompt: string, request: GenerateRequest) => AsyncIterable<string> | Iterable<string>;
+}
+
+export interface ToyEngine extends Engine {
+  /** What was asked so far, oldest first. */
+  readonly requests: GenerateRequest[];
+  readonly stats: { running: number; generatedTokens: number; aborted: number };
+}
+
+export function openToyEngine({ contextLength = 4096, script }: ToyEngineOptions): ToyEngine {
+  const tokenizer = openByteTokenizer();
+  const requests: GenerateRequest[] = [];
+  const stats = { running: 0, generatedTokens: 0, aborted: 0 };
+
+  async function* generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent> {
+    const { prompt, maxTokens, stopTokens, topLogprobs } = request;
+    requests.push(request);
+    stats.running++;
+    const decoder = tokenizer.decoder();
+    let completionTokens = 0;
+    const finish = (reason: 'stop' | 'length' | 'aborted'): TokenEvent => {
+      if (reason === 'aborted') stats.aborted++;
+      return { type: 'finish', reason, promptTokens: prompt.length, completionTokens };
+    };
+    const aborted = Promise.withResolvers<'aborted'>();
+    signal?.addEventListener('abort', () => aborted.resolve('aborted'), { once: true });
+    if (signal?.aborted) aborted.resolve('aborted');
+    try {
+      const pieces = withEnd(script(tokenizer.decode(prompt), request));
+      for (;;) {
+        const next = await Promise.race([pieces.next(), aborted.promise]);
+        if (next === 'aborted') return yield finish('aborted');
+        for (const id of tokenizer.encode(next.value ?? '')) {
+          completionTokens++;
+          stats.generatedTokens++;
+          if (stopTokens.includes(id)) return yield finish('stop');
+          const top = Array.from({ length: topLogprobs ?? 0 }, (_, rank) => ({ id: id + rank, logprob: -rank / 2 }));
+          yield { type: 'token', id, text: decoder.push(id), logprob: -0.25, top };
+          if (completionTokens === maxTokens) return yield finish('length');
+          if (signal?.aborted) return yield finish('aborted');
+        }
+      }
+    } finally {
+      stats.running--;
+    }
+  }
+
+  return {
+    model: {
+      id: 'toy',
+      contextLength,
+      vocabularySize: tokenizer.vocabularySize,
+      parameters: { total: 1, active: 1 },
+    },
+    tokenizer,
+    requests,
+    stats,
+    generate,
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+/** The special tokens, then the 256 bytes. */
+export function openByteTokenizer(): Tokenizer {
+  const firstByte = specialTokens.length;
+  const utf8 = new TextEncoder();
+  const ids = new Map(specialTokens.map((token, id) => [token, id]));
+  const anySpecial = new RegExp(`(${specialTokens.map((token) => RegExp.escape(token)).join('|')})`);
+  const bytes = (id: number) =>
+    id < firstByte ? utf8.encode(specialTokens[id]) : Uint8Array.of(Math.min(id - firstByte, 255));
+  return {
+    vocabularySize: firstByte + 256,
+    encode: (text) =>
+      text.split(anySpecial).flatMap((part) => ids.get(part) ?? Array.from(utf8.encode(part), (b) => firstByte + b)),
+    decode: (sequence) => new TextDecoder().decode(Buffer.concat(Array.from(sequence, bytes))),
+    tokenId: (token) => ids.get(token),
+    bytes,
+    decoder() {
+      const decoder = new TextDecoder();
+      return { push: (id) => decoder.decode(bytes(id), { stream: true }), end: () => decoder.decode() };
+    },
+  };
+}
+
+async function* withEnd(pieces: AsyncIterable<string> | Iterable<string>): AsyncGenerator<string, string, void> {
+  yield* pieces;
+  return endOfSentence;
+}
