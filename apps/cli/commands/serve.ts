@@ -1,0 +1,68 @@
+// `hadal serve`: a model behind the HTTP API.
+//
+// Owns how the server is started and stopped from a terminal. The server itself, and what it says when it cannot have its
+// address, is the server package's.
+
+import { Command, Option } from 'commander';
+import { integerFrom } from '../option-parsers.ts';
+import type { Terminal } from '../terminal.ts';
+
+/** The depth of the Challenger Deep, in metres. */
+const defaultPort = 10935;
+
+const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+
+interface ServeOptions {
+  readonly port: number;
+  readonly host: string;
+  readonly model?: string;
+  readonly threads?: number;
+  readonly log: (typeof logLevels)[number];
+}
+
+export function serveCommand(terminal: Terminal): Command {
+  return new Command('serve')
+    .description('Serve a model over HTTP, to any client that speaks chat completions')
+    .addOption(
+      new Option('-p, --port <number>', 'where to listen; 0 takes any free port')
+        .env('PORT')
+        .default(defaultPort)
+        .argParser(integerFrom(0, 65535)),
+    )
+    .option('--host <address>', 'who may connect: 0.0.0.0 lets everybody in', '127.0.0.1')
+    .option('-m, --model <directory>', 'the checkpoint to serve')
+    .option('--threads <number>', 'processor threads to compute with', integerFrom(1, 1024))
+    .addOption(new Option('--log <level>', 'what to write to standard error').choices(logLevels).default('warn'))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  hadal serve
+  hadal serve --port 8080 --host 0.0.0.0
+  hadal serve --model runs/my-model/checkpoint --log info
+  curl http://127.0.0.1:${defaultPort}/chat/completions -H 'content-type: application/json' \\
+    -d '{"model": "hadal-nano", "messages": [{"role": "user", "content": "Hello"}]}'`,
+    )
+    .action((options: ServeOptions) => serve(options, terminal));
+}
+
+/** Serves until the process is asked to stop; a second request stops it at once. */
+async function serve({ port, host, model, threads, log }: ServeOptions, terminal: Terminal): Promise<void> {
+  const [{ openLocalModel }, { startServer }, { createLogger }] = await Promise.all([
+    import('../local-model.ts'),
+    import('@hadal/server/server'),
+    import('@hadal/server/logger'),
+  ]);
+  await using local = await openLocalModel({ directory: model, threads });
+  const stopped = stopRequest();
+  await using server = await startServer({ port, host, providers: [local.provider], logger: createLogger(log) });
+  terminal.out(`${local.description} is ready at ${server.url}\n`);
+  if (terminal.isInteractive) terminal.out(terminal.dim(`Talk with it: npx hadal chat --url ${server.url}\n`));
+  await stopped;
+}
+
+function stopRequest(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+  });
+}

@@ -1,0 +1,77 @@
+// A model opened in this process.
+//
+// Owns the engine and the provider in front of it as one thing to open and close, and which checkpoint is meant when none
+// is named. Knows nothing about terminals or HTTP.
+
+import { existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { type Engine, openEngine } from '@hadal/engine/engine';
+import { openEmbeddedProvider } from '@hadal/server/embedded-provider';
+import type { Provider } from '@hadal/server/provider';
+import type { AnswerSource } from './answer-source.ts';
+
+export interface LocalModelOptions {
+  /** A checkpoint; the repository's own where undefined. */
+  readonly directory: string | undefined;
+  /** undefined: as many as the machine has. */
+  readonly threads: number | undefined;
+}
+
+export interface LocalModel extends AnswerSource {
+  readonly engine: Engine;
+  readonly provider: Provider;
+}
+
+/** Loads the checkpoint. Throws an Error of one line when it is missing or broken. */
+export async function openLocalModel(options: LocalModelOptions): Promise<LocalModel> {
+  const { directory = ownCheckpoint(), threads } = options;
+  if (!existsSync(join(directory, 'config.json'))) {
+    throw new Error(`${directory}: expected a checkpoint, found no config.json there; name another with --model`);
+  }
+  const engine = await openEngine({ directory, ...(threads !== undefined && { threads }) });
+  try {
+    const provider = await openEmbeddedProvider({ engine, directory });
+    const { sampling, maxOutputTokens } = provider.model;
+    return {
+      engine,
+      provider,
+      model: provider.model.id,
+      description: `${provider.model.id} (${inMillions(engine.model.parameters.total)} parameters)`,
+      answer: (messages, { thinking, temperature, topP, maxTokens, seed }, signal) =>
+        provider.chat(
+          {
+            model: provider.model.id,
+            messages,
+            thinking,
+            maxTokens:
+              maxTokens === undefined
+                ? { type: 'default', tokens: maxOutputTokens }
+                : { type: 'asked', tokens: maxTokens },
+            temperature: temperature ?? sampling.temperature,
+            topP: topP ?? sampling.topP,
+            seed,
+            stop: [],
+            responseFormat: 'text',
+            tools: [],
+            toolChoice: { type: 'none' },
+            topLogprobs: undefined,
+            userId: '',
+          },
+          signal,
+        ),
+      [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await engine[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function ownCheckpoint(): string {
+  return relative(process.cwd(), join(import.meta.dirname, '../../models/hadal-nano'));
+}
+
+/** 8_234_567 as `8.2 million`. */
+function inMillions(count: number): string {
+  return `${(count / 1e6).toLocaleString('en', { maximumFractionDigits: count < 1e7 ? 1 : 0 })} million`;
+}
