@@ -4,9 +4,10 @@
 // sequence. Knows nothing of sampling or requests. A sequence takes all the pages it may ever need before it starts, or
 // none, so that what was admitted can always be finished.
 
+import { KEY_BLOCK, type SequenceRows, sequenceTables } from '@hadal/kernels/attention';
 import type { Device } from '@hadal/kernels/device';
 import type { LanguageModel } from '@hadal/models/language-model';
-import { type AttentionMemory, blockTokens } from '@hadal/models/layers/attention-memory';
+import { type AttentionMemory, attentionRows } from '@hadal/models/layers/attention-memory';
 import type { Arena } from '@hadal/tensor/arena';
 import type { AttentionShape } from '@hadal/tensor/gradients';
 import type { AttentionRows, Graph } from '@hadal/tensor/graph';
@@ -33,10 +34,10 @@ export class KvCache {
   /** As many pages as fit into `bytes`, for all layers together. */
   constructor(device: Device, model: LanguageModel, bytes: number) {
     const { keyWidth, valueWidth } = model.cache;
-    const pageBytes = blockTokens * (keyWidth + valueWidth) * 4 * model.layers;
+    const pageBytes = KEY_BLOCK * (keyWidth + valueWidth) * 4 * model.layers;
     this.pageCount = Math.max(1, Math.floor(bytes / pageBytes));
     this.#device = device;
-    const rows = this.pageCount * blockTokens;
+    const rows = this.pageCount * KEY_BLOCK;
     const block = (width: number) => new Tensor(device.memory.allocate(rows * width * 4), 0, [rows, width]);
     this.#layers = Array.from({ length: model.layers }, () => ({
       keys: block(keyWidth),
@@ -47,7 +48,7 @@ export class KvCache {
 
   /** Pages for `tokens` tokens, or none: a half-admitted sequence could never be finished. */
   reserve(tokens: number): PageLease | undefined {
-    const count = Math.ceil(tokens / blockTokens);
+    const count = Math.ceil(tokens / KEY_BLOCK);
     if (count > this.#free.length) return undefined;
     return { pages: this.#free.splice(this.#free.length - count, count), length: 0 };
   }
@@ -64,24 +65,19 @@ export class KvCache {
   extend(arena: Arena, extensions: readonly Extension[]): { memory: AttentionMemory; positions: Tensor } {
     const total = extensions.reduce((sum, { count }) => sum + count, 0);
     const [rows, positions] = [new Int32Array(total), new Int32Array(total)];
-    const sequences: number[] = [];
-    const blockStarts: number[] = [];
+    const tables: SequenceRows[] = [];
     let token = 0;
     for (const { lease, count } of extensions) {
       const length = lease.length + count;
-      sequences.push(token, count, length, blockStarts.length);
-      const blocks = Math.ceil(length / blockTokens);
-      for (let block = 0; block < blocks; block++) blockStarts.push((lease.pages[block] as number) * blockTokens);
+      const blockStart = (block: number) => (lease.pages[block] as number) * KEY_BLOCK;
+      tables.push({ queryStart: token, queryCount: count, keyCount: length, blockStart });
       for (let position = lease.length; position < length; position++, token++) {
-        const page = lease.pages[Math.floor(position / blockTokens)] as number;
-        rows[token] = page * blockTokens + (position % blockTokens);
+        rows[token] = blockStart(Math.floor(position / KEY_BLOCK)) + (position % KEY_BLOCK);
         positions[token] = position;
       }
     }
-    const memory = new CachedKeys(this.#layers, arena.integers(rows), {
-      sequences: arena.integers(Int32Array.from(sequences), [extensions.length, 4]),
-      blockStarts: arena.integers(Int32Array.from(blockStarts)),
-    });
+    const seen = attentionRows(arena, sequenceTables(tables));
+    const memory = new CachedKeys(this.#layers, arena.integers(rows), seen);
     return { memory, positions: arena.integers(positions) };
   }
 

@@ -5,6 +5,7 @@
 // invariant is the kernel's: a query walks its sequence's keys from the first in blocks of 64, so all memories that hold
 // the same keys give the same bits.
 
+import { documentTables, type SequenceTables } from '@hadal/kernels/attention';
 import type { Arena } from '@hadal/tensor/arena';
 import type { AttentionShape } from '@hadal/tensor/gradients';
 import type { AttentionRows, Graph } from '@hadal/tensor/graph';
@@ -15,9 +16,6 @@ export interface AttentionMemory {
   attend(g: Graph, layer: number, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape): Tensor;
 }
 
-/** Keys in one block of the attention kernel, and tokens in one page of a cache. */
-export const blockTokens = 64;
-
 /** Documents packed one after another into a row of tokens; each sees itself only. */
 export class PackedDocuments implements AttentionMemory {
   readonly #rows: AttentionRows;
@@ -25,24 +23,21 @@ export class PackedDocuments implements AttentionMemory {
   readonly positions: Tensor;
 
   constructor(arena: Arena, lengths: readonly number[]) {
-    const sequences: number[] = [];
-    const blockStarts: number[] = [];
-    const positions = new Int32Array(lengths.reduce((sum, length) => sum + length, 0));
-    let start = 0;
-    for (const length of lengths) {
-      sequences.push(start, length, length, blockStarts.length);
-      for (let token = 0; token < length; token += blockTokens) blockStarts.push(start + token);
-      for (let token = 0; token < length; token++) positions[start + token] = token;
-      start += length;
-    }
-    this.positions = arena.integers(positions);
-    this.#rows = {
-      sequences: arena.integers(Int32Array.from(sequences), [lengths.length, 4]),
-      blockStarts: arena.integers(Int32Array.from(blockStarts)),
-    };
+    this.#rows = attentionRows(arena, documentTables(lengths));
+    this.positions = arena.integers(
+      Int32Array.from(lengths.flatMap((length) => Array.from({ length }, (_, position) => position))),
+    );
   }
 
   attend(g: Graph, _layer: number, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape): Tensor {
     return g.attention(q, k, v, this.#rows, shape);
   }
+}
+
+/** The tables where the kernel can read them. */
+export function attentionRows(arena: Arena, { sequences, blockStarts }: SequenceTables): AttentionRows {
+  return {
+    sequences: arena.integers(sequences, [sequences.length / 4, 4]),
+    blockStarts: arena.integers(blockStarts),
+  };
 }
