@@ -95,7 +95,7 @@ export const recipe: Recipe = {
     vocab_size: 2048,
   },
   generation: { bos_token_id: 0, eos_token_id: 1, pad_token_id: 2, do_sample: false },
-  tokenizer: { documents: 20_000, mixture: solving },
+  tokenizer: { documents: 20_000, mixture: solving, splitting: 'words' },
   optimizer: {
     adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 },
     muon: { momentum: 0.95, weightDecay: 0.1, updateRms: 0.2, iterations: steepIterations },

@@ -56,6 +56,20 @@ test('digits are tokens one by one, however often they stand together', () => {
   assert.equal(tokenizer.encode('1234').length, 4);
 });
 
+test('split at words, a word is the same tokens wherever it stands', () => {
+  const texts = ['the laptop of "laptop", get_laptop(Laptop): laptop.', '电脑在桌上，他的电脑。 t1 u2 t1 u2'];
+  const json = trainBpe({ texts: [...texts, ...texts, ...texts], vocabularySize: 500, splitting: 'words' });
+  const tokenizer = makeTokenizer(json, 'words');
+  const [laptop] = tokenizer.encode('laptop');
+  for (const text of ['laptop', ' laptop', '"laptop"', 'get_laptop(', 'getlaptop'.slice(3)]) {
+    assert.ok(tokenizer.encode(text).includes(laptop as number), text);
+  }
+  const [a, b] = tokenizer.encode('电脑') as [number, number];
+  assert.deepEqual(tokenizer.encode('的电脑').slice(-2), [a, b]);
+  assert.equal(tokenizer.encode(' t1 u2').length, 4, 'a single letter keeps its space');
+  for (const text of texts) assert.equal(tokenizer.decode(tokenizer.encode(text)), text);
+});
+
 test('special tokens in the texts take no part in merges', () => {
   const { model } = trainBpe({ texts: ['<think>ab</think>', '<think>ab</think>'], vocabularySize: 400 });
   assert.deepEqual(model.merges, ['a b']);

@@ -49,25 +49,45 @@ export interface TrainBpeOptions {
   readonly vocabularySize: number;
   /** Numbered from 0 in this order. */
   readonly specialTokens?: readonly string[];
+  readonly splitting?: Splitting;
 }
 
-/** DeepSeek-V3's splits, except that V3 takes up to three digits together and we take each digit alone. */
-const splitPatterns = [
-  '\\p{N}',
-  '[一-龥぀-ゟ゠-ヿ]+',
-  '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|' +
-    ' ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
-];
+/**
+ * Where merges stop. `deepseek`: DeepSeek-V3's splits, except that V3 takes up to three digits together and we take each
+ * digit alone. `words`: every word by itself, every Han character and what stands between, so that a word is the same
+ * tokens after a space, a quote or an underscore. Texts get longer; a small model can copy a word without knowing how it
+ * is spelled. A single letter keeps the space before it, because worked solutions are full of them.
+ */
+export type Splitting = 'deepseek' | 'words';
 
-const splits = splitPatterns.map((Regex) => ({
-  type: 'Split',
-  pattern: { Regex },
-  behavior: 'Isolated',
-  invert: false,
-}));
+const splitPatterns: Readonly<Record<Splitting, readonly string[]>> = {
+  deepseek: [
+    '\\p{N}',
+    '[一-龥぀-ゟ゠-ヿ]+',
+    '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|' +
+      ' ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
+  ],
+  words: [
+    '\\p{N}',
+    '[一-龥぀-ゟ゠-ヿ]',
+    ' ?\\p{L}(?![\\p{L}\\p{M}])|\\p{Lu}+(?!\\p{Ll})|\\p{Lu}?[\\p{Ll}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+',
+  ],
+};
+
+function splits(splitting: Splitting): object[] {
+  return splitPatterns[splitting].map((Regex) => ({
+    ...{ type: 'Split', pattern: { Regex } },
+    ...{ behavior: 'Isolated', invert: false },
+  }));
+}
 
 /** Learns the merges of the most frequent pairs; of equally frequent ones, that with the smaller ids. */
-export function trainBpe({ texts, vocabularySize, specialTokens = deepseekTokens }: TrainBpeOptions): TokenizerJson {
+export function trainBpe({
+  texts,
+  vocabularySize,
+  specialTokens = deepseekTokens,
+  splitting = 'deepseek',
+}: TrainBpeOptions): TokenizerJson {
   const smallest = specialTokens.length + byteCharacters.length;
   if (vocabularySize < smallest) {
     throw new Error(
@@ -82,7 +102,7 @@ export function trainBpe({ texts, vocabularySize, specialTokens = deepseekTokens
 
   const utf8 = new TextEncoder();
   const words: Word[] = [];
-  for (const [piece, count] of countPieces(texts, specialTokens)) {
+  for (const [piece, count] of countPieces(texts, specialTokens, splitting)) {
     words.push({ count, symbols: Array.from(utf8.encode(piece), (byte) => byteIds[byte] as number) });
   }
 
@@ -91,7 +111,7 @@ export function trainBpe({ texts, vocabularySize, specialTokens = deepseekTokens
     merges.push(`${tokens[left]} ${tokens[right]}`);
     tokens.push(`${tokens[left]}${tokens[right]}`);
   }
-  return tokenizerJson(tokens, specialTokens, merges);
+  return tokenizerJson(tokens, specialTokens, merges, splitting);
 }
 
 /**
@@ -112,10 +132,17 @@ export function tokenizerConfig({ contextLength }: { readonly contextLength: num
 }
 
 /** How often each piece occurs that merges may not reach beyond. */
-function countPieces(texts: Iterable<string>, specialTokens: readonly string[]): Map<string, number> {
+function countPieces(
+  texts: Iterable<string>,
+  specialTokens: readonly string[],
+  splitting: Splitting,
+): Map<string, number> {
   // The library's own splitter, so that training cuts where encoding will; without its last stage, which spells bytes.
-  const empty = tokenizerJson([], [], []);
-  const splitter = makeLibraryTokenizer({ ...empty, pre_tokenizer: { type: 'Sequence', pretokenizers: splits } });
+  const empty = tokenizerJson([], [], [], splitting);
+  const splitter = makeLibraryTokenizer({
+    ...empty,
+    pre_tokenizer: { type: 'Sequence', pretokenizers: splits(splitting) },
+  });
   const escaped = specialTokens.map((token) => token.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
   const special = new RegExp(escaped.join('|') || '(?!)', 'u');
   const counts = new Map<string, number>();
@@ -271,6 +298,7 @@ function tokenizerJson(
   tokens: readonly string[],
   specialTokens: readonly string[],
   merges: readonly string[],
+  splitting: Splitting,
 ): TokenizerJson {
   // As in DeepSeek's files, only these three vanish when a library decodes without special tokens: the others carry
   // meaning that whoever reads the text needs.
@@ -291,7 +319,10 @@ function tokenizerJson(
     normalizer: null,
     pre_tokenizer: {
       type: 'Sequence',
-      pretokenizers: [...splits, { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false }],
+      pretokenizers: [
+        ...splits(splitting),
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
     },
     post_processor: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false, use_regex: true },
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },

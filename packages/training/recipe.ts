@@ -4,6 +4,7 @@
 // exports one as `recipe`. Everything that decides the resulting bits is in here; where the run is kept is not.
 
 import { createHash } from 'node:crypto';
+import type { Splitting } from '@hadal/formats/bpe-trainer';
 import type { OptimizerSettings } from '@hadal/tensor/optimizer';
 import type { Mixture } from './documents.ts';
 import type { Schedule } from './schedule.ts';
@@ -28,7 +29,7 @@ export interface Recipe {
   /** `generation_config.json`: how the model wants to be sampled. */
   readonly generation: Readonly<Record<string, unknown>>;
   /** The tokenizer is trained on the first documents of this mixture. */
-  readonly tokenizer: { readonly documents: number; readonly mixture: Mixture };
+  readonly tokenizer: { readonly documents: number; readonly mixture: Mixture; readonly splitting?: Splitting };
   readonly optimizer: OptimizerSettings;
   readonly clipNorm: number;
   readonly stages: readonly Stage[];

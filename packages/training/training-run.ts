@@ -179,7 +179,8 @@ function trainTokenizer({ tokenizer, seed, config }: Recipe) {
       yield segments.map(({ text }) => text).join('');
     }
   }
-  return trainBpe({ texts: texts(), vocabularySize: config.vocab_size });
+  const { splitting = 'deepseek' } = tokenizer;
+  return trainBpe({ texts: texts(), vocabularySize: config.vocab_size, splitting });
 }
 
 function exportModel(directory: string, recipe: Recipe, trainer: Trainer, tokenizerPath: string): void {
