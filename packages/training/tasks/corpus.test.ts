@@ -17,8 +17,7 @@ const digests: Readonly<Record<string, string>> = {
   'use-tools': '5f5f5bb80012e1c7',
   'fill-middle': 'd8aaccbdf08242ad',
   introduce: '9846f0fccd1f2517',
-  'repeat-text': 'dd951e9bb9855310',
-  repeat: '7be043c78b622fbc',
+  'repeat-text': 'df1a747bddd96f59',
   conversation: 'f8603415ade62882',
 };
 

@@ -10,7 +10,6 @@ import { countdown } from './countdown.ts';
 import { extractJson } from './extract-json.ts';
 import { fillMiddle } from './fill-middle.ts';
 import { introduce } from './introduce.ts';
-import { repeat } from './repeat.ts';
 import { repeatText } from './repeat-text.ts';
 import type { Task } from './task.ts';
 import { useTools } from './use-tools.ts';
@@ -29,7 +28,6 @@ export const tasks: readonly Task[] = [
   fillMiddle,
   introduce,
   repeatText,
-  repeat,
   conversation,
 ];
 

@@ -75,7 +75,7 @@ function isSame(form: Form, content: string, expected: string): boolean {
 }
 
 function drawParts(random: Random, language: Language, split: Split): string[] {
-  return Array.from({ length: random.integer(2, 9) }, () => drawPart(random, language, split));
+  return Array.from({ length: random.integer(2, 14) }, () => drawPart(random, language, split));
 }
 
 function drawSpelled(random: Random, split: Split): string[] {
