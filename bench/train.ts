@@ -17,7 +17,7 @@ import { trainBpe } from '@hadal/formats/bpe-trainer';
 import { openSafetensors, type Safetensors, writeSafetensors } from '@hadal/formats/safetensors';
 import { makeTokenizer } from '@hadal/formats/tokenizer';
 import { type Device, openDevice } from '@hadal/kernels/device';
-import { parseDeepseekV3Config } from '@hadal/models/deepseek-v3';
+import { defineModel } from '@hadal/models/architectures';
 import { specKey } from '@hadal/models/weight-source';
 import { Optimizer } from '@hadal/tensor/optimizer';
 import { documentStream, mixtureProblem, problemSegments } from '@hadal/training/documents';
@@ -60,7 +60,7 @@ const stepsPerTurn = 3;
 const tolerance = 1e-4;
 
 const stage = recipe.stages.find(({ method }) => method === 'sft') as Stage;
-const config = parseDeepseekV3Config(recipe.config);
+const definition = defineModel(recipe.config, `recipe ${recipe.name}: config`);
 /** A tenth of the recipe's: its full rates without its warm-up would throw the load of the experts out of balance. */
 const learningRates = { adamw: stage.learningRates.adamw / 10, muon: stage.learningRates.muon / 10 };
 
@@ -71,7 +71,7 @@ function makeSteps(): PackedStep[] {
     const segments = problemSegments(mixtureProblem(mixture, `${recipe.seed}/tokenizer`, index));
     return segments.map(({ text }) => text).join('');
   });
-  const tokenizer = makeTokenizer(trainBpe({ texts, vocabularySize: config.vocabularySize }), 'tokenizer');
+  const tokenizer = makeTokenizer(trainBpe({ texts, vocabularySize: definition.vocabularySize }), 'tokenizer');
   const stream = documentStream(stage.mixture, `${recipe.seed}/1`, tokenizer, 'assistant');
   const steps: PackedStep[] = [];
   for (let next = 0; steps.length < warmupSteps + turns * stepsPerTurn; ) {
@@ -121,7 +121,7 @@ class Hadal implements Contestant {
 
 function openTrainer(device: Device): Trainer {
   const { optimizer, clipNorm } = recipe;
-  return new Trainer(device, config, { optimizer, clipNorm, contextLength: stage.rowTokens });
+  return new Trainer(device, definition, { optimizer, clipNorm, contextLength: stage.rowTokens });
 }
 
 /** Trainers give hidden matrices to Muon. This one gets an optimizer that does not, to see what Muon costs. */
@@ -273,7 +273,7 @@ const steps = makeSteps();
 const weightsPath = join(directory, 'weights.safetensors');
 {
   using trainer = openTrainer(device);
-  initialize(device, trainer.parameters, recipe.seed, config.initializerRange);
+  initialize(device, trainer.parameters, recipe.seed, definition.initializerRange);
   writeSafetensors(weightsPath, trainer.parameters.tensors('F32'));
 }
 const { optimizer, clipNorm } = recipe;

@@ -99,7 +99,11 @@ test('a broken or missing checkpoint is one line that says what was expected, wh
     ['shape', (path) => replaceIn(path, '"hidden_size":32', '"hidden_size":64'), /expected \[\d+, 64\] .*\[\d+, 32\]/],
     ['field', (path) => replaceIn(path, '"kv_lora_rank":16', '"kv_lora_rank":"x"'), /config\.json: kv_lora_rank/],
     ['json', (path) => writeFileSync(join(path, 'config.json'), '{'), /config\.json: expected JSON/],
-    ['architecture', (path) => replaceIn(path, 'DeepseekV3For', 'GptFor'), /expected .*DeepseekV3.* has GptFor/],
+    [
+      'architecture',
+      (path) => replaceIn(path, '"deepseek_v3"', '"gpt2"'),
+      /config\.json: model_type: expected one of .*deepseek_v3.* found "gpt2"/,
+    ],
     ['tokenizer', (path) => rmSync(join(path, 'tokenizer.json')), /tokenizer\.json: expected/],
     ['weights', (path) => rmSync(join(path, 'model.safetensors')), /expected model\.safetensors/],
     ['missing', (path) => rmSync(path, { recursive: true }), /missing: expected a checkpoint/],

@@ -9,7 +9,7 @@ import { trainBpe } from '@hadal/formats/bpe-trainer';
 import { writeSafetensors } from '@hadal/formats/safetensors';
 import { openTokenizer } from '@hadal/formats/tokenizer';
 import { openDevice } from '@hadal/kernels/device';
-import { deepseekV3Weights, parseDeepseekV3Config } from '@hadal/models/deepseek-v3';
+import { defineModel } from '@hadal/models/architectures';
 import { ParameterSet } from '@hadal/models/parameter-set';
 import { collectSpecs } from '@hadal/models/weight-source';
 import { initialize } from '@hadal/training/initialize';
@@ -51,11 +51,12 @@ export function writeTinyCheckpoint(directory: string): void {
   writeFileSync(join(directory, 'tokenizer.json'), JSON.stringify(tokenizer));
   const { vocabularySize } = openTokenizer(join(directory, 'tokenizer.json'));
   const json = { ...tinyConfig, vocab_size: vocabularySize };
-  const config = parseDeepseekV3Config(json);
+  const definition = defineModel(json, directory);
+  const options = { form: definition.forms[0], positions: 1, predictor: 'present' } as const;
   using device = openDevice({ threads: 1 });
   using parameters = new ParameterSet(
     device,
-    collectSpecs((source) => deepseekV3Weights(config, source)),
+    collectSpecs((source) => definition.assemble(source, options)),
   );
   initialize(device, parameters, 'tiny', 0.05);
   writeSafetensors(join(directory, 'model.safetensors'), parameters.tensors('BF16'), { format: 'pt' });

@@ -1,15 +1,14 @@
-// Cached keys and values.
+// Cached rows: keys, values, and whatever else an architecture keeps of every token.
 //
-// Owns one block of native memory for each layer, cut into pages of 64 tokens, and which page holds which span of which
-// sequence. Knows nothing of sampling or requests. A sequence takes all the pages it may ever need before it starts, or
-// none, so that what was admitted can always be finished.
+// Owns one block of native memory for each row store of each layer, all cut into pages of 64 tokens, and which page holds
+// which span of which sequence. Knows nothing of sampling or requests. A sequence takes all the pages it may ever need
+// before it starts, or none, so that what was admitted can always be finished.
 
 import { KEY_BLOCK, type SequenceRows, sequenceTables } from '@hadal/kernels/attention';
 import type { Device } from '@hadal/kernels/device';
-import type { LanguageModel } from '@hadal/models/language-model';
+import type { CacheLayout } from '@hadal/models/architecture';
 import { type AttentionMemory, attentionRows } from '@hadal/models/layers/attention-memory';
 import type { Arena } from '@hadal/tensor/arena';
-import type { AttentionShape } from '@hadal/tensor/gradients';
 import type { AttentionRows, Graph } from '@hadal/tensor/graph';
 import { Tensor } from '@hadal/tensor/tensor';
 
@@ -25,24 +24,30 @@ export interface Extension {
   readonly count: number;
 }
 
+/** Memory of one layer's row stores, by name. */
+type LayerStores = ReadonlyMap<string, Tensor>;
+
+/** What 64 tokens take, all layers together. */
+export function pageBytes(layout: CacheLayout): number {
+  const widths = layout.flatMap((stores) => Object.values(stores).map(({ width }) => width));
+  return KEY_BLOCK * 4 * widths.reduce((sum, width) => sum + width, 0);
+}
+
 export class KvCache {
   readonly pageCount: number;
   readonly #device: Device;
-  readonly #layers: readonly { readonly keys: Tensor; readonly values: Tensor | undefined }[];
+  readonly #layers: readonly LayerStores[];
   readonly #free: number[];
 
-  /** As many pages as fit into `bytes`, for all layers together. */
-  constructor(device: Device, model: LanguageModel, bytes: number) {
-    const { keyWidth, valueWidth } = model.cache;
-    const pageBytes = KEY_BLOCK * (keyWidth + valueWidth) * 4 * model.layers;
-    this.pageCount = Math.max(1, Math.floor(bytes / pageBytes));
+  /** As many pages as fit into `bytes`, for all layers together; at least one. */
+  constructor(device: Device, layout: CacheLayout, bytes: number) {
+    this.pageCount = Math.max(1, Math.floor(bytes / pageBytes(layout)));
     this.#device = device;
     const rows = this.pageCount * KEY_BLOCK;
     const block = (width: number) => new Tensor(device.memory.allocate(rows * width * 4), 0, [rows, width]);
-    this.#layers = Array.from({ length: model.layers }, () => ({
-      keys: block(keyWidth),
-      values: valueWidth > 0 ? block(valueWidth) : undefined,
-    }));
+    this.#layers = layout.map(
+      (stores) => new Map(Object.entries(stores).map(([name, { width }]) => [name, block(width)])),
+    );
     this.#free = Array.from({ length: this.pageCount }, (_, i) => this.pageCount - 1 - i);
   }
 
@@ -77,39 +82,37 @@ export class KvCache {
       }
     }
     const seen = attentionRows(arena, sequenceTables(tables));
-    const memory = new CachedKeys(this.#layers, arena.integers(rows), seen);
+    const memory = new CachedRows(this.#layers, arena.integers(rows), seen);
     return { memory, positions: arena.integers(positions) };
   }
 
   [Symbol.dispose](): void {
-    for (const { keys, values } of this.#layers) {
-      this.#device.memory.free(keys.handle);
-      if (values) this.#device.memory.free(values.handle);
+    for (const stores of this.#layers) {
+      for (const { handle } of stores.values()) this.#device.memory.free(handle);
     }
   }
 }
 
-/** Stores what the step computes, then attends over everything stored. */
-class CachedKeys implements AttentionMemory {
-  readonly #layers: readonly { readonly keys: Tensor; readonly values: Tensor | undefined }[];
-  readonly #rows: Tensor;
-  readonly #seen: AttentionRows;
+/** Stores what the step computes among everything stored before. */
+class CachedRows implements AttentionMemory {
+  readonly rows: AttentionRows;
+  readonly #layers: readonly LayerStores[];
+  /** i32 [N]: where this step's tokens go. */
+  readonly #places: Tensor;
 
-  constructor(
-    layers: readonly { readonly keys: Tensor; readonly values: Tensor | undefined }[],
-    rows: Tensor,
-    seen: AttentionRows,
-  ) {
+  constructor(layers: readonly LayerStores[], places: Tensor, rows: AttentionRows) {
+    this.rows = rows;
     this.#layers = layers;
-    this.#rows = rows;
-    this.#seen = seen;
+    this.#places = places;
   }
 
-  attend(g: Graph, layer: number, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape): Tensor {
-    const cache = this.#layers[layer];
-    if (!cache) throw new Error(`layer ${layer}: the cache was made for ${this.#layers.length}`);
-    g.storeRows(k, this.#rows, cache.keys);
-    if (cache.values) g.storeRows(v, this.#rows, cache.values);
-    return g.attention(q, cache.keys, cache.values ?? cache.keys, this.#seen, shape);
+  keep(g: Graph, layer: number, store: string, x: Tensor): Tensor {
+    const into = this.#layers[layer]?.get(store);
+    if (!into) throw new Error(`layer ${layer}: the cache has no store named ${store}`);
+    if (into.dim(-1) !== x.dim(-1)) {
+      throw new Error(`layer ${layer}: the cache's ${store} are ${into.dim(-1)} wide, the layer's ${x.dim(-1)}`);
+    }
+    g.storeRows(x, this.#places, into);
+    return into;
   }
 }

@@ -70,7 +70,7 @@ export class Runner {
     this.#device = device;
     this.#model = model;
     this.#tokenizer = tokenizer;
-    this.#cache = new KvCache(device, model, options.cacheBytes);
+    this.#cache = new KvCache(device, model.cache, options.cacheBytes);
     this.#arena = new Arena(device.memory, 16 * 2 ** 20);
     this.#stepTokens = options.stepTokens;
   }

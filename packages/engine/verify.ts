@@ -8,29 +8,15 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { openCheckpoint, openSafetensors, type Safetensors } from '@hadal/formats/safetensors';
 import type { Device } from '@hadal/kernels/device';
-import {
-  type DeepseekV3,
-  deepseekV3Weights,
-  forward,
-  forwardPredictor,
-  parseDeepseekV3Config,
-  ropeTables,
-} from '@hadal/models/deepseek-v3';
-import {
-  type AttentionForm,
-  checkArchitecture,
-  type LanguageModel,
-  openModel,
-  readConfig,
-} from '@hadal/models/language-model';
+import type { ModelDefinition, Network, Predictor } from '@hadal/models/architecture';
+import { type LanguageModel, openModel, readDefinition } from '@hadal/models/language-model';
 import { PackedDocuments } from '@hadal/models/layers/attention-memory';
-import { expandedMla } from '@hadal/models/layers/mla';
 import { ParameterSet } from '@hadal/models/parameter-set';
 import { collectSpecs, type WeightSource } from '@hadal/models/weight-source';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import { Tensor } from '@hadal/tensor/tensor';
-import { KvCache } from './kv-cache.ts';
+import { KvCache, pageBytes } from './kv-cache.ts';
 
 export interface Comparison {
   readonly name: string;
@@ -46,15 +32,13 @@ const greedyPrompt = 8;
 
 /** Compares all that the golden file has; throws one line when there is no such file or no such model. */
 export function verifyCheckpoint(device: Device, directory: string): Comparison[] {
-  const config = readConfig(directory);
-  checkArchitecture(config, directory);
+  const definition = readDefinition(directory);
   const path = join(directory, 'golden.safetensors');
   if (!existsSync(path)) throw new Error(`${directory}: expected golden.safetensors beside the checkpoint, found none`);
   const golden = openSafetensors(path);
-  const forms: readonly AttentionForm[] = ['expanded', 'absorbed'];
   return [
-    ...compareTraining(device, directory, config, golden),
-    ...forms.flatMap((form) => {
+    ...compareForward(device, directory, definition, golden),
+    ...definition.forms.flatMap((form) => {
       using model = openModel(device, directory, { dtype: 'f32', form });
       return compareInference(device, model, golden);
     }),
@@ -65,52 +49,65 @@ export function passes({ difference, tolerance }: Comparison): boolean {
   return difference <= tolerance;
 }
 
-/** Everything that one taped forward and backward pass yields. */
-function compareTraining(device: Device, directory: string, json: unknown, golden: Safetensors): Comparison[] {
-  const config = parseDeepseekV3Config(json);
-  const file = openCheckpoint(directory);
-  const has = (name: string) => file.tensors.has(name);
-  const describe = (source: WeightSource) => deepseekV3Weights(config, source);
-  using parameters = new ParameterSet(device, collectSpecs(describe, has));
-  parameters.load(file);
-  using arena = new Arena(device.memory);
-  const weights = describe(parameters);
+/** What one pass over the documents yields, without a cache; backward too where the golden has a loss. */
+function compareForward(
+  device: Device,
+  directory: string,
+  definition: ModelDefinition,
+  golden: Safetensors,
+): Comparison[] {
+  const kind = golden.tensors.has('loss') ? 'training' : 'inference';
+  if (kind === 'inference' && !golden.tensors.has('hidden_states')) return [];
   const ids = integers(golden, 'input_ids');
   const [B, T] = ids.shape as [number, number];
-  const { cos, sin } = ropeTables(config, T);
-  const tables = { cos: arena.floats(cos), sin: arena.floats(sin), style: config.ropeStyle };
-  const model: DeepseekV3 = { config, weights, tables, mla: expandedMla };
-  if (!(weights.head instanceof Tensor)) throw new Error('a parameter set holds plain tensors');
+  const predictor = golden.tensors.has('mtp_logits') ? 'present' : 'absent';
+  const assemble = (source: WeightSource) =>
+    definition.assemble(source, { form: definition.forms[0], positions: T, predictor });
+  const file = openCheckpoint(directory);
+  using parameters = new ParameterSet(
+    device,
+    collectSpecs(assemble, (name) => file.tensors.has(name)),
+  );
+  parameters.load(file);
+  using arena = new Arena(device.memory);
+  const network = assemble(parameters);
 
-  const graph = new Graph(device, arena, 'training');
+  const graph = new Graph(device, arena, kind);
   graph.fill(parameters.gradients, 0);
   const documents = new PackedDocuments(arena, Array<number>(B).fill(T));
   const states: Tensor[] = [];
   const observe = (x: Tensor) => states.push(copyOf(graph, x));
-  const tokens = arena.integers(ids.values);
-  const hidden = forward(graph, model, tokens, documents.positions, documents, observe);
+  const hidden = network.forward(graph, arena.integers(ids.values), documents.positions, documents, observe);
   states.push(copyOf(graph, hidden));
-  const logits = new Graph(device, arena, 'inference').linear(hidden, weights.head);
-  const labels = ids.values.map((_, i) => ((i + 1) % T === 0 ? -1 : (ids.values[i + 1] as number)));
-  const weight = new Float32Array(labels.length).fill(1 / (B * (T - 1)));
-  const nll = graph.linearCrossEntropy(hidden, weights.head, arena.integers(labels), arena.floats(weight));
-  graph.backward();
-  graph.run();
-
+  const logits = new Graph(device, arena, 'inference').linear(hidden, network.head);
   const results: Comparison[] = [];
   const compare = (name: string, actual: Float32Array) => {
     if (golden.tensors.has(name)) results.push(compareTo(golden, name, name, actual));
   };
+  const loss = kind === 'training' ? recordLoss(graph, network, hidden, ids.values, T) : undefined;
+  graph.run();
   compare('hidden_states', concatenate(states.map((state) => read(device, state))));
   compare('logits', read(device, logits));
-  const losses = read(device, nll);
-  const loss = losses.reduce((sum, value, i) => (labels[i] === -1 ? sum : sum + value * (weight[i] as number)), 0);
-  compare('loss', Float32Array.of(loss));
-  results.push(...compareGradients(parameters, golden));
-  if (golden.tensors.has('mtp_logits')) {
-    compare('mtp_logits', predictorLogits(device, arena, model, hidden, ids.values, B, T));
+  if (loss) {
+    compare('loss', Float32Array.of(loss()));
+    results.push(...compareGradients(parameters, golden));
+  }
+  if (predictor === 'present') {
+    compare('mtp_logits', predictorLogits(device, arena, network.predictor, hidden, ids.values, B, T));
   }
   return results;
+}
+
+/** Records the mean loss of every next token in rows of T, and its gradients. Returns how to read it after the run. */
+function recordLoss(graph: Graph, { head }: Network, hidden: Tensor, ids: Int32Array, T: number): () => number {
+  if (!(head instanceof Tensor)) throw new Error('a parameter set holds plain tensors');
+  const { arena } = graph;
+  const labels = ids.map((_, i) => ((i + 1) % T === 0 ? -1 : (ids[i + 1] as number)));
+  const share = 1 / labels.filter((label) => label !== -1).length;
+  const weights = arena.floats(new Float32Array(labels.length).fill(share));
+  const nll = graph.linearCrossEntropy(hidden, head, arena.integers(labels), weights);
+  graph.backward();
+  return () => read(graph.device, nll).reduce((sum, value, i) => (labels[i] === -1 ? sum : sum + value * share), 0);
 }
 
 /** The tolerance of gradients is a share of the largest of all: a small one is a difference of large ones. */
@@ -130,20 +127,19 @@ function compareGradients(parameters: ParameterSet, golden: Safetensors): Compar
 function predictorLogits(
   device: Device,
   arena: Arena,
-  model: DeepseekV3,
+  predictor: Predictor | undefined,
   hidden: Tensor,
   ids: Int32Array,
   B: number,
   T: number,
 ): Float32Array {
-  const { predictor } = model.weights;
   if (!predictor) throw new Error('the golden has mtp_logits, the model has no multi-token prediction module');
   const kept = Int32Array.from({ length: B * (T - 1) }, (_, i) => Math.floor(i / (T - 1)) * T + (i % (T - 1)));
   const g = new Graph(device, arena, 'inference');
   const documents = new PackedDocuments(arena, Array<number>(B).fill(T - 1));
   const here = g.embedding(hidden, arena.integers(kept));
   const next = arena.integers(kept.map((row) => ids[row + 1] as number));
-  const logits = g.linear(forwardPredictor(g, model, here, next, documents.positions, documents), predictor.head);
+  const logits = g.linear(predictor.forward(g, here, next, documents.positions, documents), predictor.head);
   g.run();
   return read(device, logits);
 }
@@ -196,8 +192,7 @@ function withSequence<T>(
   use: (feed: (ids: Int32Array) => Float32Array) => T,
 ): T {
   using arena = new Arena(device.memory, 2 ** 20);
-  const pageBytes = 64 * (model.cache.keyWidth + model.cache.valueWidth) * 4 * model.layers;
-  using cache = new KvCache(device, model, Math.ceil(tokens / 64) * pageBytes);
+  using cache = new KvCache(device, model.cache, Math.ceil(tokens / 64) * pageBytes(model.cache));
   const lease = cache.reserve(tokens);
   if (!lease) throw new Error('the cache was made for this one sequence');
   return use((ids) => {

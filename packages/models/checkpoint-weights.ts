@@ -12,8 +12,6 @@ import { partRange, type WeightSource, type WeightSpec } from './weight-source.t
 export interface CheckpointWeightsOptions {
   /** How packed matrices are stored. */
   readonly dtype: PackedDtype;
-  /** Matrices to leave as plain float32, by spec: those that are read other than by a linear layer. */
-  readonly plain?: (spec: WeightSpec) => boolean;
 }
 
 export class CheckpointWeights implements WeightSource {
@@ -30,7 +28,6 @@ export class CheckpointWeights implements WeightSource {
 
   matrix(spec: WeightSpec): Weight {
     const tensor = this.tensor(spec);
-    if (this.#options.plain?.(spec)) return tensor;
     const packed = PackedMatrix.pack(this.#device, tensor, this.#options.dtype);
     this.#free(tensor.handle);
     this.#handles.push(packed.handle);
@@ -45,6 +42,12 @@ export class CheckpointWeights implements WeightSource {
 
   counter(experts: number): Tensor {
     return this.#allocate([experts], 'i32');
+  }
+
+  constant(shape: readonly number[], values: () => Float32Array): Tensor {
+    const tensor = this.#allocate(shape, 'f32');
+    this.#device.memory.write(tensor, values());
+    return tensor;
   }
 
   has(name: string): boolean {

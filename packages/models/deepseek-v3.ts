@@ -4,17 +4,38 @@
 // prediction module; knows nothing of files, requests or optimizers. Training and inference run the same code: what
 // differs (form of attention, memory of keys, tape) arrives as arguments.
 
-import { ropeTable } from '@hadal/kernels/rope';
-import type { Routing } from '@hadal/tensor/gradients';
 import type { Graph } from '@hadal/tensor/graph';
 import type { Weight } from '@hadal/tensor/packed-matrix';
 import type { Tensor } from '@hadal/tensor/tensor';
 import { z } from 'zod';
+import type { Architecture, AssembleOptions, ModelDefinition, Network } from './architecture.ts';
+import { parseConfig } from './configuration.ts';
 import type { AttentionMemory } from './layers/attention-memory.ts';
-import { type FeedForwardWeights, type GatedWeights, gated, mixture } from './layers/feed-forward.ts';
-import type { Mla, MlaConfig, MlaWeights, RopeTables } from './layers/mla.ts';
+import {
+  type FeedForwardWeights,
+  feedForward,
+  gatedWeights,
+  type MixtureConfig,
+  mixtureWeights,
+} from './layers/feed-forward.ts';
+import {
+  type Mla,
+  type MlaConfig,
+  type MlaForm,
+  type MlaWeights,
+  mlaCache,
+  mlaForms,
+  mlaWeights,
+  preferredMlaForm,
+} from './layers/mla.ts';
+import { type RopeTables, ropeTables } from './layers/rotary.ts';
 import { type RopeParameters, ropeParameters } from './rope-parameters.ts';
-import type { Part, WeightSource } from './weight-source.ts';
+import { type WeightSource, whole } from './weight-source.ts';
+
+export const deepseekV3: Architecture = {
+  className: 'DeepseekV3ForCausalLM',
+  define: (json, where) => define(parseDeepseekV3Config(json, where)),
+};
 
 export interface DeepseekV3Config {
   readonly vocabularySize: number;
@@ -23,14 +44,10 @@ export interface DeepseekV3Config {
   /** Layers at the bottom with a dense feed-forward network. */
   readonly denseLayers: number;
   readonly denseWidth: number;
-  readonly expertWidth: number;
-  readonly experts: number;
-  readonly sharedExperts: number;
-  readonly routing: Routing;
-  readonly queryRank: number | undefined;
+  readonly mixture: MixtureConfig;
   readonly mla: MlaConfig;
   readonly rope: RopeParameters;
-  readonly ropeStyle: 'interleaved' | 'half';
+  readonly ropeStyle: RopeTables['style'];
   readonly contextLength: number;
   readonly eps: number;
   readonly tiedEmbeddings: boolean;
@@ -40,7 +57,6 @@ export interface DeepseekV3Config {
 }
 
 const wireConfig = z.object({
-  architectures: z.array(z.string()).optional(),
   vocab_size: z.int().positive(),
   hidden_size: z.int().positive(),
   intermediate_size: z.int().positive(),
@@ -73,42 +89,41 @@ const wireConfig = z.object({
   initializer_range: z.number().positive().default(0.02),
 });
 
-/** Reads `config.json` of a DeepseekV3ForCausalLM; throws an error that names the key. */
-export function parseDeepseekV3Config(json: unknown): DeepseekV3Config {
-  const parsed = wireConfig.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new Error(`config.json: ${issue?.path.join('.')}: ${issue?.message}`);
-  }
-  const c = parsed.data;
+/** Reads config.json; throws an error that names `where` and the key. */
+export function parseDeepseekV3Config(json: unknown, where: string): DeepseekV3Config {
+  const c = parseConfig(wireConfig, json, where);
   if (c.n_routed_experts % c.n_group !== 0) {
-    throw new Error(`config.json: n_group: expected a divisor of ${c.n_routed_experts} experts, got ${c.n_group}`);
+    throw new Error(`${where}: n_group: expected a divisor of ${c.n_routed_experts} experts, got ${c.n_group}`);
   }
   const choosable = (c.n_routed_experts / c.n_group) * Math.min(c.topk_group, c.n_group);
   if (c.num_experts_per_tok > choosable) {
-    throw new Error(`config.json: num_experts_per_tok: expected at most ${choosable}, got ${c.num_experts_per_tok}`);
+    throw new Error(`${where}: num_experts_per_tok: expected at most ${choosable}, got ${c.num_experts_per_tok}`);
   }
-  const rope = ropeParameters(json, c.qk_rope_head_dim, c.max_position_embeddings);
+  const rope = ropeParameters(json, c.qk_rope_head_dim, c.max_position_embeddings, where);
   return {
     vocabularySize: c.vocab_size,
     width: c.hidden_size,
     layers: c.num_hidden_layers,
     denseLayers: Math.min(c.first_k_dense_replace, c.num_hidden_layers),
     denseWidth: c.intermediate_size,
-    expertWidth: c.moe_intermediate_size,
-    experts: c.n_routed_experts,
-    sharedExperts: c.n_shared_experts ?? 0,
-    routing: {
-      K: c.num_experts_per_tok,
-      groups: c.n_group,
-      topkGroups: Math.min(c.topk_group, c.n_group),
-      scoring: 'sigmoid',
-      groupScore: 'top2sum',
-      normalize: c.norm_topk_prob,
-      scale: c.routed_scaling_factor,
+    mixture: {
+      width: c.hidden_size,
+      experts: c.n_routed_experts,
+      expertWidth: c.moe_intermediate_size,
+      sharedExperts: c.n_shared_experts ?? 0,
+      routing: {
+        K: c.num_experts_per_tok,
+        groups: c.n_group,
+        topkGroups: Math.min(c.topk_group, c.n_group),
+        scoring: 'sigmoid',
+        groupScore: 'top2sum',
+        normalize: c.norm_topk_prob,
+        scale: c.routed_scaling_factor,
+      },
     },
-    queryRank: c.q_lora_rank ?? undefined,
     mla: {
+      width: c.hidden_size,
+      queryRank: c.q_lora_rank ?? undefined,
       heads: c.num_attention_heads,
       nope: c.qk_nope_head_dim,
       rope: c.qk_rope_head_dim,
@@ -127,7 +142,19 @@ export function parseDeepseekV3Config(json: unknown): DeepseekV3Config {
   };
 }
 
-export interface BlockWeights {
+function define(config: DeepseekV3Config): ModelDefinition {
+  const { vocabularySize, contextLength, layers, initializerRange, mla, mixture } = config;
+  return {
+    ...{ vocabularySize, contextLength, layers, initializerRange },
+    forms: ['expanded', 'absorbed'],
+    preferredForm: preferredMlaForm(mla),
+    activeShare: mixture.routing.K / mixture.experts,
+    cacheLayout: (form) => Array.from({ length: layers }, () => mlaCache(mla, form as MlaForm)),
+    assemble: (source, options) => assemble(config, source, options),
+  };
+}
+
+interface BlockWeights {
   readonly attentionNorm: Tensor;
   readonly attention: MlaWeights;
   readonly feedForwardNorm: Tensor;
@@ -135,7 +162,7 @@ export interface BlockWeights {
 }
 
 /** Predicts the token after the next (section 2.2): one more block over the hidden state and the next token. */
-export interface PredictorWeights {
+interface PredictorWeights {
   readonly embedding: Tensor;
   readonly embeddingNorm: Tensor;
   readonly hiddenNorm: Tensor;
@@ -145,7 +172,7 @@ export interface PredictorWeights {
   readonly head: Weight;
 }
 
-export interface DeepseekV3Weights {
+interface Weights {
   readonly embedding: Tensor;
   readonly blocks: readonly BlockWeights[];
   readonly norm: Tensor;
@@ -154,18 +181,17 @@ export interface DeepseekV3Weights {
 }
 
 /** The table of weights: every name, shape and place, asked of `source` in checkpoint order. */
-export function deepseekV3Weights(config: DeepseekV3Config, source: WeightSource): DeepseekV3Weights {
+function describe(config: DeepseekV3Config, source: WeightSource, form: MlaForm, predictors: number): Weights {
   const { vocabularySize: V, width: D } = config;
-  const named = (name: string, ...shape: number[]) => ({ shape, parts: [{ name, shape }] });
-  const norm = (name: string, width = D) => source.tensor({ kind: 'norm', ...named(name, width) });
-  const table = (name: string) => source.tensor({ kind: 'embedding', ...named(name, V, D) });
-  const head = (name: string) => source.matrix({ kind: 'head', ...named(name, V, D) });
+  const norm = (name: string) => source.tensor(whole('norm', name, D));
+  const table = (name: string) => source.tensor(whole('embedding', name, V, D));
+  const head = (name: string) => source.matrix(whole('head', name, V, D));
 
   const embedding = table('model.embed_tokens.weight');
-  const blocks = Array.from({ length: config.layers }, (_, layer) => blockWeights(config, source, layer));
+  const blocks = Array.from({ length: config.layers }, (_, layer) => describeBlock(config, source, form, layer));
   const finalNorm = norm('model.norm.weight');
   const mainHead = head(config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
-  if (config.predictors === 0) return { embedding, blocks, norm: finalNorm, head: mainHead, predictor: undefined };
+  if (predictors === 0) return { embedding, blocks, norm: finalNorm, head: mainHead, predictor: undefined };
 
   // Released checkpoints repeat the embedding and the head here; ours share them and leave the copies out.
   const at = `model.layers.${config.layers}`;
@@ -173,120 +199,61 @@ export function deepseekV3Weights(config: DeepseekV3Config, source: WeightSource
     embedding: source.has(`${at}.embed_tokens.weight`) ? table(`${at}.embed_tokens.weight`) : embedding,
     embeddingNorm: norm(`${at}.enorm.weight`),
     hiddenNorm: norm(`${at}.hnorm.weight`),
-    join: source.matrix({ kind: 'matrix', ...named(`${at}.eh_proj.weight`, D, 2 * D) }),
-    block: blockWeights(config, source, config.layers),
+    join: source.matrix(whole('matrix', `${at}.eh_proj.weight`, D, 2 * D)),
+    block: describeBlock(config, source, form, config.layers),
     norm: norm(`${at}.shared_head.norm.weight`),
     head: source.has(`${at}.shared_head.head.weight`) ? head(`${at}.shared_head.head.weight`) : mainHead,
   };
   return { embedding, blocks, norm: finalNorm, head: mainHead, predictor };
 }
 
-function blockWeights(config: DeepseekV3Config, source: WeightSource, layer: number): BlockWeights {
+function describeBlock(config: DeepseekV3Config, source: WeightSource, form: MlaForm, layer: number): BlockWeights {
   const at = `model.layers.${layer}`;
-  const { width: D, experts: E, expertWidth: F } = config;
-  const norm = (name: string, width: number) =>
-    source.tensor({ kind: 'norm', shape: [width], parts: [{ name: `${at}.${name}.weight`, shape: [width] }] });
-  const part = (name: string, out: number, into: number): Part => ({
-    name: `${at}.${name}.weight`,
-    shape: [out, into],
-  });
-  const gatedWeights = (name: string, width: number): GatedWeights => ({
-    gateUp: source.matrix({
-      kind: 'matrix',
-      shape: [2 * width, D],
-      parts: [part(`${name}.gate_proj`, width, D), part(`${name}.up_proj`, width, D)],
-    }),
-    down: source.matrix({ kind: 'matrix', shape: [D, width], parts: [part(`${name}.down_proj`, D, width)] }),
-  });
-  const mixtureWeights = (): FeedForwardWeights => {
-    const expert = (e: number, name: string) => `mlp.experts.${e}.${name}`;
-    const indices = Array.from({ length: E }, (_, e) => e);
-    const bias = `${at}.mlp.gate.e_score_correction_bias`;
-    return {
-      kind: 'mixture',
-      mixture: {
-        router: source.matrix({ kind: 'router', shape: [E, D], parts: [part('mlp.gate', E, D)] }),
-        routerBias: source.tensor({ kind: 'routerBias', shape: [E], parts: [{ name: bias, shape: [E] }] }),
-        counts: source.counter(E),
-        experts: {
-          gateUp: source.matrix({
-            kind: 'experts',
-            shape: [E, 2 * F, D],
-            parts: indices.flatMap((e) => [part(expert(e, 'gate_proj'), F, D), part(expert(e, 'up_proj'), F, D)]),
-          }),
-          down: source.matrix({
-            kind: 'experts',
-            shape: [E, D, F],
-            parts: indices.map((e) => part(expert(e, 'down_proj'), D, F)),
-          }),
-        },
-        shared: config.sharedExperts > 0 ? gatedWeights('mlp.shared_experts', config.sharedExperts * F) : undefined,
-      },
-    };
-  };
-
+  const { width: D, denseLayers, denseWidth, mixture, mla } = config;
   return {
-    attentionNorm: norm('input_layernorm', D),
-    attention: attentionWeights(config, source, `${at}.self_attn`),
-    feedForwardNorm: norm('post_attention_layernorm', D),
+    attentionNorm: source.tensor(whole('norm', `${at}.input_layernorm.weight`, D)),
+    attention: mlaWeights(source, `${at}.self_attn`, mla, form),
+    feedForwardNorm: source.tensor(whole('norm', `${at}.post_attention_layernorm.weight`, D)),
     feedForward:
-      layer < config.denseLayers ? { kind: 'dense', dense: gatedWeights('mlp', config.denseWidth) } : mixtureWeights(),
+      layer < denseLayers
+        ? { kind: 'dense', dense: gatedWeights(source, `${at}.mlp`, D, denseWidth) }
+        : { kind: 'mixture', mixture: mixtureWeights(source, `${at}.mlp`, mixture) },
   };
 }
 
-function attentionWeights(config: DeepseekV3Config, source: WeightSource, at: string): MlaWeights {
-  const { width: D, queryRank } = config;
-  const { heads, nope, rope, vDim, kvRank } = config.mla;
-  const matrix = (name: string, out: number, into: number, rows?: readonly [number, number]) => {
-    const whole = { name: `${at}.${name}.weight`, shape: [out, into] };
-    const height = rows ? rows[1] - rows[0] : out;
-    return source.matrix({ kind: 'matrix', shape: [height, into], parts: [rows ? { ...whole, rows } : whole] });
-  };
-  const norm = (name: string, width: number) =>
-    source.tensor({ kind: 'norm', shape: [width], parts: [{ name: `${at}.${name}.weight`, shape: [width] }] });
-
-  const queryWidth = heads * (nope + rope);
-  return {
-    query:
-      queryRank === undefined
-        ? { kind: 'direct', w: matrix('q_proj', queryWidth, D) }
-        : {
-            kind: 'bottleneck',
-            down: matrix('q_a_proj', queryRank, D),
-            norm: norm('q_a_layernorm', queryRank),
-            up: matrix('q_b_proj', queryWidth, queryRank),
-          },
-    latent: matrix('kv_a_proj_with_mqa', kvRank + rope, D, [0, kvRank]),
-    rotaryKey: matrix('kv_a_proj_with_mqa', kvRank + rope, D, [kvRank, kvRank + rope]),
-    latentNorm: norm('kv_a_layernorm', kvRank),
-    keyValue: source.matrix({
-      kind: 'matrix',
-      shape: [heads * (nope + vDim), kvRank],
-      parts: [{ name: `${at}.kv_b_proj.weight`, shape: [heads * (nope + vDim), kvRank] }],
-    }),
-    out: matrix('o_proj', D, heads * vDim),
-  };
-}
-
-export interface DeepseekV3 {
+interface Model {
   readonly config: DeepseekV3Config;
-  readonly weights: DeepseekV3Weights;
+  readonly weights: Weights;
   readonly tables: RopeTables;
   readonly mla: Mla;
 }
 
-/** Cosines and sines for `positions` positions, [positions, rope / 2] each. */
-export function ropeTables(config: DeepseekV3Config, positions: number) {
-  return ropeTable({ ...config.rope.table, maxPositions: positions });
+function assemble(config: DeepseekV3Config, source: WeightSource, options: AssembleOptions): Network {
+  const form = options.form as MlaForm;
+  const weights = describe(config, source, form, options.predictor === 'present' ? config.predictors : 0);
+  const tables = ropeTables(source, config.rope, config.ropeStyle, options.positions);
+  const model = { config, weights, tables, mla: mlaForms[form] };
+  const { blocks, predictor } = weights;
+  return {
+    head: weights.head,
+    routers: [...blocks, ...(predictor ? [predictor.block] : [])].flatMap((block) =>
+      block.feedForward.kind === 'mixture'
+        ? { counts: block.feedForward.mixture.counts, bias: block.feedForward.mixture.routerBias }
+        : [],
+    ),
+    forward: (g, ids, positions, memory, observe) => forward(g, model, ids, positions, memory, observe),
+    predictor: predictor && {
+      prefix: `model.layers.${config.layers}.`,
+      head: predictor.head,
+      forward: (g, hidden, nextIds, positions, memory) =>
+        forwardPredictor(g, model, predictor, hidden, nextIds, positions, memory),
+    },
+  };
 }
 
-/**
- * The final hidden state, normed: [N, D]. ids and positions i32 [N]; the logits are `g.linear(hidden, head)`.
- * `observe` sees the residual stream before each block (Hugging Face's `hidden_states`, all but the last).
- */
-export function forward(
+function forward(
   g: Graph,
-  model: DeepseekV3,
+  model: Model,
   ids: Tensor,
   positions: Tensor,
   memory: AttentionMemory,
@@ -302,43 +269,36 @@ export function forward(
 }
 
 /**
- * The predictor's hidden state, normed: [N, D]; `g.linear(_, predictor.head)` are logits for the token after the next.
- * `hidden` [N, D] comes from `forward`, nextIds i32 [N] are the tokens that follow. We take the hidden state after the
- * final norm, as the golden does; the report leaves it open (DeepSeek-V3 issue 839).
+ * We take the hidden state after the final norm, as the golden does; the report leaves it open (DeepSeek-V3 issue 839).
  */
-export function forwardPredictor(
+function forwardPredictor(
   g: Graph,
-  model: DeepseekV3,
+  model: Model,
+  w: PredictorWeights,
   hidden: Tensor,
   nextIds: Tensor,
   positions: Tensor,
   memory: AttentionMemory,
 ): Tensor {
-  const { config, weights } = model;
-  const { predictor } = weights;
-  if (!predictor) throw new Error('this model has no multi-token prediction module');
-  const next = g.rmsNorm(g.embedding(predictor.embedding, nextIds), predictor.embeddingNorm, config.eps);
-  const here = g.rmsNorm(hidden, predictor.hiddenNorm, config.eps);
-  const x = g.linear(g.concat(next, here), predictor.join);
-  const y = forwardBlock(g, model, config.layers, predictor.block, x, positions, memory);
-  return g.rmsNorm(y, predictor.norm, config.eps);
+  const { eps, layers } = model.config;
+  const next = g.rmsNorm(g.embedding(w.embedding, nextIds), w.embeddingNorm, eps);
+  const here = g.rmsNorm(hidden, w.hiddenNorm, eps);
+  const x = g.linear(g.concat(next, here), w.join);
+  const y = forwardBlock(g, model, layers, w.block, x, positions, memory);
+  return g.rmsNorm(y, w.norm, eps);
 }
 
 function forwardBlock(
   g: Graph,
-  model: DeepseekV3,
+  { config, mla, tables }: Model,
   layer: number,
   w: BlockWeights,
   x: Tensor,
   positions: Tensor,
   memory: AttentionMemory,
 ): Tensor {
-  const { config, mla, tables } = model;
   const normed = g.rmsNorm(x, w.attentionNorm, config.eps);
   const h = g.residual(x, mla(g, layer, w.attention, normed, positions, tables, memory, config.mla));
-  return g.residual(h, feedForward(g, w.feedForward, g.rmsNorm(h, w.feedForwardNorm, config.eps), config.routing));
-}
-
-function feedForward(g: Graph, w: FeedForwardWeights, x: Tensor, routing: Routing): Tensor {
-  return w.kind === 'dense' ? gated(g, w.dense, x) : mixture(g, w.mixture, x, routing);
+  const { routing } = config.mixture;
+  return g.residual(h, feedForward(g, w.feedForward, g.rmsNorm(h, w.feedForwardNorm, config.eps), routing));
 }

@@ -9,7 +9,7 @@ import type { Safetensors, TensorSource } from '@hadal/formats/safetensors';
 import type { Device } from '@hadal/kernels/device';
 import { Tensor } from '@hadal/tensor/tensor';
 import { writeParts } from './checkpoint-weights.ts';
-import { partRange, specKey, type WeightSource, type WeightSpec } from './weight-source.ts';
+import { elementsOf, partRange, specKey, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 export interface Parameter {
   readonly spec: WeightSpec;
@@ -27,15 +27,15 @@ export class ParameterSet implements WeightSource {
   readonly parameters: readonly Parameter[];
   /** All gradients as one tensor. */
   readonly gradients: Tensor;
-  /** One i32 [experts] tensor for each mixture layer, in the order in which the architecture asked. */
-  readonly counters: Tensor[] = [];
   readonly #device: Device;
+  /** What is neither trained nor saved: expert counters and constants. */
+  readonly #others: Tensor[] = [];
   readonly #values: number;
   readonly #byKey = new Map<string, Parameter>();
 
   constructor(device: Device, specs: readonly WeightSpec[]) {
     this.#device = device;
-    const lengths = specs.map((spec) => spec.shape.reduce((product, n) => product * n, 1));
+    const lengths = specs.map(elementsOf);
     const total = lengths.reduce((sum, n) => sum + align(n), 0);
     this.#values = device.memory.allocate(total * 4);
     this.gradients = new Tensor(device.memory.allocate(total * 4), 0, [total]);
@@ -65,8 +65,15 @@ export class ParameterSet implements WeightSource {
 
   counter(experts: number): Tensor {
     const counter = new Tensor(this.#device.memory.allocate(experts * 4), 0, [experts], 'i32');
-    this.counters.push(counter);
+    this.#others.push(counter);
     return counter;
+  }
+
+  constant(shape: readonly number[], values: () => Float32Array): Tensor {
+    const tensor = new Tensor(this.#device.memory.allocate(elementsOf({ shape }) * 4), 0, shape);
+    this.#others.push(tensor);
+    this.#device.memory.write(tensor, values());
+    return tensor;
   }
 
   has(name: string): boolean {
@@ -129,7 +136,7 @@ export class ParameterSet implements WeightSource {
   }
 
   [Symbol.dispose](): void {
-    for (const counter of this.counters.splice(0)) this.#device.memory.free(counter.handle);
+    for (const { handle } of this.#others.splice(0)) this.#device.memory.free(handle);
     this.#device.memory.free(this.#values);
     this.#device.memory.free(this.gradients.handle);
   }

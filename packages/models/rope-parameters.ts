@@ -5,6 +5,7 @@
 
 import { type RopeScaling, ropeTable } from '@hadal/kernels/rope';
 import { z } from 'zod';
+import { parseConfig } from './configuration.ts';
 
 export interface RopeParameters {
   /** What `ropeTable` needs, but for the number of positions. */
@@ -33,13 +34,8 @@ const wireRope = z.object({
   rope_parameters: wireScaling.nullish(),
 });
 
-export function ropeParameters(config: unknown, dim: number, contextLength: number): RopeParameters {
-  const parsed = wireRope.safeParse(config);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new Error(`config.json: ${issue?.path.join('.')}: ${issue?.message}`);
-  }
-  const { rope_scaling, rope_parameters, rope_theta } = parsed.data;
+export function ropeParameters(json: unknown, dim: number, contextLength: number, where: string): RopeParameters {
+  const { rope_scaling, rope_parameters, rope_theta } = parseConfig(wireRope, json, where);
   const wire = rope_parameters ?? rope_scaling ?? undefined;
   const theta = rope_parameters?.rope_theta ?? rope_theta ?? 10_000;
   const kind = wire?.rope_type ?? wire?.type ?? 'default';
@@ -48,7 +44,7 @@ export function ropeParameters(config: unknown, dim: number, contextLength: numb
 
   const need = (key: 'factor' | 'low_freq_factor' | 'high_freq_factor') => {
     const value = wire[key];
-    if (value === undefined) throw new Error(`config.json: rope_scaling.${key}: expected for type "${kind}", absent`);
+    if (value === undefined) throw new Error(`${where}: rope_scaling.${key}: expected for type "${kind}", absent`);
     return value;
   };
   const original = wire.original_max_position_embeddings ?? contextLength;
@@ -75,6 +71,6 @@ export function ropeParameters(config: unknown, dim: number, contextLength: numb
       return { table, softmaxScale: ropeTable({ ...table, maxPositions: 1 }).softmaxFactor };
     }
     default:
-      throw new Error(`config.json: rope_scaling.type: expected default, linear, llama3 or yarn, got "${kind}"`);
+      throw new Error(`${where}: rope_scaling.type: expected default, linear, llama3 or yarn, got "${kind}"`);
   }
 }

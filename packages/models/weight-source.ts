@@ -30,31 +30,55 @@ export interface WeightSource {
   tensor(spec: WeightSpec): Tensor;
   /** i32 [experts], zero: the load of each expert since someone last cleared it. */
   counter(experts: number): Tensor;
+  /** Values that follow from the configuration, such as rotary tables; `values` runs only if they are needed. */
+  constant(shape: readonly number[], values: () => Float32Array): Tensor;
   /** Whether the checkpoint holds a tensor; a source that makes weights says no to whatever is optional. */
   has(name: string): boolean;
 }
 
+/** A weight that is one checkpoint tensor, whole. */
+export function whole(kind: WeightSpec['kind'], name: string, ...shape: readonly number[]): WeightSpec {
+  return { kind, shape, parts: [{ name, shape }] };
+}
+
+export function elementsOf({ shape }: Pick<WeightSpec, 'shape'>): number {
+  return shape.reduce((product, n) => product * n, 1);
+}
+
 /** The rows of a checkpoint tensor that a part takes, as elements. */
 export function partRange(part: Part): { begin: number; end: number } {
-  const total = part.shape.reduce((product, n) => product * n, 1);
+  const total = elementsOf(part);
   if (!part.rows) return { begin: 0, end: total };
   const row = total / (part.shape[0] as number);
   return { begin: part.rows[0] * row, end: part.rows[1] * row };
 }
 
-/** The specs that an architecture asks for, each once, in order: `describe` is handed a source that makes nothing. */
+/** The specs that an architecture asks for, each once, in order: weights that share memory are one. */
 export function collectSpecs(
   describe: (source: WeightSource) => unknown,
   has: (name: string) => boolean = () => false,
 ): WeightSpec[] {
   const specs = new Map<string, WeightSpec>();
-  const note = (spec: WeightSpec) => {
+  for (const spec of everySpec(describe, has)) {
     const key = specKey(spec);
     if (!specs.has(key)) specs.set(key, spec);
+  }
+  return [...specs.values()];
+}
+
+/** Every spec asked for, in order: `describe` is handed a source that makes nothing. */
+export function everySpec(
+  describe: (source: WeightSource) => unknown,
+  has: (name: string) => boolean = () => false,
+): WeightSpec[] {
+  const specs: WeightSpec[] = [];
+  const note = (spec: WeightSpec) => {
+    specs.push(spec);
     return new Tensor(-1, 0, spec.shape);
   };
-  describe({ matrix: note, tensor: note, counter: (experts) => new Tensor(-1, 0, [experts], 'i32'), has });
-  return [...specs.values()];
+  const counter = (experts: number) => new Tensor(-1, 0, [experts], 'i32');
+  describe({ matrix: note, tensor: note, counter, constant: (shape) => new Tensor(-1, 0, shape), has });
+  return specs;
 }
 
 /** Tells weights apart; those that share memory (tied embeddings) have the same key. */

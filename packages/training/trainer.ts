@@ -8,19 +8,10 @@
 import type { Safetensors } from '@hadal/formats/safetensors';
 import type { Device } from '@hadal/kernels/device';
 import { fill, sumSquares } from '@hadal/kernels/elementwise';
-import {
-  type DeepseekV3,
-  type DeepseekV3Config,
-  deepseekV3Weights,
-  forward,
-  forwardPredictor,
-  ropeTables,
-} from '@hadal/models/deepseek-v3';
+import type { ModelDefinition, Network } from '@hadal/models/architecture';
 import { PackedDocuments } from '@hadal/models/layers/attention-memory';
-import type { MixtureWeights } from '@hadal/models/layers/feed-forward';
-import { expandedMla } from '@hadal/models/layers/mla';
 import { type Parameter, ParameterSet } from '@hadal/models/parameter-set';
-import { collectSpecs, specKey } from '@hadal/models/weight-source';
+import { collectSpecs, specKey, type WeightSource } from '@hadal/models/weight-source';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import { Optimizer, type OptimizerSettings, type OptimizerTarget } from '@hadal/tensor/optimizer';
@@ -66,32 +57,23 @@ export class Trainer {
   readonly parameters: ParameterSet;
   readonly optimizer: Optimizer;
   readonly #device: Device;
-  readonly #model: DeepseekV3;
+  readonly #network: Network;
   readonly #settings: TrainerSettings;
   readonly #arena: Arena;
-  readonly #tables: Arena;
-  readonly #mixtures: readonly MixtureWeights[];
+  readonly #results: Arena;
   readonly #norm: Tensor;
 
-  constructor(device: Device, config: DeepseekV3Config, settings: TrainerSettings) {
+  constructor(device: Device, definition: ModelDefinition, settings: TrainerSettings) {
     this.#device = device;
     this.#settings = settings;
     this.#arena = new Arena(device.memory);
-    this.#tables = new Arena(device.memory, 2 ** 20);
-    this.#norm = this.#tables.take([1]);
-    const describe = (source: Parameters<typeof deepseekV3Weights>[1]) => deepseekV3Weights(config, source);
-    this.parameters = new ParameterSet(device, collectSpecs(describe));
-    const weights = describe(this.parameters);
-    const { cos, sin } = ropeTables(config, settings.contextLength);
-    const tables = { cos: this.#tables.floats(cos), sin: this.#tables.floats(sin), style: config.ropeStyle };
-    this.#model = { config, weights, tables, mla: expandedMla };
-    const blocks = weights.predictor ? [...weights.blocks, weights.predictor.block] : weights.blocks;
-    this.#mixtures = blocks.flatMap(({ feedForward }) => (feedForward.kind === 'mixture' ? [feedForward.mixture] : []));
+    this.#results = new Arena(device.memory, 64);
+    this.#norm = this.#results.take([1]);
+    const options = { form: definition.forms[0], positions: settings.contextLength, predictor: 'present' } as const;
+    const assemble = (source: WeightSource) => definition.assemble(source, options);
+    this.parameters = new ParameterSet(device, collectSpecs(assemble));
+    this.#network = assemble(this.parameters);
     this.optimizer = new Optimizer(device, this.parameters.parameters.flatMap(optimizerTarget), settings.optimizer);
-  }
-
-  get model(): DeepseekV3 {
-    return this.#model;
   }
 
   /** Bytes of native memory that the step's tensors take. */
@@ -127,8 +109,9 @@ export class Trainer {
     }
     const clip = Math.min(1, this.#settings.clipNorm / (gradientNorm + 1e-6));
     // A predictor that has not begun to learn must not be decayed away before it does.
-    const predictor = `model.layers.${this.#model.config.layers}.`;
-    const rest = (name: string) => settings.predictorWeight === 0 && name.startsWith(predictor);
+    const { predictor } = this.#network;
+    const rest = (name: string) =>
+      settings.predictorWeight === 0 && predictor !== undefined && name.startsWith(predictor.prefix);
     this.optimizer.step(number, settings.learningRates, clip, rest);
     commands.run();
     const imbalance = this.#balance(settings.balanceRate);
@@ -147,12 +130,12 @@ export class Trainer {
       const graph = new Graph(this.#device, this.#arena, 'inference');
       const { ids, lengths } = tokensOf(row);
       const documents = new PackedDocuments(this.#arena, lengths);
-      const hidden = forward(graph, this.#model, this.#arena.integers(ids), documents.positions, documents);
-      const recorded = this.#recordLoss(graph, hidden, this.#model.weights.head, targets(row, 1), 1 / counts.main);
+      const hidden = this.#network.forward(graph, this.#arena.integers(ids), documents.positions, documents);
+      const recorded = this.#recordLoss(graph, hidden, this.#network.head, targets(row, 1), 1 / counts.main);
       graph.run();
       loss += this.#sum(recorded);
     }
-    for (const { counts: load } of this.#mixtures) this.#device.memory.write(load, new Int32Array(load.length));
+    for (const { counts: load } of this.#network.routers) this.#device.memory.write(load, new Int32Array(load.length));
     return loss;
   }
 
@@ -160,24 +143,24 @@ export class Trainer {
     this.optimizer[Symbol.dispose]();
     this.parameters[Symbol.dispose]();
     this.#arena[Symbol.dispose]();
-    this.#tables[Symbol.dispose]();
+    this.#results[Symbol.dispose]();
   }
 
   /** Forward and backward of one row, recorded; every loss is already weighted as it enters the step's objective. */
   #recordRow(row: PackedRow, counts: { main: number; predictor: number }, predictorWeight: number) {
     const graph = new Graph(this.#device, this.#arena, 'training');
     const { ids, following, lengths } = tokensOf(row);
-    const { weights } = this.#model;
+    const { head, predictor: module } = this.#network;
     const documents = new PackedDocuments(this.#arena, lengths);
     const { positions } = documents;
-    const hidden = forward(graph, this.#model, this.#arena.integers(ids), positions, documents);
-    const main = this.#recordLoss(graph, hidden, weights.head, targets(row, 1), 1 / counts.main);
+    const hidden = this.#network.forward(graph, this.#arena.integers(ids), positions, documents);
+    const main = this.#recordLoss(graph, hidden, head, targets(row, 1), 1 / counts.main);
     let predictor: RecordedLoss | undefined;
-    if (weights.predictor && predictorWeight > 0) {
+    if (module && predictorWeight > 0) {
       const next = this.#arena.integers(following);
-      const ahead = forwardPredictor(graph, this.#model, hidden, next, positions, documents);
+      const ahead = module.forward(graph, hidden, next, positions, documents);
       const scale = predictorWeight / Math.max(1, counts.predictor);
-      predictor = this.#recordLoss(graph, ahead, weights.predictor.head, targets(row, 2), scale);
+      predictor = this.#recordLoss(graph, ahead, module.head, targets(row, 2), scale);
     }
     graph.backward();
     return { main, predictor };
@@ -216,7 +199,7 @@ export class Trainer {
    */
   #balance(rate: number): number {
     let worst = 0;
-    for (const { counts, routerBias } of this.#mixtures) {
+    for (const { counts, bias } of this.#network.routers) {
       const load = new Int32Array(counts.length);
       this.#device.memory.read(counts, load);
       const total = load.reduce((sum, n) => sum + n, 0);
@@ -224,11 +207,10 @@ export class Trainer {
       if (total === 0) continue;
       const mean = total / load.length;
       worst = Math.max(worst, Math.max(...load) / mean);
-      const bias = this.#read(routerBias);
-      load.forEach((n, e) => {
-        bias[e] = (bias[e] as number) + rate * Math.sign(mean - n);
-      });
-      this.#device.memory.write(routerBias, bias);
+      if (bias) {
+        const moved = this.#read(bias).map((value, e) => value + rate * Math.sign(mean - (load[e] as number)));
+        this.#device.memory.write(bias, moved);
+      }
       this.#device.memory.write(counts, new Int32Array(counts.length));
     }
     return worst;

@@ -12,7 +12,8 @@ import { replaceFile } from '@hadal/formats/replace-file';
 import { writeSafetensors } from '@hadal/formats/safetensors';
 import { openTokenizer, type Tokenizer } from '@hadal/formats/tokenizer';
 import { type Device, openDevice } from '@hadal/kernels/device';
-import { parseDeepseekV3Config } from '@hadal/models/deepseek-v3';
+import type { ModelDefinition } from '@hadal/models/architecture';
+import { defineModel } from '@hadal/models/architectures';
 import { mixtureProblem, problemSegments } from './documents.ts';
 import { initialize } from './initialize.ts';
 import type { PackedStep } from './packing.ts';
@@ -59,6 +60,7 @@ export class TrainingRun {
   readonly tokenizer: Tokenizer;
   readonly signal: AbortSignal | undefined;
   readonly #options: TrainingOptions;
+  readonly #definition: ModelDefinition;
   readonly #device: Device;
   readonly #trainer: Trainer;
   readonly #directory: RunDirectory;
@@ -71,11 +73,11 @@ export class TrainingRun {
     this.#options = options;
     this.#directory = new RunDirectory(options.directory, recipeFingerprint(recipe));
     this.tokenizer = openTokenizer(this.#tokenizerPath());
-    const config = parseDeepseekV3Config(recipe.config);
+    this.#definition = definitionOf(recipe);
     this.#device = openDevice(options.threads === undefined ? {} : { threads: options.threads });
     const contextLength = Math.max(...recipe.stages.map((stage) => stage.rowTokens));
     const { optimizer, clipNorm } = recipe;
-    this.#trainer = new Trainer(this.#device, config, { optimizer, clipNorm, contextLength });
+    this.#trainer = new Trainer(this.#device, this.#definition, { optimizer, clipNorm, contextLength });
     this.#totalSteps = recipe.stages.reduce((sum, stage) => sum + stage.schedule.steps, 0);
   }
 
@@ -91,7 +93,7 @@ export class TrainingRun {
       this.#event(`going on after step ${resumed.step} of ${this.#totalSteps}`);
       return resumed;
     }
-    initialize(this.#device, parameters, this.recipe.seed, parseDeepseekV3Config(this.recipe.config).initializerRange);
+    initialize(this.#device, parameters, this.recipe.seed, this.#definition.initializerRange);
     return startPosition;
   }
 
@@ -171,6 +173,10 @@ export class TrainingRun {
   }
 }
 
+function definitionOf({ name, config }: Recipe): ModelDefinition {
+  return defineModel(config, `recipe ${name}: config`);
+}
+
 /** A byte-level BPE over the texts of the recipe's own documents. */
 function trainTokenizer({ tokenizer, seed, config }: Recipe) {
   function* texts() {
@@ -185,7 +191,7 @@ function trainTokenizer({ tokenizer, seed, config }: Recipe) {
 
 function exportModel(directory: string, recipe: Recipe, trainer: Trainer, tokenizerPath: string): void {
   mkdirSync(directory, { recursive: true });
-  const { contextLength } = parseDeepseekV3Config(recipe.config);
+  const { contextLength } = definitionOf(recipe);
   const json = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
   copyFileSync(tokenizerPath, join(directory, 'tokenizer.json'));
   replaceFile(join(directory, 'generation_config.json'), json(recipe.generation));

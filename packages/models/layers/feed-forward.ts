@@ -8,11 +8,22 @@ import type { Routing } from '@hadal/tensor/gradients';
 import type { Graph } from '@hadal/tensor/graph';
 import type { Weight } from '@hadal/tensor/packed-matrix';
 import type { Tensor } from '@hadal/tensor/tensor';
+import { type Part, type WeightSource, whole } from '../weight-source.ts';
 
 export interface GatedWeights {
   /** `gate_proj` over `up_proj`, [2F, D]. */
   readonly gateUp: Weight;
   readonly down: Weight;
+}
+
+export interface MixtureConfig {
+  /** Of the residual stream. */
+  readonly width: number;
+  readonly experts: number;
+  readonly expertWidth: number;
+  /** Experts that every token goes to; they are stored as one wide one. */
+  readonly sharedExperts: number;
+  readonly routing: Routing;
 }
 
 export interface MixtureWeights {
@@ -28,6 +39,49 @@ export interface MixtureWeights {
 export type FeedForwardWeights =
   | { readonly kind: 'dense'; readonly dense: GatedWeights }
   | { readonly kind: 'mixture'; readonly mixture: MixtureWeights };
+
+/** The weights under `at` (`model.layers.0.mlp`), `width` in and out, `hidden` between. */
+export function gatedWeights(source: WeightSource, at: string, width: number, hidden: number): GatedWeights {
+  const part = (name: string): Part => ({ name: `${at}.${name}.weight`, shape: [hidden, width] });
+  return {
+    gateUp: source.matrix({ kind: 'matrix', shape: [2 * hidden, width], parts: [part('gate_proj'), part('up_proj')] }),
+    down: source.matrix(whole('matrix', `${at}.down_proj.weight`, width, hidden)),
+  };
+}
+
+/** The weights under `at` (`model.layers.3.mlp`). */
+export function mixtureWeights(source: WeightSource, at: string, config: MixtureConfig): MixtureWeights {
+  const { width: D, experts: E, expertWidth: F, sharedExperts } = config;
+  const router = source.matrix(whole('router', `${at}.gate.weight`, E, D));
+  const routerBias = source.tensor(whole('routerBias', `${at}.gate.e_score_correction_bias`, E));
+  const part = (expert: number, name: string, ...shape: number[]): Part => ({
+    name: `${at}.experts.${expert}.${name}.weight`,
+    shape,
+  });
+  const indices = Array.from({ length: E }, (_, e) => e);
+  return {
+    router,
+    routerBias,
+    counts: source.counter(E),
+    experts: {
+      gateUp: source.matrix({
+        kind: 'experts',
+        shape: [E, 2 * F, D],
+        parts: indices.flatMap((e) => [part(e, 'gate_proj', F, D), part(e, 'up_proj', F, D)]),
+      }),
+      down: source.matrix({
+        kind: 'experts',
+        shape: [E, D, F],
+        parts: indices.map((e) => part(e, 'down_proj', D, F)),
+      }),
+    },
+    shared: sharedExperts > 0 ? gatedWeights(source, `${at}.shared_experts`, D, sharedExperts * F) : undefined,
+  };
+}
+
+export function feedForward(g: Graph, w: FeedForwardWeights, x: Tensor, routing: Routing): Tensor {
+  return w.kind === 'dense' ? gated(g, w.dense, x) : mixture(g, w.mixture, x, routing);
+}
 
 /** (silu(x gate) * (x up)) down. x [N, D]; [N, D]. */
 export function gated(g: Graph, w: GatedWeights, x: Tensor): Tensor {

@@ -8,9 +8,18 @@ import type { RopeShape } from '@hadal/tensor/gradients';
 import type { Graph } from '@hadal/tensor/graph';
 import type { Weight } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
-import type { AttentionMemory } from './attention-memory.ts';
+import type { RowStore } from '../architecture.ts';
+import { type Part, type WeightSource, whole } from '../weight-source.ts';
+import { type AttentionMemory, attend } from './attention-memory.ts';
+import type { RopeTables } from './rotary.ts';
+
+export type MlaForm = 'expanded' | 'absorbed';
 
 export interface MlaConfig {
+  /** Of the residual stream. */
+  readonly width: number;
+  /** undefined: queries are projected straight. */
+  readonly queryRank: number | undefined;
   readonly heads: number;
   readonly nope: number;
   readonly rope: number;
@@ -35,13 +44,54 @@ export interface MlaWeights {
   readonly out: Weight;
 }
 
-export interface RopeTables {
-  readonly cos: Tensor;
-  readonly sin: Tensor;
-  readonly style: 'interleaved' | 'half';
+/** The weights under `at` (`model.layers.0.self_attn`), laid out for one of the forms. */
+export function mlaWeights(source: WeightSource, at: string, config: MlaConfig, form: MlaForm): MlaWeights {
+  const { width: D, queryRank, heads, nope, rope, vDim, kvRank } = config;
+  const matrix = (name: string, out: number, into: number) =>
+    source.matrix(whole('matrix', `${at}.${name}.weight`, out, into));
+  const norm = (name: string, width: number) => source.tensor(whole('norm', `${at}.${name}.weight`, width));
+  const latentRows = (begin: number, end: number) => {
+    const name = `${at}.kv_a_proj_with_mqa.weight`;
+    const part: Part = { name, shape: [kvRank + rope, D], rows: [begin, end] };
+    return source.matrix({ kind: 'matrix', shape: [end - begin, D], parts: [part] });
+  };
+
+  const queryWidth = heads * (nope + rope);
+  const keyValue = whole('matrix', `${at}.kv_b_proj.weight`, heads * (nope + vDim), kvRank);
+  return {
+    query:
+      queryRank === undefined
+        ? { kind: 'direct', w: matrix('q_proj', queryWidth, D) }
+        : {
+            kind: 'bottleneck',
+            down: matrix('q_a_proj', queryRank, D),
+            norm: norm('q_a_layernorm', queryRank),
+            up: matrix('q_b_proj', queryWidth, queryRank),
+          },
+    latent: latentRows(0, kvRank),
+    rotaryKey: latentRows(kvRank, kvRank + rope),
+    latentNorm: norm('kv_a_layernorm', kvRank),
+    keyValue: form === 'expanded' ? source.matrix(keyValue) : source.tensor(keyValue),
+    out: matrix('o_proj', D, heads * vDim),
+  };
 }
 
-/** x [N, D] to [N, D]. */
+/** What one layer keeps of a token; absorbed, the keys' first `kvRank` values are the values. */
+export function mlaCache({ heads, nope, rope, vDim, kvRank }: MlaConfig, form: MlaForm): Record<string, RowStore> {
+  return form === 'expanded'
+    ? { keys: { width: heads * (nope + rope) }, values: { width: heads * vDim } }
+    : { keys: { width: kvRank + rope } };
+}
+
+/**
+ * The expanded form does fewer operations for each key, the absorbed one reads fewer bytes: (rank + rope) instead of
+ * heads * (nope + rope + v). Small models decode from the processor's cache and take the first.
+ */
+export function preferredMlaForm({ heads, nope, rope, vDim, kvRank }: MlaConfig): MlaForm {
+  return heads * (nope + rope + vDim) <= 8 * (kvRank + rope) ? 'expanded' : 'absorbed';
+}
+
+/** x [N, D] to [N, D]; a function for each form, `mlaWeights` of the same form. */
 export type Mla = (
   g: Graph,
   layer: number,
@@ -53,15 +103,15 @@ export type Mla = (
   config: MlaConfig,
 ) => Tensor;
 
-export const expandedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => {
+const expandedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => {
   const { heads, nope, rope, vDim } = config;
   const { q, c, kPe } = project(g, w, x, positions, tables, config);
   const { k, v } = g.assembleKeys(g.linear(c, w.keyValue), kPe, { heads, nope, rope, vDim });
   const shape = { H: heads, Hkv: heads, dk: nope + rope, dv: vDim, scale: config.softmaxScale };
-  return g.linear(memory.attend(g, layer, q, k, v, shape), w.out);
+  return g.linear(attend(g, memory, layer, q, k, v, shape), w.out);
 };
 
-export const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => {
+const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => {
   const { heads, nope, rope, vDim, kvRank } = config;
   const { q, c, kPe } = project(g, w, x, positions, tables, config);
   if (!(w.keyValue instanceof Tensor)) throw new Error('absorbed attention needs kv_b_proj unpacked');
@@ -75,11 +125,13 @@ export const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, conf
   const latent = g.concat(c, kPe);
   const width = kvRank + rope;
   const shape = { H: heads, Hkv: 1, dk: width, dv: kvRank, scale: config.softmaxScale, kStride: width, vStride: width };
-  const mixed = memory.attend(g, layer, query, latent, latent, shape);
+  const mixed = attend(g, memory, layer, query, latent, latent, shape);
 
   const outOfLatent = { ...keys, inDim: kvRank, outDim: vDim, xHeadStride: kvRank, transposed: true };
   return g.linear(g.headLinear(mixed, values, outOfLatent), w.out);
 };
+
+export const mlaForms: Readonly<Record<MlaForm, Mla>> = { expanded: expandedMla, absorbed: absorbedMla };
 
 /** Rotated queries [N, heads * (nope + rope)], the normed latent [N, kvRank] and the rotated shared key [N, rope]. */
 function project(g: Graph, w: MlaWeights, x: Tensor, positions: Tensor, tables: RopeTables, config: MlaConfig) {
