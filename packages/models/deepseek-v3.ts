@@ -4,30 +4,12 @@
 // prediction module; knows nothing of files, requests or optimizers. Training and inference run the same code: what
 // differs (form of attention, memory of keys, tape) arrives as arguments.
 
-import type { Graph } from '@hadal/tensor/graph';
-import type { Weight } from '@hadal/tensor/packed-matrix';
-import type { Tensor } from '@hadal/tensor/tensor';
 import { z } from 'zod';
-import type { Architecture, AssembleOptions, ModelDefinition, Network } from './architecture.ts';
+import type { Architecture, AssembleOptions, ModelDefinition, Network, Predictor } from './architecture.ts';
 import { parseConfig } from './configuration.ts';
-import type { AttentionMemory } from './layers/attention-memory.ts';
-import {
-  type FeedForwardWeights,
-  feedForward,
-  gatedWeights,
-  type MixtureConfig,
-  mixtureWeights,
-} from './layers/feed-forward.ts';
-import {
-  type Mla,
-  type MlaConfig,
-  type MlaForm,
-  type MlaWeights,
-  mlaCache,
-  mlaForms,
-  mlaWeights,
-  preferredMlaForm,
-} from './layers/mla.ts';
+import { type Block, type Decoder, type DecoderConfig, decoder, forwardBlock } from './layers/decoder.ts';
+import { gatedFeedForward, type MixtureConfig, mixtureOfExperts } from './layers/feed-forward.ts';
+import { latentAttention, type MlaConfig, type MlaForm, mlaCache, preferredMlaForm } from './layers/mla.ts';
 import { type RopeTables, ropeTables } from './layers/rotary.ts';
 import { type RopeParameters, ropeParameters } from './rope-parameters.ts';
 import { type WeightSource, whole } from './weight-source.ts';
@@ -37,10 +19,7 @@ export const deepseekV3: Architecture = {
   define: (json, where) => define(parseDeepseekV3Config(json, where)),
 };
 
-export interface DeepseekV3Config {
-  readonly vocabularySize: number;
-  readonly width: number;
-  readonly layers: number;
+export interface DeepseekV3Config extends DecoderConfig {
   /** Layers at the bottom with a dense feed-forward network. */
   readonly denseLayers: number;
   readonly denseWidth: number;
@@ -49,8 +28,6 @@ export interface DeepseekV3Config {
   readonly rope: RopeParameters;
   readonly ropeStyle: RopeTables['style'];
   readonly contextLength: number;
-  readonly eps: number;
-  readonly tiedEmbeddings: boolean;
   /** Multi-token prediction modules; 0 or 1. */
   readonly predictors: number;
   readonly initializerRange: number;
@@ -120,6 +97,7 @@ export function parseDeepseekV3Config(json: unknown, where: string): DeepseekV3C
         normalize: c.norm_topk_prob,
         scale: c.routed_scaling_factor,
       },
+      bias: 'byLoad',
     },
     mla: {
       width: c.hidden_size,
@@ -129,7 +107,6 @@ export function parseDeepseekV3Config(json: unknown, where: string): DeepseekV3C
       rope: c.qk_rope_head_dim,
       vDim: c.v_head_dim,
       kvRank: c.kv_lora_rank,
-      eps: c.rms_norm_eps,
       softmaxScale: (c.qk_nope_head_dim + c.qk_rope_head_dim) ** -0.5 * rope.softmaxScale,
     },
     rope,
@@ -154,151 +131,66 @@ function define(config: DeepseekV3Config): ModelDefinition {
   };
 }
 
-interface BlockWeights {
-  readonly attentionNorm: Tensor;
-  readonly attention: MlaWeights;
-  readonly feedForwardNorm: Tensor;
-  readonly feedForward: FeedForwardWeights;
-}
-
-/** Predicts the token after the next (section 2.2): one more block over the hidden state and the next token. */
-interface PredictorWeights {
-  readonly embedding: Tensor;
-  readonly embeddingNorm: Tensor;
-  readonly hiddenNorm: Tensor;
-  readonly join: Weight;
-  readonly block: BlockWeights;
-  readonly norm: Tensor;
-  readonly head: Weight;
-}
-
-interface Weights {
-  readonly embedding: Tensor;
-  readonly blocks: readonly BlockWeights[];
-  readonly norm: Tensor;
-  readonly head: Weight;
-  readonly predictor: PredictorWeights | undefined;
-}
-
-/** The table of weights: every name, shape and place, asked of `source` in checkpoint order. */
-function describe(config: DeepseekV3Config, source: WeightSource, form: MlaForm, predictors: number): Weights {
-  const { vocabularySize: V, width: D } = config;
-  const norm = (name: string) => source.tensor(whole('norm', name, D));
-  const table = (name: string) => source.tensor(whole('embedding', name, V, D));
-  const head = (name: string) => source.matrix(whole('head', name, V, D));
-
-  const embedding = table('model.embed_tokens.weight');
-  const blocks = Array.from({ length: config.layers }, (_, layer) => describeBlock(config, source, form, layer));
-  const finalNorm = norm('model.norm.weight');
-  const mainHead = head(config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
-  if (predictors === 0) return { embedding, blocks, norm: finalNorm, head: mainHead, predictor: undefined };
-
-  // Released checkpoints repeat the embedding and the head here; ours share them and leave the copies out.
-  const at = `model.layers.${config.layers}`;
-  const predictor = {
-    embedding: source.has(`${at}.embed_tokens.weight`) ? table(`${at}.embed_tokens.weight`) : embedding,
-    embeddingNorm: norm(`${at}.enorm.weight`),
-    hiddenNorm: norm(`${at}.hnorm.weight`),
-    join: source.matrix(whole('matrix', `${at}.eh_proj.weight`, D, 2 * D)),
-    block: describeBlock(config, source, form, config.layers),
-    norm: norm(`${at}.shared_head.norm.weight`),
-    head: source.has(`${at}.shared_head.head.weight`) ? head(`${at}.shared_head.head.weight`) : mainHead,
-  };
-  return { embedding, blocks, norm: finalNorm, head: mainHead, predictor };
-}
-
-function describeBlock(config: DeepseekV3Config, source: WeightSource, form: MlaForm, layer: number): BlockWeights {
-  const at = `model.layers.${layer}`;
-  const { width: D, denseLayers, denseWidth, mixture, mla } = config;
-  return {
-    attentionNorm: source.tensor(whole('norm', `${at}.input_layernorm.weight`, D)),
-    attention: mlaWeights(source, `${at}.self_attn`, mla, form),
-    feedForwardNorm: source.tensor(whole('norm', `${at}.post_attention_layernorm.weight`, D)),
-    feedForward:
-      layer < denseLayers
-        ? { kind: 'dense', dense: gatedWeights(source, `${at}.mlp`, D, denseWidth) }
-        : { kind: 'mixture', mixture: mixtureWeights(source, `${at}.mlp`, mixture) },
-  };
-}
-
-interface Model {
-  readonly config: DeepseekV3Config;
-  readonly weights: Weights;
-  readonly tables: RopeTables;
-  readonly mla: Mla;
-}
-
 function assemble(config: DeepseekV3Config, source: WeightSource, options: AssembleOptions): Network {
   const form = options.form as MlaForm;
-  const weights = describe(config, source, form, options.predictor === 'present' ? config.predictors : 0);
+  const { width: D, denseLayers, denseWidth, mla, mixture } = config;
   const tables = ropeTables(source, config.rope, config.ropeStyle, options.positions);
-  const model = { config, weights, tables, mla: mlaForms[form] };
-  const { blocks, predictor } = weights;
-  return {
-    head: weights.head,
-    routers: [...blocks, ...(predictor ? [predictor.block] : [])].flatMap((block) =>
-      block.feedForward.kind === 'mixture'
-        ? { counts: block.feedForward.mixture.counts, bias: block.feedForward.mixture.routerBias }
-        : [],
-    ),
-    forward: (g, ids, positions, memory, observe) => forward(g, model, ids, positions, memory, observe),
-    predictor: predictor && {
-      prefix: `model.layers.${config.layers}.`,
-      head: predictor.head,
-      forward: (g, hidden, nextIds, positions, memory) =>
-        forwardPredictor(g, model, predictor, hidden, nextIds, positions, memory),
-    },
+  const block = (layer: number): Block => {
+    const at = `model.layers.${layer}`;
+    return {
+      attentionNorm: source.tensor(whole('norm', `${at}.input_layernorm.weight`, D)),
+      attention: latentAttention(source, `${at}.self_attn`, layer, mla, form, tables),
+      feedForwardNorm: source.tensor(whole('norm', `${at}.post_attention_layernorm.weight`, D)),
+      feedForward:
+        layer < denseLayers
+          ? gatedFeedForward(source, `${at}.mlp`, D, denseWidth)
+          : mixtureOfExperts(source, `${at}.mlp`, mixture),
+    };
   };
-}
-
-function forward(
-  g: Graph,
-  model: Model,
-  ids: Tensor,
-  positions: Tensor,
-  memory: AttentionMemory,
-  observe?: (x: Tensor) => void,
-): Tensor {
-  const { config, weights } = model;
-  let x = g.embedding(weights.embedding, ids);
-  weights.blocks.forEach((block, layer) => {
-    observe?.(x);
-    x = forwardBlock(g, model, layer, block, x, positions, memory);
-  });
-  return g.rmsNorm(x, weights.norm, config.eps);
+  const main = decoder(source, config, block);
+  const isAhead = options.predictor === 'present' && config.predictors > 0;
+  const predictor = isAhead ? assemblePredictor(config, source, main, block) : undefined;
+  const blocks = predictor ? [...main.blocks, predictor.block] : main.blocks;
+  return {
+    head: main.head,
+    forward: main.forward,
+    predictor: predictor?.module,
+    routers: blocks.flatMap(({ feedForward }) => feedForward.router ?? []),
+  };
 }
 
 /**
- * We take the hidden state after the final norm, as the golden does; the report leaves it open (DeepSeek-V3 issue 839).
+ * The module that predicts the token after the next (section 2.2): one more block over the hidden state and the next
+ * token. We take the hidden state after the final norm, as the golden does; the report leaves it open (DeepSeek-V3
+ * issue 839).
  */
-function forwardPredictor(
-  g: Graph,
-  model: Model,
-  w: PredictorWeights,
-  hidden: Tensor,
-  nextIds: Tensor,
-  positions: Tensor,
-  memory: AttentionMemory,
-): Tensor {
-  const { eps, layers } = model.config;
-  const next = g.rmsNorm(g.embedding(w.embedding, nextIds), w.embeddingNorm, eps);
-  const here = g.rmsNorm(hidden, w.hiddenNorm, eps);
-  const x = g.linear(g.concat(next, here), w.join);
-  const y = forwardBlock(g, model, layers, w.block, x, positions, memory);
-  return g.rmsNorm(y, w.norm, eps);
-}
-
-function forwardBlock(
-  g: Graph,
-  { config, mla, tables }: Model,
-  layer: number,
-  w: BlockWeights,
-  x: Tensor,
-  positions: Tensor,
-  memory: AttentionMemory,
-): Tensor {
-  const normed = g.rmsNorm(x, w.attentionNorm, config.eps);
-  const h = g.residual(x, mla(g, layer, w.attention, normed, positions, tables, memory, config.mla));
-  const { routing } = config.mixture;
-  return g.residual(h, feedForward(g, w.feedForward, g.rmsNorm(h, w.feedForwardNorm, config.eps), routing));
+function assemblePredictor(
+  { width: D, vocabularySize: V, layers, eps }: DeepseekV3Config,
+  source: WeightSource,
+  main: Decoder,
+  makeBlock: (layer: number) => Block,
+): { module: Predictor; block: Block } {
+  const at = `model.layers.${layers}`;
+  const norm = (name: string) => source.tensor(whole('norm', `${at}.${name}.weight`, D));
+  // Released checkpoints repeat the embedding and the head here; ours share them and leave the copies out.
+  const embeddingName = `${at}.embed_tokens.weight`;
+  const headName = `${at}.shared_head.head.weight`;
+  const embedding = source.has(embeddingName) ? source.tensor(whole('embedding', embeddingName, V, D)) : main.embedding;
+  const embeddingNorm = norm('enorm');
+  const hiddenNorm = norm('hnorm');
+  const join = source.matrix(whole('matrix', `${at}.eh_proj.weight`, D, 2 * D));
+  const block = makeBlock(layers);
+  const lastNorm = norm('shared_head.norm');
+  const head = source.has(headName) ? source.matrix(whole('head', headName, V, D)) : main.head;
+  const module: Predictor = {
+    prefix: `${at}.`,
+    head,
+    forward(g, hidden, nextIds, positions, memory) {
+      const next = g.rmsNorm(g.embedding(embedding, nextIds), embeddingNorm, eps);
+      const here = g.rmsNorm(hidden, hiddenNorm, eps);
+      const x = g.linear(g.concat(next, here), join);
+      return g.rmsNorm(forwardBlock(g, block, x, positions, memory, eps), lastNorm, eps);
+    },
+  };
+  return { module, block };
 }

@@ -11,7 +11,11 @@ import { Tensor } from '@hadal/tensor/tensor';
 import type { RowStore } from '../architecture.ts';
 import { type Part, type WeightSource, whole } from '../weight-source.ts';
 import { type AttentionMemory, attend } from './attention-memory.ts';
+import type { Attention } from './decoder.ts';
 import type { RopeTables } from './rotary.ts';
+
+/** The reference normalizes latents with its default, whatever `rms_norm_eps` says of the other norms. */
+const latentEps = 1e-6;
 
 export type MlaForm = 'expanded' | 'absorbed';
 
@@ -25,7 +29,6 @@ export interface MlaConfig {
   readonly rope: number;
   readonly vDim: number;
   readonly kvRank: number;
-  readonly eps: number;
   /** (nope + rope)^-1/2, times YaRN's square of mscale. */
   readonly softmaxScale: number;
 }
@@ -91,6 +94,20 @@ export function preferredMlaForm({ heads, nope, rope, vDim, kvRank }: MlaConfig)
   return heads * (nope + rope + vDim) <= 8 * (kvRank + rope) ? 'expanded' : 'absorbed';
 }
 
+/** The attention of one layer, over the weights under `at` (`model.layers.0.self_attn`). */
+export function latentAttention(
+  source: WeightSource,
+  at: string,
+  layer: number,
+  config: MlaConfig,
+  form: MlaForm,
+  tables: RopeTables,
+): Attention {
+  const w = mlaWeights(source, at, config, form);
+  const mla = mlaForms[form];
+  return (g, x, positions, memory) => mla(g, layer, w, x, positions, tables, memory, config);
+}
+
 /** x [N, D] to [N, D]; a function for each form, `mlaWeights` of the same form. */
 export type Mla = (
   g: Graph,
@@ -135,17 +152,17 @@ export const mlaForms: Readonly<Record<MlaForm, Mla>> = { expanded: expandedMla,
 
 /** Rotated queries [N, heads * (nope + rope)], the normed latent [N, kvRank] and the rotated shared key [N, rope]. */
 function project(g: Graph, w: MlaWeights, x: Tensor, positions: Tensor, tables: RopeTables, config: MlaConfig) {
-  const { heads, nope, rope, eps } = config;
+  const { heads, nope, rope } = config;
   const { query } = w;
   const q =
     query.kind === 'direct'
       ? g.linear(x, query.w)
-      : g.linear(g.rmsNorm(g.linear(x, query.down), query.norm, eps), query.up);
+      : g.linear(g.rmsNorm(g.linear(x, query.down), query.norm, latentEps), query.up);
   const turn = (t: Tensor, shape: Pick<RopeShape, 'heads' | 'headDim'>) =>
     g.rope(t, positions, { ...shape, ropeDim: rope, ...tables });
   return {
     q: turn(q, { heads, headDim: nope + rope }),
-    c: g.rmsNorm(g.linear(x, w.latent), w.latentNorm, eps),
+    c: g.rmsNorm(g.linear(x, w.latent), w.latentNorm, latentEps),
     kPe: turn(g.linear(x, w.rotaryKey), { heads: 1, headDim: rope }),
   };
 }
