@@ -51,7 +51,7 @@ const isaFlags: Readonly<Record<string, Readonly<Record<string, readonly string[
     portable: [],
     avx2: ['-mavx2', '-mfma', '-mf16c', '-mtune=haswell'],
     avx512: [
-      ...['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx2', '-mfma', '-mf16c'],
+      ...['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx512vnni', '-mavx2', '-mfma', '-mf16c'],
       ...['-mprefer-vector-width=512', '-mtune=icelake-server'],
     ],
   },

@@ -15,6 +15,10 @@ export const operations = {
   groupedMatmul: 'A:t B:t C:T offsets:t E:i N:i K:i R:i transB:i accumulate:i',
   groupedMatmulWeights: 'dY:t X:t dW:T offsets:t E:i N:i K:i R:i',
   groupedMatmulPacked: 'X:t packed:t Y:T offsets:t E:i N:i K:i R:i bf16:i',
+  // quantized.ts
+  quantizeWeights: 'W:t? W16:h? packed:T N:i K:i ldw:i int4:i',
+  matmulQuantized: 'X:t packed:t Y:T M:i N:i K:i ldx:i ldy:i int4:i',
+  groupedMatmulQuantized: 'X:t packed:t Y:T offsets:t E:i N:i K:i R:i int4:i',
   // elementwise.ts
   fill: 'x:T n:i value:f',
   copyColumns: 'src:t dst:T rows:i cols:i srcStride:i dstStride:i accumulate:i',

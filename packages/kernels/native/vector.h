@@ -80,7 +80,8 @@ HADAL_INLINE void store(float* p, V x, int n) {
 /** LANES bfloat16 numbers, widened exactly. */
 HADAL_INLINE V load_bf16(const unsigned short* p) {
 #if defined(__AVX512F__)
-  return (V)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16);
+  const __mmask16 all = (__mmask16)-1;
+  return (V)_mm512_maskz_slli_epi32(all, _mm512_maskz_cvtepu16_epi32(all, _mm256_loadu_si256((const __m256i*)p)), 16);
 #elif defined(__AVX2__)
   return (V)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)), 16);
 #else
