@@ -10,7 +10,7 @@ import { Tensor } from '@hadal/tensor/tensor';
 import { partRange, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 export interface CheckpointWeightsOptions {
-  /** How packed matrices are stored. */
+  /** How packed matrices are stored; the router and the head differ, see `storedDtype`. */
   readonly dtype: PackedDtype;
 }
 
@@ -28,7 +28,7 @@ export class CheckpointWeights implements WeightSource {
 
   matrix(spec: WeightSpec): Weight {
     const tensor = this.tensor(spec);
-    const packed = PackedMatrix.pack(this.#device, tensor, this.#options.dtype);
+    const packed = PackedMatrix.pack(this.#device, tensor, storedDtype(spec.kind, this.#options.dtype));
     this.#free(tensor.handle);
     this.#handles.push(packed.handle);
     return packed;
@@ -69,6 +69,15 @@ export class CheckpointWeights implements WeightSource {
     this.#handles.splice(this.#handles.indexOf(handle), 1);
     this.#device.memory.free(handle);
   }
+}
+
+/**
+ * The form of a matrix in a model opened as `dtype`. The router stays exact: it is small, and a choice of experts that flips
+ * costs more than a rounded weight. The head decides between tokens by small margins, so int4 stops at int8 there.
+ */
+function storedDtype(kind: WeightSpec['kind'], dtype: PackedDtype): PackedDtype {
+  if (kind === 'router') return 'f32';
+  return kind === 'head' && dtype === 'int4' ? 'int8' : dtype;
 }
 
 /** Fills `tensor` with the parts of `spec`, converted to float32. Throws a line that says what the file has instead. */

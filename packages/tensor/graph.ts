@@ -9,7 +9,7 @@ import { crossEntropy, crossEntropyForward } from '@hadal/kernels/cross-entropy'
 import type { Device } from '@hadal/kernels/device';
 import { add, copyColumns, fill } from '@hadal/kernels/elementwise';
 import { embedding } from '@hadal/kernels/embedding';
-import { groupedMatmul, groupedMatmulPacked, matmul, matmulPacked } from '@hadal/kernels/matmul';
+import { groupedMatmul, matmul } from '@hadal/kernels/matmul';
 import { mlaAssemble } from '@hadal/kernels/mla';
 import { rmsNorm } from '@hadal/kernels/norm';
 import { rope } from '@hadal/kernels/rope';
@@ -62,9 +62,7 @@ export class Graph {
     const N = x.rows;
     if (w instanceof PackedMatrix) {
       const y = this.arena.take([N, w.N]);
-      matmulPacked(this.device.commands, x, w, y, {
-        ...{ M: N, N: w.N, K: w.K, ldx: w.K, ldy: w.N, accumulate: false, dtype: w.dtype },
-      });
+      w.multiply(this.device.commands, x, y, N);
       return y;
     }
     const [O, I] = [w.dim(0), w.dim(1)];
@@ -77,8 +75,7 @@ export class Graph {
   groupedLinear(x: Tensor, w: Weight, groups: Groups): Tensor {
     if (w instanceof PackedMatrix) {
       const y = this.arena.take([x.rows, w.N]);
-      const shape = { R: x.rows, E: w.count, N: w.N, K: w.K, dtype: w.dtype };
-      groupedMatmulPacked(this.device.commands, x, w, y, groups.offsets, shape);
+      w.multiplyGroups(this.device.commands, x, y, groups.offsets, x.rows);
       return y;
     }
     const [E, O, I] = [w.dim(0), w.dim(1), w.dim(2)];

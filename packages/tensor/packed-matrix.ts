@@ -1,31 +1,61 @@
 // Weights laid out for inference.
 //
-// Owns the packed copy of one matrix, or of one matrix for each expert, in native memory. Knows nothing of where the
-// values came from. Its products have the same bits as those of the plain matrix it was packed from.
+// Owns the packed copy of one matrix, or of one matrix for each expert, in native memory, and which kernel multiplies by it.
+// Knows nothing of where the values came from. Products with float32 and bfloat16 have the bits of those of the plain matrix,
+// rounded; those with int8 and int4 are what kernels/quantized defines. In every form a row's bits depend on that row alone.
 
+import type { Commands } from '@hadal/kernels/commands';
 import type { Device } from '@hadal/kernels/device';
-import { packedBytes, packWeights } from '@hadal/kernels/matmul';
-import type { Ref } from '@hadal/kernels/memory';
+import { groupedMatmulPacked, matmulPacked, packedBytes, packWeights } from '@hadal/kernels/matmul';
+import type { NativeMemory, Ref } from '@hadal/kernels/memory';
+import {
+  groupedMatmulQuantized,
+  matmulQuantized,
+  type QuantizedDtype,
+  quantizedBytes,
+  quantizeWeights,
+} from '@hadal/kernels/quantized';
 import type { Tensor } from './tensor.ts';
 
-export type PackedDtype = 'f32' | 'bf16';
+export const packedDtypes = ['f32', 'bf16', 'int8', 'int4'] as const;
+export type PackedDtype = (typeof packedDtypes)[number];
 
 /** What a linear layer multiplies by: a plain tensor that can be trained, or a packed one that is faster to read. */
 export type Weight = Tensor | PackedMatrix;
 
-export class PackedMatrix implements Ref {
-  readonly handle: number;
-  readonly offset = 0;
-  readonly length: number;
+export interface PackedMatrixShape {
   /** Matrices, one for each expert; 1 for an ordinary layer. */
   readonly count: number;
   readonly N: number;
   readonly K: number;
   readonly dtype: PackedDtype;
+}
 
-  private constructor(handle: number, length: number, count: number, N: number, K: number, dtype: PackedDtype) {
-    this.handle = handle;
-    this.length = length;
+/** Where rows that are packed by themselves belong. */
+export interface RowRange {
+  readonly matrix: number;
+  /** A multiple of 32. */
+  readonly row: number;
+  readonly rows: number;
+  /** Form of the source; its offset and length count elements of it. */
+  readonly sourceDtype: 'f32' | 'bf16';
+}
+
+export class PackedMatrix implements Ref {
+  readonly handle: number;
+  readonly offset = 0;
+  /** In units of four bytes. */
+  readonly length: number;
+  readonly count: number;
+  readonly N: number;
+  readonly K: number;
+  readonly dtype: PackedDtype;
+
+  /** Memory for a matrix that `packRows` then fills. */
+  constructor(memory: NativeMemory, { count, N, K, dtype }: PackedMatrixShape) {
+    const bytes = count * bytesOf(N, K, dtype);
+    this.handle = memory.allocate(bytes);
+    this.length = bytes / 4;
     this.count = count;
     this.N = N;
     this.K = K;
@@ -36,14 +66,57 @@ export class PackedMatrix implements Ref {
   static pack(device: Device, w: Tensor, dtype: PackedDtype): PackedMatrix {
     const [N, K] = [w.dim(-2), w.dim(-1)];
     const count = w.length / (N * K);
-    const bytes = packedBytes(N, K, dtype);
-    const packed = new PackedMatrix(device.memory.allocate(bytes * count), (bytes * count) / 4, count, N, K, dtype);
-    for (let e = 0; e < count; e++) {
-      const from = { handle: w.handle, offset: w.offset + e * N * K, length: N * K };
-      const into = { handle: packed.handle, offset: (e * bytes) / 4, length: bytes / 4 };
-      packWeights(device.commands, from, into, { N, K, dtype, ldw: K });
+    const packed = new PackedMatrix(device.memory, { count, N, K, dtype });
+    for (let matrix = 0; matrix < count; matrix++) {
+      const source = { handle: w.handle, offset: w.offset + matrix * N * K, length: N * K };
+      packed.packRows(device.commands, source, { matrix, row: 0, rows: N, sourceDtype: 'f32' });
     }
     device.commands.run();
     return packed;
   }
+
+  /** Records the packing of some rows, `source` [rows, K]: a loader need not hold the whole matrix in another form. */
+  packRows(c: Commands, source: Ref, { matrix, row, rows, sourceDtype }: RowRange): void {
+    const { N, K, dtype } = this;
+    if (row % 32 !== 0 || row + rows > N || matrix >= this.count) {
+      const what = `rows ${row} to ${row + rows} of matrix ${matrix}`;
+      throw new Error(`packRows: expected rows of ${this.count} x [${N}, ${K}] from a multiple of 32 on, got ${what}`);
+    }
+    const offset = (matrix * bytesOf(N, K, dtype) + bytesOf(row, K, dtype)) / 4;
+    const into = { handle: this.handle, offset, length: bytesOf(rows, K, dtype) / 4 };
+    if (isQuantized(dtype)) {
+      quantizeWeights(c, source, into, { N: rows, K, dtype, sourceDtype });
+    } else {
+      packWeights(c, source, into, { N: rows, K, dtype, sourceDtype });
+    }
+  }
+
+  /** Records y [M, N] = x [M, K] times the (first) matrix, transposed. */
+  multiply(c: Commands, x: Ref, y: Ref, M: number): void {
+    const { N, K, dtype } = this;
+    if (isQuantized(dtype)) {
+      matmulQuantized(c, x, this, y, { M, N, K, dtype });
+    } else {
+      matmulPacked(c, x, this, y, { M, N, K, dtype });
+    }
+  }
+
+  /** Records y [R, N]: rows offsets[e] .. offsets[e + 1] of x [R, K] times matrix e, transposed. */
+  multiplyGroups(c: Commands, x: Ref, y: Ref, offsets: Ref, R: number): void {
+    const { count: E, N, K, dtype } = this;
+    if (isQuantized(dtype)) {
+      groupedMatmulQuantized(c, x, this, y, offsets, { E, N, K, R, dtype });
+    } else {
+      groupedMatmulPacked(c, x, this, y, offsets, { E, N, K, R, dtype });
+    }
+  }
+}
+
+function isQuantized(dtype: PackedDtype): dtype is QuantizedDtype {
+  return dtype === 'int8' || dtype === 'int4';
+}
+
+/** Bytes of a packed matrix. */
+export function bytesOf(N: number, K: number, dtype: PackedDtype): number {
+  return isQuantized(dtype) ? quantizedBytes(N, K, dtype) : packedBytes(N, K, dtype);
 }
