@@ -34,9 +34,17 @@ export class NativeMemory {
     this.#addon.release(this.#device, handle);
   }
 
-  /** A file's bytes, read only, paged in as they are touched. Returns the handle. */
-  mapFile(path: string): number {
-    return this.#addon.mapFile(this.#device, path);
+  /**
+   * Bytes `begin` to `end` (exclusive) of a file, read only, paged in as they are touched; throws when the file is shorter.
+   * Returns the handle. Whoever truncates the file later ends the process: files are replaced by renaming.
+   */
+  mapFile(path: string, begin: number, end: number): number {
+    return this.#addon.mapFile(this.#device, path, begin, end);
+  }
+
+  /** Says of bytes (not elements) of a mapped file that they are about to be read, or will not be read again soon. */
+  advise(bytes: Ref, advice: 'willNeed' | 'forget'): void {
+    this.#addon.advise(this.#device, bytes.handle, bytes.offset, bytes.length, advice === 'willNeed' ? 1 : 0);
   }
 
   /** Size of a buffer in bytes. */

@@ -18,6 +18,11 @@ constexpr size_t ALIGNMENT = 64;
 // A handle is generation * 2^SLOT_BITS + slot: below 2^53, so a double holds it exactly.
 constexpr double SLOTS = 1 << 20;
 
+size_t page_bytes() {
+  static const size_t bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
 std::string number(double x) {
   char text[32];
   std::snprintf(text, sizeof text, "%.17g", x);
@@ -73,7 +78,10 @@ double Memory::allocate(double bytes) {
   return add(buffer);
 }
 
-double Memory::map_file(const char* path) {
+double Memory::map_file(const char* path, double begin, double end) {
+  if (!(begin >= 0 && begin <= end && end <= 9007199254740992.0 && begin == std::floor(begin) && end == std::floor(end))) {
+    throw Error{"mapFile: expected a range of bytes, got " + number(begin) + " to " + number(end)};
+  }
   auto failed = [&](const char* what) {
     return Error{std::string("mapFile: cannot ") + what + " " + path + ": " + std::strerror(errno)};
   };
@@ -89,25 +97,33 @@ double Memory::map_file(const char* path) {
     close(file);
     throw Error{std::string("mapFile: ") + path + " is not a file"};
   }
-  if (info.st_size == 0) {
+  // A page past the end of the file would kill the process when it is touched.
+  if (end > static_cast<double>(info.st_size)) {
+    close(file);
+    throw Error{std::string("mapFile: expected at least ") + number(end) + " bytes, " + path + " has " + std::to_string(info.st_size)};
+  }
+  if (begin == end) {
     close(file);
     double handle = allocate(0);
     slots_[static_cast<size_t>(std::fmod(handle, SLOTS))].read_only = true;
     return handle;
   }
+  // A mapping begins at a page; the bytes before `begin` on it are not the buffer's.
+  const size_t before = static_cast<size_t>(begin) % page_bytes();
+  const off_t page = static_cast<off_t>(begin) - static_cast<off_t>(before);
   Buffer buffer;
-  buffer.bytes = static_cast<size_t>(info.st_size);
+  buffer.bytes = static_cast<size_t>(end) - static_cast<size_t>(begin);
   buffer.read_only = true;
-  void* data = mmap(nullptr, buffer.bytes, PROT_READ, MAP_SHARED, file, 0);
+  buffer.mapping_bytes = before + buffer.bytes;
+  void* data = mmap(nullptr, buffer.mapping_bytes, PROT_READ, MAP_SHARED, file, page);
   if (data == MAP_FAILED) {
     Error error = failed("map");
     close(file);
     throw error;
   }
   close(file);
-  buffer.data = static_cast<char*>(data);
+  buffer.data = static_cast<char*>(data) + before;
   buffer.mapping = data;
-  buffer.mapping_bytes = buffer.bytes;
   return add(buffer);
 }
 
@@ -120,6 +136,16 @@ void Memory::release(double handle) {
   buffer = Buffer{};
   buffer.generation = generation;
   free_slots_.push_back(static_cast<uint32_t>(&buffer - slots_.data()));
+}
+
+void Memory::advise(double handle, double offset, double bytes, Advice advice) const {
+  const Buffer& buffer = find(handle);
+  if (!buffer.read_only) throw Error{"advise: expected a mapped file, got a buffer of its own memory"};
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(resolve(handle, offset, bytes, 1, false));
+  const uintptr_t first = (begin + page_bytes() - 1) / page_bytes() * page_bytes();
+  const uintptr_t last = (begin + static_cast<size_t>(bytes)) / page_bytes() * page_bytes();
+  // Advice only: a system that refuses it loses nothing but speed.
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, advice == Advice::WILL_NEED ? MADV_WILLNEED : MADV_DONTNEED);
 }
 
 size_t Memory::size(double handle) const { return find(handle).bytes; }

@@ -26,9 +26,16 @@ class Memory {
 
   /** Zeroed bytes, 64-byte aligned, in huge pages from 2 MiB on where the system offers them. */
   double allocate(double bytes);
-  /** A file's bytes, read only. */
-  double map_file(const char* path);
+  /** Bytes `begin` to `end` of a file, read only; refused unless the file has them. */
+  double map_file(const char* path, double begin, double end);
   void release(double handle);
+
+  /** Of a mapped file: what the system may do with its memory. Only whole pages inside the range are meant. */
+  enum class Advice {
+    WILL_NEED,  // read it in now, without waiting for it
+    FORGET,     // it stays in the file, and in the page cache while there is room
+  };
+  void advise(double handle, double offset, double bytes, Advice advice) const;
 
   size_t size(double handle) const;
   size_t bytes_in_use() const { return bytes_in_use_; }
