@@ -4,7 +4,7 @@ import { type DecodeRowsShape, decodeRows, decodeRowsTwin, type StoredScales, ty
 import { openDevice } from './device.ts';
 import { checkParity, normals, runOn, uniforms } from './parity.ts';
 
-const bits = { F32: 32, F16: 16, BF16: 16, F8_E4M3: 8, F4_E2M1: 4 } as const;
+const bits = { F32: 32, F16: 16, BF16: 16, E4M3: 8, E2M1: 4 } as const;
 const types = Object.keys(bits) as StoredType[];
 
 /** The bytes of the codes first, first + 1, ... in a type of 8 bits or 16. */
@@ -14,7 +14,7 @@ function codes(count: number, bytes: 1 | 2): Uint8Array {
 }
 
 test('every float8 becomes the number that its bits mean', () => {
-  const shape = { type: 'F8_E4M3', columns: 256, first: 0, rows: 1 } as const;
+  const shape = { type: 'E4M3', columns: 256, first: 0, rows: 1 } as const;
   const { y } = decode(codes(256, 1), undefined, shape);
   assert.deepEqual(
     [...y.slice(0, 9)],
@@ -30,7 +30,7 @@ test('every float8 becomes the number that its bits mean', () => {
 });
 
 test('every pair of float4 numbers in a byte becomes its two numbers, the even column in the lower half', () => {
-  const shape = { type: 'F4_E2M1', columns: 512, first: 0, rows: 1 } as const;
+  const shape = { type: 'E2M1', columns: 512, first: 0, rows: 1 } as const;
   const { y } = decode(codes(256, 1), undefined, shape);
   const numbers = [0, 0.5, 1, 1.5, 2, 3, 4, 6];
   const all = [...numbers, ...numbers.map((x) => -x)];
@@ -41,7 +41,7 @@ test('every pair of float4 numbers in a byte becomes its two numbers, the even c
 
 test('every e8m0 scale is its power of two, the smallest a denormal, the last one no number', () => {
   const scales = { type: 'E8M0', blockRows: 1, blockColumns: 2 } as const;
-  const shape = { type: 'F8_E4M3', columns: 512, first: 0, rows: 1, scales } as const;
+  const shape = { type: 'E4M3', columns: 512, first: 0, rows: 1, scales } as const;
   const { y } = decode(new Uint8Array(512).fill(0x38), codes(256, 1), shape);
   for (let code = 0; code < 255; code++) assert.equal(y[2 * code], 2 ** (code - 127));
   assert.ok(Number.isNaN(y[511]!));
@@ -63,6 +63,8 @@ test('rows of every type under scales of every form equal the twin in bits, whic
   const blocks = [
     undefined,
     { type: 'F32', blockRows: 128, blockColumns: 128 },
+    { type: 'F16', blockRows: 64, blockColumns: 128 },
+    { type: 'BF16', blockRows: 128, blockColumns: 64 },
     { type: 'E8M0', blockRows: 128, blockColumns: 128 },
     { type: 'E8M0', blockRows: 32, blockColumns: 32 },
     { type: 'E8M0', blockRows: 1, blockColumns: 32 },
@@ -94,7 +96,7 @@ test('rows of every type under scales of every form equal the twin in bits, whic
 
 test('a source at an odd address decodes like one at an even address', () => {
   using device = openDevice({ threads: 2 });
-  for (const type of types.filter((type) => type !== 'F4_E2M1')) {
+  for (const type of types.filter((type) => type !== 'E2M1')) {
     const shape = { type, columns: 37, first: 0, rows: 5 };
     const { source, y } = inputs(5, shape, 3);
     const moved = new Uint8Array(source.length + 1);
@@ -113,8 +115,8 @@ test('half bytes, missing scales and sources that are too short are refused', ()
   const scales: StoredScales = { type: 'F32', blockRows: 1, blockColumns: 1 };
   const of = (shape: Partial<DecodeRowsShape>) => () =>
     decodeRows(device.commands, ref, undefined, ref, { type: 'F32', columns: 2, first: 0, rows: 1, ...shape });
-  assert.throws(of({ type: 'F4_E2M1', columns: 3 }), { message: 'F4_E2M1: expected an even number of columns, got 3' });
-  assert.throws(of({ type: 'F4_E2M1', scales }), /expected blocks of whole bytes of F4_E2M1, got 1 x 1/);
+  assert.throws(of({ type: 'E2M1', columns: 3 }), { message: 'E2M1: expected an even number of columns, got 3' });
+  assert.throws(of({ type: 'E2M1', scales }), /expected blocks of whole bytes of E2M1, got 1 x 1/);
   assert.throws(of({ scales }), /expected scales of F32, got none/);
   assert.throws(of({ first: 1 }), /decodeRows: W: expected at least 8 elements, the tensor has 0/);
 });
@@ -125,8 +127,8 @@ function inputs(N: number, { type, columns, rows, scales }: DecodeRowsShape, see
   return {
     source: numbers(type, N * columns, seed),
     scales:
-      scales?.type === 'F32'
-        ? new Uint8Array(normals(count, seed + 2).buffer)
+      scales !== undefined && scales.type !== 'E8M0'
+        ? numbers(scales.type, count, seed + 2)
         : Uint8Array.from({ length: count }, () => 107 + Math.floor(next() * 40)),
     y: new Float32Array(rows * columns),
   };
@@ -143,9 +145,9 @@ function numbers(type: StoredType, count: number, seed: number): Uint8Array {
       return new Uint8Array(new Float16Array(floats).buffer);
     case 'BF16':
       return new Uint8Array(Uint16Array.from(new Uint32Array(floats.buffer), (bits) => bits >>> 16).buffer);
-    case 'F8_E4M3':
+    case 'E4M3':
       return Uint8Array.from({ length: count }, () => Math.floor(next() * 127) + (next() < 0.5 ? 0 : 128));
-    case 'F4_E2M1':
+    case 'E2M1':
       return Uint8Array.from({ length: count / 2 }, () => Math.floor(next() * 256));
   }
 }

@@ -8,11 +8,11 @@ import type { Commands } from './commands.ts';
 import type { Ref } from './memory.ts';
 
 /** Float8 e4m3 (Micikevicius et al. 2022: no infinities) and float4 e2m1 (OCP MX 1.0), two to a byte, the even column low. */
-export type StoredType = 'F32' | 'F16' | 'BF16' | 'F8_E4M3' | 'F4_E2M1';
+export type StoredType = 'F32' | 'F16' | 'BF16' | 'E4M3' | 'E2M1';
 
-/** One scale, float32 or e8m0 (a power of two in a byte), for each block; blocks at the edges are smaller. */
+/** One scale for each block; blocks at the edges are smaller. e8m0 is a power of two in a byte. */
 export interface StoredScales {
-  readonly type: 'F32' | 'E8M0';
+  readonly type: 'F32' | 'F16' | 'BF16' | 'E8M0';
   readonly blockRows: number;
   readonly blockColumns: number;
 }
@@ -27,10 +27,10 @@ export interface DecodeRowsShape {
 }
 
 // As native/decode_rows.cc numbers them.
-const typeCodes = { F32: 0, F16: 1, BF16: 2, F8_E4M3: 3, F4_E2M1: 4 } as const;
-const scaleCodes = { F32: 1, E8M0: 2 } as const;
-const typeBits = { F32: 32, F16: 16, BF16: 16, F8_E4M3: 8, F4_E2M1: 4 } as const;
-const scaleBytes = { F32: 4, E8M0: 1 } as const;
+const typeCodes = { F32: 0, F16: 1, BF16: 2, E4M3: 3, E2M1: 4 } as const;
+const scaleCodes = { F32: 1, F16: 2, BF16: 3, E8M0: 4 } as const;
+const typeBits = { F32: 32, F16: 16, BF16: 16, E4M3: 8, E2M1: 4 } as const;
+const scaleBytes = { F32: 4, F16: 2, BF16: 2, E8M0: 1 } as const;
 
 /** Bytes of one row. Throws when they are not whole. */
 export function storedRowBytes(type: StoredType, columns: number): number {
@@ -99,7 +99,7 @@ interface Blocks {
 function blocksOf({ scales, type, columns }: DecodeRowsShape): Blocks {
   if (scales === undefined) return { blockRows: 1, blockColumns: Math.max(2, columns), scaleType: undefined };
   const { blockRows, blockColumns, type: scaleType } = scales;
-  const unit = type === 'F4_E2M1' ? 2 : 1;
+  const unit = type === 'E2M1' ? 2 : 1;
   if (blockRows >= 1 && blockColumns >= 1 && blockColumns % unit === 0) return { blockRows, blockColumns, scaleType };
   throw new Error(`decodeRows: expected blocks of whole bytes of ${type}, got ${blockRows} x ${blockColumns}`);
 }
@@ -118,9 +118,9 @@ function elementAt(source: Uint8Array, type: StoredType, index: number): number 
       return view.getFloat16(2 * index, true);
     case 'BF16':
       return floatOf(view.getUint16(2 * index, true) << 16);
-    case 'F8_E4M3':
+    case 'E4M3':
       return minifloat(view.getUint8(index), { exponentBits: 4, mantissaBits: 3, hasNan: true });
-    case 'F4_E2M1': {
+    case 'E2M1': {
       const nibble = (view.getUint8(index >> 1) >> (4 * (index & 1))) & 15;
       return minifloat(nibble, { exponentBits: 2, mantissaBits: 1, hasNan: false });
     }
@@ -145,9 +145,7 @@ function minifloat(code: number, { exponentBits, mantissaBits, hasNan }: Miniflo
 }
 
 function scaleAt(scales: Uint8Array, type: StoredScales['type'], index: number): number {
-  if (type === 'F32') {
-    return new DataView(scales.buffer, scales.byteOffset, scales.byteLength).getFloat32(4 * index, true);
-  }
+  if (type !== 'E8M0') return elementAt(scales, type, index);
   const exponent = scales[index]!;
   return exponent === 255 ? Number.NaN : 2 ** (exponent - 127);
 }

@@ -170,22 +170,23 @@ test('bytes beyond the first 4 GiB of a file are reached', () => {
   assert.deepEqual(back, Uint8Array.of(0, 1, 2, 3));
 });
 
-test('advice changes no byte, and is refused for memory that is no file', () => {
+test('prefetching changes no byte, and is refused outside of a mapped file', () => {
   using files = scratch();
   const path = join(files.directory, 'weights');
   const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => i % 253);
   writeFileSync(path, bytes);
   using device = openDevice({ threads: 1 });
-  const all = { handle: device.memory.mapFile(path, 5, 100_000), offset: 0, length: 99_995 };
+  const { memory } = device;
+  const all = { handle: memory.mapFile(path, 5, 100_000), offset: 0, length: 99_995 };
+  memory.prefetch(all);
+  memory.prefetch({ ...all, offset: 99_995, length: 0 });
   const back = new Uint8Array(all.length);
-  device.memory.advise(all, 'willNeed');
-  device.memory.read(all, back);
-  device.memory.advise({ ...all, offset: 1000, length: 90_000 }, 'forget');
-  device.memory.read(all, back);
+  memory.read(all, back);
   assert.deepEqual(back, bytes.slice(5));
-  assert.throws(() => device.memory.advise({ ...all, offset: 1 }, 'forget'), /outside a buffer/);
-  const own = { handle: device.memory.allocate(10_000), offset: 0, length: 10_000 };
-  assert.throws(() => device.memory.advise(own, 'forget'), /advise: expected a mapped file/);
+  assert.throws(() => memory.prefetch({ ...all, offset: 1 }), /outside a buffer/);
+  assert.deepEqual(memory.stats(), { bytesInUse: 0, buffers: 1 });
+  const own = { handle: memory.allocate(10_000), offset: 0, length: 10_000 };
+  assert.throws(() => memory.prefetch(own), /prefetch: expected a mapped file/);
 });
 
 function scratch(): Disposable & { readonly directory: string } {

@@ -9,7 +9,7 @@ import type { TensorSource } from '@hadal/formats/safetensors';
 import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { Tensor } from '@hadal/tensor/tensor';
-import { writeParts } from './checkpoint-weights.ts';
+import { findParts } from './weight-parts.ts';
 import { elementsOf, partRange, specKey, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 export interface Parameter {
@@ -88,7 +88,14 @@ export class ParameterSet implements WeightSource {
 
   /** Takes every value from a checkpoint. */
   load(weights: StoredWeights): void {
-    for (const { spec, value } of this.parameters) writeParts(this.#device, weights, spec, value);
+    for (const { spec, value } of this.parameters) {
+      let { offset } = value;
+      for (const { weight, begin, end } of findParts(weights, spec)) {
+        const values = weights.readFloat32(weight, [begin, end]);
+        this.#device.memory.write({ handle: value.handle, offset, length: values.length }, values);
+        offset += values.length;
+      }
+    }
   }
 
   /** The values as checkpoint tensors, ready to be written. */

@@ -86,7 +86,12 @@ export class Graph {
   }
 
   /** The rows of `table` [V, D] that `ids` i32 [N] names; [N, D]. Also selects rows of an activation. */
-  embedding(table: Tensor, ids: Tensor): Tensor {
+  embedding(table: Weight, ids: Tensor): Tensor {
+    if (table instanceof PackedMatrix) {
+      const y = this.arena.take([ids.length, table.K]);
+      table.gatherRows(this.device.commands, ids, y, ids.length);
+      return y;
+    }
     const [V, D] = [table.dim(0), table.dim(1)];
     const y = this.arena.take([ids.length, D]);
     embedding(this.device.commands, table, ids, y, { N: ids.length, V, D });

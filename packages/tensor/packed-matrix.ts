@@ -8,6 +8,7 @@ import type { Commands } from '@hadal/kernels/commands';
 import type { Device } from '@hadal/kernels/device';
 import { groupedMatmulPacked, matmulPacked, packedBytes, packWeights } from '@hadal/kernels/matmul';
 import type { NativeMemory, Ref } from '@hadal/kernels/memory';
+import { packedRows } from '@hadal/kernels/packed-rows';
 import {
   groupedMatmulQuantized,
   matmulQuantized,
@@ -16,6 +17,9 @@ import {
   quantizeWeights,
 } from '@hadal/kernels/quantized';
 import type { Tensor } from './tensor.ts';
+
+/** Rows of a panel: what is packed by itself begins at a multiple. */
+export const panelRows = 32;
 
 export const packedDtypes = ['f32', 'bf16', 'int8', 'int4'] as const;
 export type PackedDtype = (typeof packedDtypes)[number];
@@ -34,7 +38,7 @@ export interface PackedMatrixShape {
 /** Where rows that are packed by themselves belong. */
 export interface RowRange {
   readonly matrix: number;
-  /** A multiple of 32. */
+  /** A multiple of `panelRows`. */
   readonly row: number;
   readonly rows: number;
   /** Form of the source; its offset and length count elements of it. */
@@ -78,9 +82,11 @@ export class PackedMatrix implements Ref {
   /** Records the packing of some rows, `source` [rows, K]: a loader need not hold the whole matrix in another form. */
   packRows(c: Commands, source: Ref, { matrix, row, rows, sourceDtype }: RowRange): void {
     const { N, K, dtype } = this;
-    if (row % 32 !== 0 || row + rows > N || matrix >= this.count) {
+    if (row % panelRows !== 0 || row + rows > N || matrix >= this.count) {
       const what = `rows ${row} to ${row + rows} of matrix ${matrix}`;
-      throw new Error(`packRows: expected rows of ${this.count} x [${N}, ${K}] from a multiple of 32 on, got ${what}`);
+      throw new Error(
+        `packRows: expected rows of ${this.count} x [${N}, ${K}] from a multiple of ${panelRows} on, got ${what}`,
+      );
     }
     const offset = (matrix * bytesOf(N, K, dtype) + bytesOf(row, K, dtype)) / 4;
     const into = { handle: this.handle, offset, length: bytesOf(rows, K, dtype) / 4 };
@@ -99,6 +105,11 @@ export class PackedMatrix implements Ref {
     } else {
       matmulPacked(c, x, this, y, { M, N, K, dtype });
     }
+  }
+
+  /** Records y [N, K]: the rows of the (first) matrix that `ids` i32 [N] names. */
+  gatherRows(c: Commands, ids: Ref, y: Ref, N: number): void {
+    packedRows(c, this, ids, y, { N, V: this.N, D: this.K, dtype: this.dtype });
   }
 
   /** Records y [R, N]: rows offsets[e] .. offsets[e + 1] of x [R, K] times matrix e, transposed. */

@@ -157,10 +157,9 @@ napi_value map_file(Call& call) {
   return call.number_value(call.executor().memory.map_file(call.text(1).c_str(), call.number(2), call.number(3)));
 }
 
-/** (device, handle, first byte, bytes, 1 when they will be needed and 0 when they will not) */
-napi_value advise(Call& call) {
-  const Memory::Advice advice = call.number(4) != 0 ? Memory::Advice::WILL_NEED : Memory::Advice::FORGET;
-  call.executor().memory.advise(call.number(1), call.number(2), call.number(3), advice);
+/** (device, handle, first byte, bytes) */
+napi_value prefetch(Call& call) {
+  call.executor().memory.prefetch(call.number(1), call.number(2), call.number(3));
   return nullptr;
 }
 
@@ -203,7 +202,7 @@ napi_value initialize(napi_env env, napi_value exports) {
       method<close>("close"),                  method<execute>("execute"),       method<allocate>("allocate"),
       method<map_file>("mapFile"),             method<release>("release"),       method<size>("size"),
       method<read>("read"),                    method<write>("write"),           method<bytes_in_use>("bytesInUse"),
-      method<advise>("advise"),                method<buffers>("buffers"),
+      method<prefetch>("prefetch"),            method<buffers>("buffers"),
   };
   napi_define_properties(env, exports, sizeof methods / sizeof *methods, methods);
   return exports;

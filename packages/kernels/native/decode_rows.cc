@@ -18,12 +18,12 @@ typedef unsigned short AnyVH __attribute__((vector_size(2 * LANES), aligned(1), 
 typedef Byte AnyVB __attribute__((vector_size(LANES), aligned(1), may_alias));
 
 // As decode-rows.ts numbers them.
-enum class Stored { F32, F16, BF16, F8_E4M3, F4_E2M1 };
-enum class Scale { NONE, F32, E8M0 };
+enum class Stored { F32, F16, BF16, E4M3, E2M1 };
+enum class Scale { NONE, F32, F16, BF16, E8M0 };
 
 constexpr int QUIET_NAN = 0x7fc00000;
 
-constexpr Int bits_of(Stored s) { return s == Stored::F32 ? 32 : s == Stored::F16 || s == Stored::BF16 ? 16 : s == Stored::F8_E4M3 ? 8 : 4; }
+constexpr Int bits_of(Stored s) { return s == Stored::F32 ? 32 : s == Stored::F16 || s == Stored::BF16 ? 16 : s == Stored::E4M3 ? 8 : 4; }
 
 /** 2^n, for exponents that a float has. */
 HADAL_INLINE V power_of_two(int n) { return (V)splat_int((127 + n) << 23); }
@@ -44,14 +44,14 @@ HADAL_INLINE V decode(const char* p) {
       const VI finite = (VI)((V)magnitude * power_of_two(112));
       return (V)((special ? magnitude | 0x7f800000 : finite) | (bits & 0x8000) << 16);
     }
-    case Stored::F8_E4M3: {
+    case Stored::E4M3: {
       const VI bits = __builtin_convertvector(*(const AnyVB*)p, VI);
       const VI magnitude = bits & 0x7f;
       const VI finite = (VI)((V)(magnitude << 20) * power_of_two(120)) | (bits & 0x80) << 24;
       // No infinities; one NaN of each sign.
       return (V)(magnitude == splat_int(0x7f) ? splat_int(QUIET_NAN) : finite);
     }
-    case Stored::F4_E2M1: {
+    case Stored::E2M1: {
       // Two columns a byte, the even one in the lower half: eight in each word.
       int words[(LANES + 7) / 8] = {};
       __builtin_memcpy(words, p, LANES / 2);
@@ -88,15 +88,16 @@ HADAL_INLINE void decode_columns(const char* row, Int begin, Int end, float scal
 }
 
 float read_scale(Scale kind, const char* scales, Int i) {
-  float scale = 1.0f;
-  if (kind == Scale::F32) __builtin_memcpy(&scale, scales + 4 * i, 4);
-  if (kind == Scale::E8M0) {
-    const int exponent = ((const Byte*)scales)[i];
-    // 2^(exponent - 127); the smallest is a denormal.
-    const int bits = exponent == 255 ? QUIET_NAN : exponent == 0 ? 0x00400000 : exponent << 23;
-    __builtin_memcpy(&scale, &bits, 4);
+  switch (kind) {
+    case Scale::NONE: return 1.0f;
+    case Scale::F32: return decode<Stored::F32>(scales + 4 * i, 1)[0];
+    case Scale::F16: return decode<Stored::F16>(scales + 2 * i, 1)[0];
+    case Scale::BF16: return decode<Stored::BF16>(scales + 2 * i, 1)[0];
+    case Scale::E8M0: break;
   }
-  return scale;
+  // 2^(exponent - 127); the smallest is a denormal.
+  const int exponent = ((const Byte*)scales)[i];
+  return ((V)splat_int(exponent == 255 ? QUIET_NAN : exponent == 0 ? 0x00400000 : exponent << 23))[0];
 }
 
 struct Source {
@@ -133,8 +134,8 @@ void decode_rows(Context& c, const Arg* a) {
     case Stored::F32: return decode_all<Stored::F32>(c, s, y);
     case Stored::F16: return decode_all<Stored::F16>(c, s, y);
     case Stored::BF16: return decode_all<Stored::BF16>(c, s, y);
-    case Stored::F8_E4M3: return decode_all<Stored::F8_E4M3>(c, s, y);
-    case Stored::F4_E2M1: return decode_all<Stored::F4_E2M1>(c, s, y);
+    case Stored::E4M3: return decode_all<Stored::E4M3>(c, s, y);
+    case Stored::E2M1: return decode_all<Stored::E2M1>(c, s, y);
   }
 }
 

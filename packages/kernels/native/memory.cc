@@ -129,7 +129,7 @@ double Memory::map_file(const char* path, double begin, double end) {
 
 void Memory::release(double handle) {
   Buffer& buffer = const_cast<Buffer&>(find(handle));
-  bytes_in_use_ -= buffer.bytes;
+  if (!buffer.read_only) bytes_in_use_ -= buffer.bytes;
   buffers_in_use_ -= 1;
   unmap(buffer);
   uint32_t generation = buffer.generation + 1;
@@ -138,14 +138,13 @@ void Memory::release(double handle) {
   free_slots_.push_back(static_cast<uint32_t>(&buffer - slots_.data()));
 }
 
-void Memory::advise(double handle, double offset, double bytes, Advice advice) const {
-  const Buffer& buffer = find(handle);
-  if (!buffer.read_only) throw Error{"advise: expected a mapped file, got a buffer of its own memory"};
+void Memory::prefetch(double handle, double offset, double bytes) const {
+  if (!find(handle).read_only) throw Error{"prefetch: expected a mapped file, got a buffer of its own memory"};
+  if (bytes == 0) return;
   const uintptr_t begin = reinterpret_cast<uintptr_t>(resolve(handle, offset, bytes, 1, false));
-  const uintptr_t first = (begin + page_bytes() - 1) / page_bytes() * page_bytes();
-  const uintptr_t last = (begin + static_cast<size_t>(bytes)) / page_bytes() * page_bytes();
+  const uintptr_t page = begin / page_bytes() * page_bytes();
   // Advice only: a system that refuses it loses nothing but speed.
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, advice == Advice::WILL_NEED ? MADV_WILLNEED : MADV_DONTNEED);
+  madvise(reinterpret_cast<void*>(page), begin + static_cast<size_t>(bytes) - page, MADV_WILLNEED);
 }
 
 size_t Memory::size(double handle) const { return find(handle).bytes; }
@@ -177,7 +176,7 @@ double Memory::add(Buffer buffer) {
   buffer.generation = slots_[slot].generation;
   buffer.alive = true;
   slots_[slot] = buffer;
-  bytes_in_use_ += buffer.bytes;
+  if (!buffer.read_only) bytes_in_use_ += buffer.bytes;
   buffers_in_use_ += 1;
   return buffer.generation * SLOTS + slot;
 }

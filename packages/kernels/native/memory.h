@@ -30,14 +30,11 @@ class Memory {
   double map_file(const char* path, double begin, double end);
   void release(double handle);
 
-  /** Of a mapped file: what the system may do with its memory. Only whole pages inside the range are meant. */
-  enum class Advice {
-    WILL_NEED,  // read it in now, without waiting for it
-    FORGET,     // it stays in the file, and in the page cache while there is room
-  };
-  void advise(double handle, double offset, double bytes, Advice advice) const;
+  /** Asks the system to read bytes of a mapped file in, without waiting for them. */
+  void prefetch(double handle, double offset, double bytes) const;
 
   size_t size(double handle) const;
+  /** Of allocated buffers: mapped files have the system's memory. */
   size_t bytes_in_use() const { return bytes_in_use_; }
   size_t buffers() const { return buffers_in_use_; }
 
