@@ -100,7 +100,7 @@ export class Graph {
     return this.#note(y, [x, w], () => ({ op: 'rmsNorm', x, w, y, eps }));
   }
 
-  /** Rotates the last `ropeDim` values of each head by its row's position. x [N, heads * headDim]. Su et al. 2021. */
+  /** Rotates `ropeDim` values of each head, as a rule the last, by its row's position. x [N, heads * headDim]. Su et al. 2021. */
   rope(x: Tensor, positions: Tensor, shape: RopeShape): Tensor {
     const y = this.arena.take(x.shape);
     this.rotate(x, y, positions, shape, 'forward');
@@ -111,8 +111,8 @@ export class Graph {
   rotate(x: Tensor, y: Tensor, positions: Tensor, shape: RopeShape, direction: 'forward' | 'backward'): void {
     const { heads, headDim, ropeDim, style, cos, sin } = shape;
     const [N, row] = [x.rows, heads * headDim];
-    const still = headDim - ropeDim;
-    if (still > 0) this.copy(x, y);
+    const still = shape.place === 'first' ? 0 : headDim - ropeDim;
+    if (headDim > ropeDim) this.copy(x, y);
     rope(this.device.commands, tail(x, still), tail(y, still), cos, sin, positions, {
       ...{ N, H: heads, ropeDim, style, inverse: direction === 'backward' },
       ...{ xRowStride: row, xHeadStride: headDim, yRowStride: row, yHeadStride: headDim },
@@ -153,7 +153,7 @@ export class Graph {
 
   /** y[h] = x[h] w[h] for each head: x [N, heads * inDim], w [heads, inDim, outDim] or its transpose; inference only. */
   headLinear(x: Tensor, w: Tensor, shape: HeadLinearShape): Tensor {
-    if (this.#tape) throw new Error('headLinear has no gradient: absorbed attention serves inference only');
+    this.inferenceOnly('headLinear');
     const { heads, inDim, outDim, xHeadStride, wHeadStride, transposed } = shape;
     const N = x.rows;
     const y = this.arena.take([N, heads * outDim]);
@@ -271,6 +271,11 @@ export class Graph {
     copyColumns(this.device.commands, tail(x, xColumn), tail(y, yColumn), {
       ...{ rows: x.rows, cols, srcStride: x.dim(-1), dstStride: y.dim(-1), accumulate: how === 'add' },
     });
+  }
+
+  /** Refuses an operation that has no gradient where one may be asked for. */
+  inferenceOnly(operation: string): void {
+    if (this.#tape) throw new Error(`${operation} has no gradient: it serves inference only`);
   }
 
   /** The gradient tensor of `t`, made of zeros if nothing has reached it yet. */
