@@ -28,6 +28,7 @@ export type WeightKind =
   | 'pooling'
   | 'embedding'
   | 'norm'
+  | 'bias'
   | 'routerBias'
   | 'table';
 
@@ -63,6 +64,11 @@ export function elementsOf({ shape }: Pick<WeightSpec, 'shape'>): number {
 
 export function dtypeOf({ kind }: Pick<WeightSpec, 'kind'>): Dtype {
   return kind === 'table' ? 'i32' : 'f32';
+}
+
+/** How many rows of its checkpoint tensor a part takes. */
+export function rowsOf({ rows, shape }: Part): number {
+  return rows ? rows[1] - rows[0] : (shape[0] as number);
 }
 
 /** The rows of a checkpoint tensor that a part takes, as elements. */

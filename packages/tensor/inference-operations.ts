@@ -198,7 +198,7 @@ export function normalizeRows(g: Graph, x: Tensor, w: Tensor, b: Tensor, eps: nu
 export function unrotate(g: Graph, x: Tensor, positions: Tensor, shape: RopeShape): Tensor {
   g.inferenceOnly('unrotate');
   const y = g.arena.take(x.shape);
-  g.rotate(x, y, positions, shape, 'backward');
+  g.rotate(x, 0, y, positions, shape, 'backward');
   return y;
 }
 
