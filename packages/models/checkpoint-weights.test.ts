@@ -12,7 +12,7 @@ import { normals, uniforms } from '@hadal/kernels/parity';
 import { bytesOf, PackedMatrix, packedDtypes } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
 import { CheckpointWeights } from './checkpoint-weights.ts';
-import { findParts } from './weight-parts.ts';
+import { readParts } from './weight-parts.ts';
 import { elementsOf, matrixShape, type Part, packedDtypeOf, type WeightSpec, whole } from './weight-source.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hadal-'));
@@ -157,8 +157,7 @@ function part(name: string, rows: number, range?: readonly [number, number]): Pa
 function plainValues(from: StoredWeights, spec: WeightSpec): Float32Array {
   const values = new Float32Array(elementsOf(spec));
   let offset = 0;
-  for (const { weight, begin, end } of findParts(from, spec)) {
-    const rows = from.readFloat32(weight, [begin, end]);
+  for (const rows of readParts(from, spec)) {
     values.set(rows, offset);
     offset += rows.length;
   }

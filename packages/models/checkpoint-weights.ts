@@ -10,7 +10,7 @@ import { type PackedDtype, PackedMatrix } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
 import { columnsOf } from './mapped-part.ts';
 import { RowPacker } from './row-packer.ts';
-import { findParts } from './weight-parts.ts';
+import { findParts, readTable } from './weight-parts.ts';
 import { WeightRows } from './weight-rows.ts';
 import {
   elementsOf,
@@ -61,6 +61,11 @@ export class CheckpointWeights implements WeightSource {
   }
 
   tensor(spec: WeightSpec): Tensor {
+    if (spec.kind === 'table') {
+      const table = this.#allocate(spec.shape, 'i32');
+      this.#device.memory.write(table, readTable(this.#weights, spec));
+      return table;
+    }
     using rows = new WeightRows(this.#device, findParts(this.#weights, spec));
     const tensor = this.#allocate(spec.shape, 'f32');
     const columns = columnsOf(spec.shape);

@@ -18,15 +18,39 @@ export function findParts(weights: StoredWeights, spec: WeightSpec): StoredPart[
   return spec.parts.map((part) => findPart(weights, part));
 }
 
+/** The values of each part in order, by plain reading: float32, or whole numbers of a table. */
+export function* readParts(weights: StoredWeights, spec: WeightSpec): Generator<Float32Array | Int32Array> {
+  if (spec.kind === 'table') yield readTable(weights, spec);
+  else for (const { weight, begin, end } of findParts(weights, spec)) yield weights.readFloat32(weight, [begin, end]);
+}
+
+/** The whole numbers of a table, which is one tensor. */
+export function readTable(weights: StoredWeights, { parts }: WeightSpec): Int32Array {
+  const [part] = parts as readonly [Part];
+  checkPresence(weights, part);
+  const { shape, values } = weights.readIntegers(part.name);
+  checkShape(part, shape, weights.path);
+  return values;
+}
+
 function findPart(weights: StoredWeights, part: Part): StoredPart {
-  const expected = `${part.name}: expected [${part.shape.join(', ')}] from config`;
-  if (!weights.has(part.name)) throw new Error(`${expected}, absent in ${weights.path}`);
+  checkPresence(weights, part);
   const weight = weights.find(part.name);
-  if (weight.shape.join() !== part.shape.join()) {
-    throw new Error(`${expected}, ${weight.entry.path} has [${weight.shape.join(', ')}]`);
-  }
+  checkShape(part, weight.shape, weight.entry.path);
   const [begin, end] = part.rows ?? [0, part.shape[0] as number];
   return { weight, begin, end };
+}
+
+function checkPresence(weights: StoredWeights, part: Part): void {
+  if (!weights.has(part.name)) throw new Error(`${expected(part)}, absent in ${weights.path}`);
+}
+
+function checkShape(part: Part, shape: readonly number[], path: string): void {
+  if (shape.join() !== part.shape.join()) throw new Error(`${expected(part)}, ${path} has [${shape.join(', ')}]`);
+}
+
+function expected({ name, shape }: Part): string {
+  return `${name}: expected [${shape.join(', ')}] from config`;
 }
 
 /** Bytes that a part takes in its file, scales aside. */

@@ -5,7 +5,7 @@
 // and layout stand in one place for loading, training and saving.
 
 import type { PackedDtype, PackedMatrixShape, Weight } from '@hadal/tensor/packed-matrix';
-import { Tensor } from '@hadal/tensor/tensor';
+import { type Dtype, Tensor } from '@hadal/tensor/tensor';
 
 /** A stretch of rows of one checkpoint tensor; `rows` absent means all of it. */
 export interface Part {
@@ -15,9 +15,26 @@ export interface Part {
   readonly rows?: readonly [begin: number, end: number];
 }
 
+/**
+ * What a weight is for, which decides how it is stored. `mixer`: a small one that chooses keys or mixes streams; `pooling`:
+ * one that weighs the tokens of a compressed entry; `table`: whole numbers (i32), which are not trained.
+ */
+export type WeightKind =
+  | 'matrix'
+  | 'experts'
+  | 'head'
+  | 'router'
+  | 'mixer'
+  | 'pooling'
+  | 'embedding'
+  | 'norm'
+  | 'bias'
+  | 'routerBias'
+  | 'table';
+
 /** One weight of the architecture: the parts follow one another in its memory. */
 export interface WeightSpec {
-  readonly kind: 'matrix' | 'experts' | 'head' | 'router' | 'embedding' | 'norm' | 'routerBias';
+  readonly kind: WeightKind;
   /** [out, in], [experts, out, in], [vocabulary, width] or [width]. */
   readonly shape: readonly number[];
   readonly parts: readonly Part[];
@@ -26,7 +43,7 @@ export interface WeightSpec {
 export interface WeightSource {
   /** Multiplied from the right, x [N, in] to x wT [N, out], or read row by row; three axes for experts. */
   matrix(spec: WeightSpec): Weight;
-  /** Read element by element, never packed. */
+  /** Read element by element, never packed; i32 of a table. */
   tensor(spec: WeightSpec): Tensor;
   /** i32 [experts], zero: the load of each expert since someone last cleared it. */
   counter(experts: number): Tensor;
@@ -48,17 +65,28 @@ export function matrixShape(spec: WeightSpec): Omit<PackedMatrixShape, 'dtype'> 
 }
 
 /**
- * The form of a matrix in a model opened as `dtype`. The router stays exact: it is small, and a choice of experts that flips
- * costs more than a rounded weight. The head decides between tokens by small margins, and the embedding is often the same
- * matrix, so int4 stops at int8 there.
+ * The form of a matrix in a model opened as `dtype`. Routers and mixers stay exact: they are small, and a choice of experts
+ * or keys that flips costs more than a rounded weight. What pools tokens is released as bfloat16 where the rest is
+ * quantized. The head decides between tokens by small margins, and the embedding is often the same matrix, so int4 stops at
+ * int8 there.
  */
-export function packedDtypeOf(kind: WeightSpec['kind'], dtype: PackedDtype): PackedDtype {
-  if (kind === 'router') return 'f32';
+export function packedDtypeOf(kind: WeightKind, dtype: PackedDtype): PackedDtype {
+  if (kind === 'router' || kind === 'mixer') return 'f32';
+  if (kind === 'pooling') return dtype === 'f32' ? 'f32' : 'bf16';
   return (kind === 'head' || kind === 'embedding') && dtype === 'int4' ? 'int8' : dtype;
 }
 
 export function elementsOf({ shape }: Pick<WeightSpec, 'shape'>): number {
   return shape.reduce((product, n) => product * n, 1);
+}
+
+export function dtypeOf({ kind }: Pick<WeightSpec, 'kind'>): Dtype {
+  return kind === 'table' ? 'i32' : 'f32';
+}
+
+/** How many rows of its checkpoint tensor a part takes. */
+export function rowsOf({ rows, shape }: Part): number {
+  return rows ? rows[1] - rows[0] : (shape[0] as number);
 }
 
 /** The rows of a checkpoint tensor that a part takes, as elements. */
@@ -112,7 +140,7 @@ export function recordRequests(
   let otherElements = 0;
   const note = (as: WeightRequest['as']) => (spec: WeightSpec) => {
     weights.push({ spec, as });
-    return new Tensor(-1, 0, spec.shape);
+    return new Tensor(-1, 0, spec.shape, dtypeOf(spec));
   };
   const other = (shape: readonly number[], dtype: 'f32' | 'i32') => {
     otherElements += elementsOf({ shape });
