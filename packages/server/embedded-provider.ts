@@ -6,9 +6,9 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Engine } from '@hadal/engine/engine';
-import { encodeMessages, withTools } from '@hadal/formats/chat/deepseek-v4';
+import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
+import { type ChatDialect, type ChatPrompt, promptText } from '@hadal/formats/chat/dialect';
 import type { ToolSchema } from '@hadal/formats/chat/message';
-import { dsml, endOfSentence } from '@hadal/formats/special-tokens';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { ChatRequest, FunctionTool, ToolChoice } from '@hadal/protocol/chat-request';
@@ -22,17 +22,19 @@ export interface EmbeddedProviderOptions {
   readonly engine: Engine;
   /** The checkpoint that the engine has loaded. */
   readonly directory: string;
+  /** How the checkpoint is talked to; DeepSeek-V4's where absent. */
+  readonly dialect?: ChatDialect;
   /** A new name, for the ids of tool calls. */
   readonly newId?: () => string;
 }
 
 /** Serves `engine` under its model's id, with the sampling that the checkpoint recommends. */
 export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Promise<Provider> {
-  const { engine, directory, newId = () => randomUUID() } = options;
+  const { engine, directory, dialect = deepseekV4, newId = () => randomUUID() } = options;
   const { tokenizer } = engine;
   const { contextLength, id } = engine.model;
   const defaults = await readGenerationDefaults(directory);
-  const stopTokens = defaults.stopTokens ?? [tokenizer.tokenId(endOfSentence) ?? []].flat();
+  const stopTokens = defaults.stopTokens ?? dialect.stopTokens.flatMap((token) => tokenizer.tokenId(token) ?? []);
   const longestToken = longestTokenBytes(tokenizer);
   const model: ModelCard = {
     id,
@@ -56,14 +58,14 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
 
   async function* chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void, void> {
     const { maxTokens } = request;
-    const isThinking = request.thinking !== 'off';
-    const prefill = forcedCall(request.toolChoice);
-    const prompt = encode(render(request) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
+    const rendered = render(request, dialect);
+    const prefill = forcedCall(request.toolChoice, dialect);
+    const prompt = encode(promptText(rendered) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
     yield { type: 'start' };
 
     const reader = new AnswerReader({
       tokenizer,
-      isThinking,
+      parser: dialect.openParser(rendered.beginning),
       hasLogprobs: request.topLogprobs !== undefined,
       newCallId: (index) => `call_${String(index).padStart(2, '0')}_${newId().replaceAll('-', '').slice(0, 24)}`,
     });
@@ -92,24 +94,28 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
 }
 
 /** The prompt. With tool_choice none, the tools stay out of it, as on DeepSeek. */
-function render({ messages, thinking, tools, toolChoice }: ChatRequest): string {
+function render({ messages, thinking, tools, toolChoice }: ChatRequest, dialect: ChatDialect): ChatPrompt {
   const offered = toolChoice.type === 'none' ? [] : tools.map(toolSchemaOf);
-  return encodeMessages(withTools(messages, offered), {
+  if (offered.length > 0 && !dialect.canCallTools) {
+    throw requestError('invalid-field', { field: 'tools', problem: 'this model was not taught to call tools' });
+  }
+  return dialect.prompt(messages, {
     thinking: thinking !== 'off',
     ...(thinking !== 'off' && { effort: thinking }),
+    tools: offered,
   });
 }
 
 /** The beginning of an answer that must call a tool: what follows it can only be a call. */
-function forcedCall(choice: ToolChoice): string {
+function forcedCall(choice: ToolChoice, dialect: ChatDialect): string {
   switch (choice.type) {
     case 'none':
     case 'auto':
       return '';
     case 'required':
-      return `\n\n<${dsml}tool_calls>\n<${dsml}invoke`;
+      return dialect.callOpening(undefined);
     case 'function':
-      return `\n\n<${dsml}tool_calls>\n<${dsml}invoke name="${choice.name}">\n`;
+      return dialect.callOpening(choice.name);
     default:
       return unreachable(choice);
   }

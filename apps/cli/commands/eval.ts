@@ -63,6 +63,7 @@ Examples:
 async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<void> {
   const { openLocalModel } = await import('../local-model.ts');
   const { evaluate } = await import('@hadal/training/evaluate');
+  const { deepseekV4 } = await import('@hadal/formats/chat/deepseek-v4');
   const { tasks: known } = await import('@hadal/training/tasks/registry');
   const unknown = options.task?.find((name) => !known.some((task) => task.name === name));
   if (unknown !== undefined) {
@@ -77,7 +78,7 @@ async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<
   const width = Math.max(...tasks.map(({ name }) => name.length));
   for (const task of tasks) {
     const counter = answerCounter(`${task.name.padEnd(width)}  `, options, terminal);
-    const result = await evaluate(model.engine, task, {
+    const result = await evaluate({ engine: model.engine, dialect: deepseekV4, stopTokens: [1] }, task, {
       split: options.split,
       first: options.seed * problemsPerSeed,
       count: options.count,
