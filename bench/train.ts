@@ -16,6 +16,7 @@ import { createInterface } from 'node:readline';
 import { trainBpe } from '@hadal/formats/bpe-trainer';
 import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
 import { openSafetensors, type Safetensors, writeSafetensors } from '@hadal/formats/safetensors';
+import { storedWeights } from '@hadal/formats/stored-weights';
 import { makeTokenizer } from '@hadal/formats/tokenizer';
 import { type Device, openDevice } from '@hadal/kernels/device';
 import { defineModel } from '@hadal/models/architectures';
@@ -100,7 +101,7 @@ class Hadal implements Contestant {
   async start(variant: Variant): Promise<void> {
     this.#trainer?.[Symbol.dispose]();
     this.#trainer = openTrainer(this.#device);
-    this.#trainer.load(this.#weights);
+    this.#trainer.load(storedWeights(this.#weights));
     if (variant.method === 'adamw') useAdamwOnly(this.#device, this.#trainer);
     this.#variant = variant;
     this.#number = 0;

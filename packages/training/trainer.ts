@@ -5,7 +5,7 @@
 // are loops around it. Invariant: a step is a pure function of weights, state and documents, bit for bit, for any number
 // of threads.
 
-import type { Safetensors } from '@hadal/formats/safetensors';
+import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { fill, sumSquares } from '@hadal/kernels/elementwise';
 import type { ModelDefinition, Network } from '@hadal/models/architecture';
@@ -82,8 +82,8 @@ export class Trainer {
   }
 
   /** Starts from a checkpoint's weights. */
-  load(file: Safetensors): void {
-    this.parameters.load(file);
+  load(weights: StoredWeights): void {
+    this.parameters.load(weights);
   }
 
   /** Updates the weights by one step; `number` counts from 1 over the whole run. */
