@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { openDevice } from '@hadal/kernels/device';
 import type { AttentionForm } from '@hadal/models/architecture';
@@ -9,7 +10,7 @@ import fc from 'fast-check';
 import type { GenerateRequest } from './engine.ts';
 import { type RequestEvent, Runner } from './runner.ts';
 
-const golden = fileURLToPath(new URL('../../test/golden/deepseek-v3', import.meta.url));
+const golden = openCheckpointDirectory(fileURLToPath(new URL('../../test/golden/deepseek-v3', import.meta.url)));
 
 /** Token i is the character with code point i: enough to watch text, with nothing to train. */
 const tokenizer: Tokenizer = {
@@ -22,7 +23,7 @@ const tokenizer: Tokenizer = {
 };
 
 const base: GenerateRequest = {
-  ...{ prompt: [5, 6, 7], maxTokens: 8, temperature: 1, topP: 1, seed: 1 },
+  ...{ prompt: [5, 6, 7], maxTokens: 8, temperature: 1, topK: undefined, topP: 1, seed: 1 },
   ...{ stop: [], stopTokens: [], topLogprobs: undefined },
 };
 

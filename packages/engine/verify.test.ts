@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { openSafetensors, writeSafetensors } from '@hadal/formats/safetensors';
 import { openDevice } from '@hadal/kernels/device';
 import { passes, verifyCheckpoint } from './verify.ts';
@@ -12,7 +13,7 @@ const golden = fileURLToPath(new URL('../../test/golden/deepseek-v3', import.met
 
 test("the reference implementation's values are reproduced: states, logits, decode, loss, gradients, prediction", () => {
   using device = openDevice();
-  const comparisons = verifyCheckpoint(device, golden);
+  const comparisons = verifyCheckpoint(device, openCheckpointDirectory(golden));
   const names = comparisons.map(({ name }) => name);
   for (const name of ['hidden_states', 'logits', 'loss', 'mtp_logits']) assert.ok(names.includes(name), name);
   for (const form of ['expanded', 'absorbed']) {
@@ -34,7 +35,7 @@ test('one changed weight is noticed', () => {
     });
     writeSafetensors(join(directory, 'model.safetensors'), tensors);
     using device = openDevice();
-    assert.ok(verifyCheckpoint(device, directory).some((comparison) => !passes(comparison)));
+    assert.ok(verifyCheckpoint(device, openCheckpointDirectory(directory)).some((comparison) => !passes(comparison)));
   } finally {
     rmSync(directory, { recursive: true });
   }

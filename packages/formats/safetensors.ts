@@ -89,7 +89,7 @@ export function openSafetensors(path: string): Safetensors {
  * Opens the checkpoint in a directory: `model.safetensors`, or the files that `model.safetensors.index.json` names.
  * Index and files must agree on which file holds which tensor.
  */
-export function openCheckpoint(directory: string): Safetensors {
+export function openSafetensorsDirectory(directory: string): Safetensors {
   const single = join(directory, 'model.safetensors');
   const index = join(directory, 'model.safetensors.index.json');
   if (existsSync(single)) return openSafetensors(single);

@@ -6,35 +6,42 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Engine } from '@hadal/engine/engine';
-import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
+import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
 import { type ChatDialect, type ChatPrompt, promptText } from '@hadal/formats/chat/dialect';
 import type { ToolSchema } from '@hadal/formats/chat/message';
+import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { ChatRequest, FunctionTool, ToolChoice } from '@hadal/protocol/chat-request';
 import type { ModelCard } from '@hadal/protocol/models';
 import { requestError } from '@hadal/protocol/request-error';
 import { AnswerReader } from './answer-reader.ts';
-import { checkpointFingerprint, readGenerationDefaults } from './checkpoint-files.ts';
+import { checkpointFingerprint, readGenerationDefaults, readStopTokens } from './checkpoint-files.ts';
 import type { Provider } from './provider.ts';
 
 export interface EmbeddedProviderOptions {
   readonly engine: Engine;
-  /** The checkpoint that the engine has loaded. */
-  readonly directory: string;
-  /** How the checkpoint is talked to; DeepSeek-V4's where absent. */
-  readonly dialect?: ChatDialect;
+  /** What the engine has loaded. */
+  readonly checkpoint: Checkpoint;
   /** A new name, for the ids of tool calls. */
   readonly newId?: () => string;
 }
 
-/** Serves `engine` under its model's id, with the sampling that the checkpoint recommends. */
-export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Promise<Provider> {
-  const { engine, directory, dialect = deepseekV4, newId = () => randomUUID() } = options;
+/** A provider that also says how its model is talked to, for those who talk to the engine themselves. */
+export interface EmbeddedProvider extends Provider {
+  readonly dialect: ChatDialect;
+  /** Ids after which an answer is over. */
+  readonly stopTokens: readonly number[];
+}
+
+/** Serves `engine` under its model's id, in the checkpoint's dialect and with the sampling that it recommends. */
+export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Promise<EmbeddedProvider> {
+  const { engine, checkpoint, newId = () => randomUUID() } = options;
   const { tokenizer } = engine;
   const { contextLength, id } = engine.model;
-  const defaults = await readGenerationDefaults(directory);
-  const stopTokens = defaults.stopTokens ?? dialect.stopTokens.flatMap((token) => tokenizer.tokenId(token) ?? []);
+  const dialect = chooseDialect({ config: checkpoint.config(), template: checkpoint.chatTemplate(), tokenizer });
+  const defaults = readGenerationDefaults(checkpoint);
+  const stopTokens = readStopTokens(checkpoint, dialect, tokenizer);
   const longestToken = longestTokenBytes(tokenizer);
   const model: ModelCard = {
     id,
@@ -77,6 +84,7 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
         prompt,
         maxTokens: Math.min(maxTokens.tokens, contextLength - prompt.length),
         temperature: request.temperature,
+        topK: defaults.topK,
         topP: request.topP,
         seed: request.seed,
         stop: request.stop,
@@ -90,7 +98,7 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
     }
   }
 
-  return { model, fingerprint: await checkpointFingerprint(directory), chat };
+  return { model, dialect, stopTokens, fingerprint: await checkpointFingerprint(checkpoint), chat };
 }
 
 /** The prompt. With tool_choice none, the tools stay out of it, as on DeepSeek. */

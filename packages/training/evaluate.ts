@@ -127,7 +127,7 @@ async function complete(
   const maxTokens = Math.min(1024, engine.model.contextLength - ids.length);
   if (maxTokens < 1) return { text: '', tokens: 0 };
   const request = {
-    ...{ prompt: ids, maxTokens, temperature: 0, topP: 1, seed: 0, stop: [], topLogprobs: undefined },
+    ...{ prompt: ids, maxTokens, temperature: 0, topK: undefined, topP: 1, seed: 0, stop: [], topLogprobs: undefined },
     stopTokens,
   };
   let text = '';

@@ -63,14 +63,13 @@ Examples:
 async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<void> {
   const { openLocalModel } = await import('../local-model.ts');
   const { evaluate } = await import('@hadal/training/evaluate');
-  const { deepseekV4 } = await import('@hadal/formats/chat/deepseek-v4');
   const { tasks: known } = await import('@hadal/training/tasks/registry');
   const unknown = options.task?.find((name) => !known.some((task) => task.name === name));
   if (unknown !== undefined) {
     throw new UsageError(`${unknown}: expected one of the tasks ${known.map(({ name }) => name).join(', ')}`);
   }
   const tasks = known.filter(({ name }) => options.task?.includes(name) ?? true);
-  await using model = await openLocalModel({ directory: options.model, threads: options.threads });
+  await using model = await openLocalModel({ path: options.model, threads: options.threads });
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort());
 
@@ -78,7 +77,7 @@ async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<
   const width = Math.max(...tasks.map(({ name }) => name.length));
   for (const task of tasks) {
     const counter = answerCounter(`${task.name.padEnd(width)}  `, options, terminal);
-    const result = await evaluate({ engine: model.engine, dialect: deepseekV4, stopTokens: [1] }, task, {
+    const result = await evaluate({ engine: model.engine, ...model.provider }, task, {
       split: options.split,
       first: options.seed * problemsPerSeed,
       count: options.count,
