@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { type Checkpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { openDevice } from '@hadal/kernels/device';
 import type { AttentionForm } from '@hadal/models/architecture';
 import { openModel } from '@hadal/models/language-model';
+import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
 import fc from 'fast-check';
 import type { GenerateRequest } from './engine.ts';
 import { type RequestEvent, Runner } from './runner.ts';
 
-const golden = openCheckpointDirectory(fileURLToPath(new URL('../../test/golden/deepseek-v3', import.meta.url)));
+const goldenOf = (name: string) =>
+  openCheckpointDirectory(fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url)));
+const golden = goldenOf('deepseek-v3');
 
 /** Token i is the character with code point i: enough to watch text, with nothing to train. */
 const tokenizer: Tokenizer = {
@@ -28,6 +31,8 @@ const base: GenerateRequest = {
 };
 
 interface Options {
+  readonly checkpoint?: Checkpoint;
+  readonly dtype?: PackedDtype;
   readonly form?: AttentionForm;
   readonly stepTokens?: number;
   readonly cacheBytes?: number;
@@ -36,9 +41,10 @@ interface Options {
 
 /** Runs requests to their ends, `arrival[i]` steps after the first; returns each one's events. */
 function run(requests: readonly GenerateRequest[], options: Options = {}, arrival: readonly number[] = []) {
-  const { form = 'expanded', stepTokens = 512, cacheBytes = 2 ** 22, threads = 2 } = options;
+  const { checkpoint = golden, stepTokens = 512, cacheBytes = 2 ** 22, threads = 2 } = options;
+  const { dtype = 'bf16', form = checkpoint === golden ? 'expanded' : 'standard' } = options;
   using device = openDevice({ threads });
-  using model = openModel(device, golden, { form });
+  using model = openModel(device, checkpoint, { dtype, form });
   using runner = new Runner(device, model, tokenizer, { stepTokens, cacheBytes });
   const events: RequestEvent[][] = requests.map(() => []);
   const pending = requests.map((request, key) => ({ request, key, at: arrival[key] ?? 0 }));
@@ -86,6 +92,24 @@ test('a prompt read in pieces gives the bits of one read at once', () => {
   const request = { ...base, prompt: Array.from({ length: 150 }, (_, i) => (i * 7) % 128), topLogprobs: 5 };
   assert.deepEqual(run([request], { stepTokens: 7 }), run([request], { stepTokens: 512 }));
 });
+
+for (const [name, form] of [
+  ['deepseek-v3', 'absorbed'],
+  ['qwen2', 'standard'],
+  ['llama-all-biases', 'standard'],
+] as const) {
+  for (const dtype of packedDtypes) {
+    test(`${name} in ${dtype}: a request has the same bits alone, in a batch, and read in pieces`, () => {
+      const options = { checkpoint: goldenOf(name), dtype, form };
+      const prompt = (seed: number) => Array.from({ length: 20 + 30 * seed }, (_, i) => (i * (7 + seed)) % 96);
+      const requests = [0, 1, 2].map((seed) => ({ ...base, seed, prompt: prompt(seed), topLogprobs: 3 }));
+      const together = run(requests, { ...options, stepTokens: 33 }, [0, 2, 3]);
+      requests.forEach((request, i) => {
+        assert.deepEqual(together[i], run([request], { ...options, threads: 1 })[0]);
+      });
+    });
+  }
+}
 
 test('a seed repeats its choices and another seed makes others', () => {
   const request = { ...base, temperature: 1.5, maxTokens: 24 };

@@ -4,7 +4,7 @@
 // scale's shape before anything is read. What the encodings mean is in `float16` and `quantized-layouts`; a faster
 // reader takes `StoredWeight`, which says where all the bytes are, and must make the same bits.
 
-import { bf16ToFloat32, f16ToFloat32 } from './float16.ts';
+import { type FloatDtype, floatsOf } from './float16.ts';
 import { decodeScaledRows, e8m0Values, type ScaleBlock } from './quantized-layouts.ts';
 import type { Dtype, Safetensors, TensorEntry } from './safetensors.ts';
 
@@ -26,18 +26,16 @@ export interface StoredWeight {
 }
 
 export type WeightEncoding =
-  | { readonly kind: 'plain'; readonly dtype: PlainDtype }
+  | { readonly kind: 'plain'; readonly dtype: FloatDtype }
   | { readonly kind: 'scaled'; readonly element: 'e4m3' | 'e2m1'; readonly scale: Scale };
 
 /** The tensor of scales, [ceil(rows / block.rows), ceil(columns / block.columns)]. */
 export interface Scale {
   readonly name: string;
   readonly entry: TensorEntry;
-  readonly dtype: PlainDtype | 'F8_E8M0';
+  readonly dtype: FloatDtype | 'F8_E8M0';
   readonly block: ScaleBlock;
 }
-
-export type PlainDtype = 'F32' | 'F16' | 'BF16';
 
 export interface StoredWeightsOptions {
   /** Of E4M3 tensors, from config.json; without it the two shapes tell, see `blockOf`. */
@@ -101,12 +99,12 @@ export function storedWeights(file: Safetensors, { fp8Block }: StoredWeightsOpti
     const total = shape[0] ?? 1;
     const [begin, end] = rows ?? [0, total];
     const bytes = readRows(file, weight.name, total, begin, end);
-    if (encoding.kind === 'plain') return widen(bytes, encoding.dtype);
+    if (encoding.kind === 'plain') return floatsOf(bytes, encoding.dtype);
     const { element, scale } = encoding;
     const { block } = scale;
     const blocks = [Math.floor(begin / block.rows), Math.ceil(end / block.rows)] as const;
     const scaleBytes = readRows(file, scale.name, scale.entry.shape[0] as number, ...blocks);
-    const scales = scale.dtype === 'F8_E8M0' ? fromE8m0(scaleBytes) : widen(scaleBytes, scale.dtype);
+    const scales = scale.dtype === 'F8_E8M0' ? fromE8m0(scaleBytes) : floatsOf(scaleBytes, scale.dtype);
     return decodeScaledRows({ element, bytes, columns: shape[1] as number, firstRow: begin, scales, block });
   }
 
@@ -145,11 +143,6 @@ function readRows(file: Safetensors, name: string, total: number, begin: number,
   const { begin: from, end: to } = file.tensors.get(name) as TensorEntry;
   const row = (to - from) / Math.max(total, 1);
   return file.read(name, [begin * row, end * row]);
-}
-
-function widen({ buffer }: Uint8Array<ArrayBuffer>, dtype: PlainDtype): Float32Array<ArrayBuffer> {
-  if (dtype === 'F32') return new Float32Array(buffer);
-  return dtype === 'F16' ? f16ToFloat32(new Uint16Array(buffer)) : bf16ToFloat32(new Uint16Array(buffer));
 }
 
 function fromE8m0(bytes: Uint8Array): Float32Array {
