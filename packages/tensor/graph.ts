@@ -290,6 +290,18 @@ export class Graph {
     this.copyColumns(x, 0, y, 0, x.dim(-1), 'write');
   }
 
+  /**
+   * compute(x). Without a tape the result takes the place of `x`, of the same shape, and all that `compute` took from the
+   * arena is free again: a network needs the memory of one block, not of all of them. `x` must be nobody else's.
+   */
+  update(x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
+    if (this.#tape) return compute(x);
+    const mark = this.arena.mark();
+    this.copy(compute(x), x);
+    this.arena.rewind(mark);
+    return x;
+  }
+
   /** Columns of `x` from `xColumn` on into, or onto, columns of `y` from `yColumn` on. */
   copyColumns(x: Tensor, xColumn: number, y: Tensor, yColumn: number, cols: number, how: 'write' | 'add'): void {
     copyColumns(this.device.commands, tail(x, xColumn), tail(y, yColumn), {

@@ -53,30 +53,35 @@ export interface RowRange {
 
 export class PackedMatrix implements Ref {
   readonly handle: number;
-  readonly offset = 0;
-  /** In units of four bytes. */
+  /** In units of four bytes, as the length. */
+  readonly offset: number;
   readonly length: number;
   readonly count: number;
   readonly N: number;
   readonly K: number;
   readonly dtype: PackedDtype;
 
-  /** Memory for a matrix that `packRows` then fills. */
-  constructor(memory: NativeMemory, { count, N, K, dtype }: PackedMatrixShape) {
-    const bytes = count * bytesOf(N, K, dtype);
-    this.handle = memory.allocate(bytes);
-    this.length = bytes / 4;
+  /** A matrix that lies packed, or will be packed, at `place`: `packedMatrixBytes` of memory that its owner frees. */
+  constructor({ handle, offset }: Pick<Ref, 'handle' | 'offset'>, { count, N, K, dtype }: PackedMatrixShape) {
+    this.handle = handle;
+    this.offset = offset;
+    this.length = packedMatrixBytes({ count, N, K, dtype }) / 4;
     this.count = count;
     this.N = N;
     this.K = K;
     this.dtype = dtype;
   }
 
+  /** Memory of its own for a matrix that `packRows` then fills. */
+  static allocate(memory: NativeMemory, shape: PackedMatrixShape): PackedMatrix {
+    return new PackedMatrix({ handle: memory.allocate(packedMatrixBytes(shape)), offset: 0 }, shape);
+  }
+
   /** Packs `w` [N, K] or [count, N, K]. Runs the device's commands, so that the source may be freed afterwards. */
   static pack(device: Device, w: Tensor, dtype: PackedDtype): PackedMatrix {
     const [N, K] = [w.dim(-2), w.dim(-1)];
     const count = w.length / (N * K);
-    const packed = new PackedMatrix(device.memory, { count, N, K, dtype });
+    const packed = PackedMatrix.allocate(device.memory, { count, N, K, dtype });
     for (let matrix = 0; matrix < count; matrix++) {
       const source = { handle: w.handle, offset: w.offset + matrix * N * K, length: N * K };
       packed.packRows(device.commands, source, { matrix, row: 0, rows: N, sourceDtype: 'f32' });
@@ -94,7 +99,7 @@ export class PackedMatrix implements Ref {
         `packRows: expected rows of ${this.count} x [${N}, ${K}] from a multiple of ${panelRows} on, got ${what}`,
       );
     }
-    const offset = (matrix * bytesOf(N, K, dtype) + bytesOf(row, K, dtype)) / 4;
+    const offset = this.offset + (matrix * bytesOf(N, K, dtype) + bytesOf(row, K, dtype)) / 4;
     const into = { handle: this.handle, offset, length: bytesOf(rows, K, dtype) / 4 };
     if (isQuantized(dtype)) {
       quantizeWeights(c, source, into, { N: rows, K, dtype, sourceDtype });
@@ -133,7 +138,12 @@ function isQuantized(dtype: PackedDtype): dtype is QuantizedDtype {
   return dtype === 'int8' || dtype === 'int4';
 }
 
-/** Bytes of a packed matrix. */
+/** Always a multiple of 64. */
+export function packedMatrixBytes({ count, N, K, dtype }: PackedMatrixShape): number {
+  return count * bytesOf(N, K, dtype);
+}
+
+/** Bytes of one packed matrix; rows n .. begin at bytesOf(n, K, dtype) when n is a multiple of `panelRows`. */
 export function bytesOf(N: number, K: number, dtype: PackedDtype): number {
   return isQuantized(dtype) ? quantizedBytes(N, K, dtype) : packedBytes(N, K, dtype);
 }

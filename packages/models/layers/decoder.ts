@@ -51,7 +51,7 @@ export function decoder(source: WeightSource, config: DecoderConfig, block: (lay
       let x = g.embedding(embedding, ids);
       for (const each of blocks) {
         observe?.(x);
-        x = forwardBlock(g, each, x, positions, memory, eps);
+        x = g.update(x, (stream) => forwardBlock(g, each, stream, positions, memory, eps));
       }
       return g.rmsNorm(x, norm, eps);
     },
