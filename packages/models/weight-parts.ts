@@ -58,3 +58,10 @@ export function partBytes({ weight, begin, end }: StoredPart): number {
   const { entry, shape } = weight;
   return ((entry.end - entry.begin) * (end - begin)) / Math.max(1, shape[0] as number);
 }
+
+/** Bytes that a weight takes in the checkpoint, having found all of it; of a table, nothing worth counting. */
+export function storedBytes(weights: StoredWeights, spec: WeightSpec): number {
+  if (spec.kind !== 'table') return findParts(weights, spec).reduce((sum, part) => sum + partBytes(part), 0);
+  readTable(weights, spec);
+  return 0;
+}
