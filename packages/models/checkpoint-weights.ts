@@ -41,7 +41,7 @@ export class CheckpointWeights implements WeightSource {
     const known = this.#packed.get(name);
     if (known) return known;
     using packer = new RowPacker(this.#device);
-    using rows = new WeightRows(this.#device, findParts(this.#weights, spec));
+    using rows = this.#rows(spec);
     const packed = PackedMatrix.allocate(this.#device.memory, {
       ...matrixShape(spec),
       dtype: packedDtypeOf(spec.kind, this.#options.dtype),
@@ -50,7 +50,6 @@ export class CheckpointWeights implements WeightSource {
     this.#packed.set(name, packed);
     for (let matrix = 0; matrix < packed.count; matrix++) {
       packer.pack(rows, packed, { matrix, row: 0, rows: packed.N });
-      this.#run(rows);
     }
     return packed;
   }
@@ -61,11 +60,11 @@ export class CheckpointWeights implements WeightSource {
       this.#device.memory.write(table, readTable(this.#weights, spec));
       return table;
     }
-    using rows = new WeightRows(this.#device, findParts(this.#weights, spec));
+    using rows = this.#rows(spec);
     const tensor = this.#allocate(spec.shape, 'f32');
     const columns = columnsOf(spec.shape);
     rows.decode(tensor.length / columns, columns, tensor);
-    this.#run(rows);
+    rows.run();
     return tensor;
   }
 
@@ -87,9 +86,8 @@ export class CheckpointWeights implements WeightSource {
     for (const handle of this.#handles.splice(0)) this.#device.memory.free(handle);
   }
 
-  #run(rows: WeightRows): void {
-    const bytes = rows.run();
-    this.#options.onRead?.(bytes);
+  #rows(spec: WeightSpec): WeightRows {
+    return new WeightRows(this.#device, findParts(this.#weights, spec), this.#options.onRead);
   }
 
   #allocate(shape: readonly number[], dtype: 'f32' | 'i32'): Tensor {

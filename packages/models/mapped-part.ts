@@ -14,6 +14,8 @@ export interface MappedPart extends Disposable {
   /** Lines of the last axis; of a vector, its elements. */
   readonly rows: number;
   readonly columns: number;
+  /** Has the part read in, without waiting for it. */
+  prefetch(): void;
   /** Records the decoding of `count` rows, from row `first` of the part, into `y` [count, columns] float32. */
   decode(first: number, count: number, y: Ref): void;
 }
@@ -26,12 +28,14 @@ export function mapPart(device: Device, { weight, begin, end }: StoredPart): Map
   const rows = (end - begin) * rowsAnIndex;
   const form = formOf(encoding);
   const source = mapRange(device.memory, entry);
-  const indexBytes = source.length / Math.max(1, shape[0] as number);
-  device.memory.prefetch({ ...source, offset: begin * indexBytes, length: (end - begin) * indexBytes });
   const scales = encoding.kind === 'scaled' ? mapRange(device.memory, encoding.scale.entry) : undefined;
   return {
     rows,
     columns,
+    prefetch() {
+      const indexBytes = source.length / Math.max(1, shape[0] as number);
+      device.memory.prefetch({ ...source, offset: begin * indexBytes, length: (end - begin) * indexBytes });
+    },
     decode(first, count, y) {
       if (first < 0 || first + count > rows) {
         throw new Error(`${name}: expected rows within ${rows}, got ${first} to ${first + count}`);

@@ -77,7 +77,6 @@ function* packedPieces(
       const bytes = bytesOf(taken, K, dtype);
       const piece = new PackedMatrix(stretch.take(bytes), { count: 1, N: taken, K, dtype });
       packer.pack(rows, piece, { matrix: 0, row: 0, rows: taken });
-      rows.run();
       yield stretch.read(bytes);
     }
   }
