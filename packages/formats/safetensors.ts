@@ -6,7 +6,7 @@
 
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { bf16ToFloat32, f16ToFloat32 } from './float16.ts';
+import { floatsOf } from './float16.ts';
 import { replaceFileInParts } from './replace-file.ts';
 
 /** Bits of one element, for each dtype that the format names. */
@@ -362,9 +362,7 @@ function makeSafetensors(
     if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16') {
       throw new Error(`${path}: ${name}: expected F32, F16 or BF16, file has ${dtype}`);
     }
-    const { buffer } = read(name);
-    if (dtype === 'F32') return new Float32Array(buffer);
-    return dtype === 'F16' ? f16ToFloat32(new Uint16Array(buffer)) : bf16ToFloat32(new Uint16Array(buffer));
+    return floatsOf(read(name), dtype);
   }
 
   return { path, tensors, metadata, read, readFloat32 };

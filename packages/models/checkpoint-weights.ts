@@ -82,7 +82,10 @@ function storedDtype(kind: WeightKind, dtype: PackedDtype): PackedDtype {
   return kind === 'head' && dtype === 'int4' ? 'int8' : dtype;
 }
 
-/** Fills `tensor` with the parts of `spec`, decoded to float32 (a table's are whole numbers). Throws a line that says what the file has instead. */
+/**
+ * Fills `tensor` with the parts of `spec`, decoded to float32 (a table's are whole numbers). Throws a line that says what
+ * the file has instead.
+ */
 export function writeParts(device: Device, weights: StoredWeights, spec: WeightSpec, tensor: Tensor): void {
   let offset = tensor.offset;
   for (const part of spec.parts) {
@@ -92,7 +95,9 @@ export function writeParts(device: Device, weights: StoredWeights, spec: WeightS
     }
     const weight = spec.kind === 'table' ? weights.readIntegers(part.name) : weights.find(part.name);
     if (weight.shape.join() !== part.shape.join()) {
-      throw new Error(`${part.name}: expected [${want}] from config, ${weights.path} has [${weight.shape.join(', ')}]`);
+      throw new Error(
+        `${part.name}: expected [${want}] from config, ${weight.entry.path} has [${weight.shape.join(', ')}]`,
+      );
     }
     const values = 'values' in weight ? weight.values : weights.readFloat32(weight, part.rows);
     device.memory.write({ handle: tensor.handle, offset, length: values.length }, values);
