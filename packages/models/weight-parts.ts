@@ -28,8 +28,8 @@ export function* readParts(weights: StoredWeights, spec: WeightSpec): Generator<
 export function readTable(weights: StoredWeights, { parts }: WeightSpec): Int32Array {
   const [part] = parts as readonly [Part];
   checkPresence(weights, part);
-  const { shape, values } = weights.readIntegers(part.name);
-  checkShape(part, shape, weights.path);
+  const { shape, entry, values } = weights.readIntegers(part.name);
+  checkShape(part, shape, entry.path);
   return values;
 }
 
