@@ -9,8 +9,8 @@ import type { TensorSource } from '@hadal/formats/safetensors';
 import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { Tensor } from '@hadal/tensor/tensor';
-import { writeParts } from './checkpoint-weights.ts';
-import { elementsOf, partRange, specKey, type WeightSource, type WeightSpec } from './weight-source.ts';
+import { readParts } from './weight-parts.ts';
+import { dtypeOf, elementsOf, partRange, specKey, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 export interface Parameter {
   readonly spec: WeightSpec;
@@ -42,8 +42,8 @@ export class ParameterSet implements WeightSource {
     this.gradients = new Tensor(device.memory.allocate(total * 4), 0, [total]);
     let offset = 0;
     this.parameters = specs.map((spec, i) => {
-      const value = new Tensor(this.#values, offset, spec.shape);
-      if (spec.kind !== 'routerBias') {
+      const value = new Tensor(this.#values, offset, spec.shape, dtypeOf(spec));
+      if (spec.kind !== 'routerBias' && spec.kind !== 'table') {
         value.grad = new Tensor(this.gradients.handle, offset, spec.shape);
         value.needsGrad = true;
       }
@@ -88,7 +88,13 @@ export class ParameterSet implements WeightSource {
 
   /** Takes every value from a checkpoint. */
   load(weights: StoredWeights): void {
-    for (const { spec, value } of this.parameters) writeParts(this.#device, weights, spec, value);
+    for (const { spec, value } of this.parameters) {
+      let { offset } = value;
+      for (const values of readParts(weights, spec)) {
+        this.#device.memory.write({ handle: value.handle, offset, length: values.length }, values);
+        offset += values.length;
+      }
+    }
   }
 
   /** The values as checkpoint tensors, ready to be written. */

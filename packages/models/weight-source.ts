@@ -4,8 +4,8 @@
 // trainer makes trainable tensors, a checkpoint reads and packs them, a writer only learns the names. So names, shapes
 // and layout stand in one place for loading, training and saving.
 
-import type { Weight } from '@hadal/tensor/packed-matrix';
-import { Tensor } from '@hadal/tensor/tensor';
+import type { PackedDtype, PackedMatrixShape, Weight } from '@hadal/tensor/packed-matrix';
+import { type Dtype, Tensor } from '@hadal/tensor/tensor';
 
 /** A stretch of rows of one checkpoint tensor; `rows` absent means all of it. */
 export interface Part {
@@ -15,18 +15,35 @@ export interface Part {
   readonly rows?: readonly [begin: number, end: number];
 }
 
+/**
+ * What a weight is for, which decides how it is stored. `mixer`: a small one that chooses keys or mixes streams; `pooling`:
+ * one that weighs the tokens of a compressed entry; `table`: whole numbers (i32), which are not trained.
+ */
+export type WeightKind =
+  | 'matrix'
+  | 'experts'
+  | 'head'
+  | 'router'
+  | 'mixer'
+  | 'pooling'
+  | 'embedding'
+  | 'norm'
+  | 'bias'
+  | 'routerBias'
+  | 'table';
+
 /** One weight of the architecture: the parts follow one another in its memory. */
 export interface WeightSpec {
-  readonly kind: 'matrix' | 'experts' | 'head' | 'router' | 'embedding' | 'norm' | 'bias' | 'routerBias';
+  readonly kind: WeightKind;
   /** [out, in], [experts, out, in], [vocabulary, width] or [width]. */
   readonly shape: readonly number[];
   readonly parts: readonly Part[];
 }
 
 export interface WeightSource {
-  /** Multiplied from the right: x [N, in] to x wT [N, out]; three axes for experts. */
+  /** Multiplied from the right, x [N, in] to x wT [N, out], or read row by row; three axes for experts. */
   matrix(spec: WeightSpec): Weight;
-  /** Read element by element or row by row, never packed. */
+  /** Read element by element, never packed; i32 of a table. */
   tensor(spec: WeightSpec): Tensor;
   /** i32 [experts], zero: the load of each expert since someone last cleared it. */
   counter(experts: number): Tensor;
@@ -41,8 +58,30 @@ export function whole(kind: WeightSpec['kind'], name: string, ...shape: readonly
   return { kind, shape, parts: [{ name, shape }] };
 }
 
+/** The matrices of a weight that is asked for as one, [out, in] or [experts, out, in]. */
+export function matrixShape(spec: WeightSpec): Omit<PackedMatrixShape, 'dtype'> {
+  const [N, K] = [spec.shape.at(-2) as number, spec.shape.at(-1) as number];
+  return { count: elementsOf(spec) / (N * K), N, K };
+}
+
+/**
+ * The form of a matrix in a model opened as `dtype`. Routers and mixers stay exact: they are small, and a choice of experts
+ * or keys that flips costs more than a rounded weight. What pools tokens is released as bfloat16 where the rest is
+ * quantized. The head decides between tokens by small margins, and the embedding is often the same matrix, so int4 stops at
+ * int8 there.
+ */
+export function packedDtypeOf(kind: WeightKind, dtype: PackedDtype): PackedDtype {
+  if (kind === 'router' || kind === 'mixer') return 'f32';
+  if (kind === 'pooling') return dtype === 'f32' ? 'f32' : 'bf16';
+  return (kind === 'head' || kind === 'embedding') && dtype === 'int4' ? 'int8' : dtype;
+}
+
 export function elementsOf({ shape }: Pick<WeightSpec, 'shape'>): number {
   return shape.reduce((product, n) => product * n, 1);
+}
+
+export function dtypeOf({ kind }: Pick<WeightSpec, 'kind'>): Dtype {
+  return kind === 'table' ? 'i32' : 'f32';
 }
 
 /** How many rows of its checkpoint tensor a part takes. */
@@ -71,19 +110,50 @@ export function collectSpecs(
   return [...specs.values()];
 }
 
-/** Every spec asked for, in order: `describe` is handed a source that makes nothing. */
+/** Every spec asked for, in order. */
 export function everySpec(
   describe: (source: WeightSource) => unknown,
   has: (name: string) => boolean = () => false,
 ): WeightSpec[] {
-  const specs: WeightSpec[] = [];
-  const note = (spec: WeightSpec) => {
-    specs.push(spec);
-    return new Tensor(-1, 0, spec.shape);
+  return recordRequests(describe, has).weights.map(({ spec }) => spec);
+}
+
+/** One call of a source. */
+export interface WeightRequest {
+  readonly spec: WeightSpec;
+  readonly as: 'matrix' | 'tensor';
+}
+
+export interface Requests {
+  /** In order; a weight that two parts of the model share is asked for twice. */
+  readonly weights: readonly WeightRequest[];
+  /** Elements of counters and constants, four bytes each. */
+  readonly otherElements: number;
+}
+
+/** All that an architecture asks for: `describe` is handed a source that makes nothing. */
+export function recordRequests(
+  describe: (source: WeightSource) => unknown,
+  has: (name: string) => boolean = () => false,
+): Requests {
+  const weights: WeightRequest[] = [];
+  let otherElements = 0;
+  const note = (as: WeightRequest['as']) => (spec: WeightSpec) => {
+    weights.push({ spec, as });
+    return new Tensor(-1, 0, spec.shape, dtypeOf(spec));
   };
-  const counter = (experts: number) => new Tensor(-1, 0, [experts], 'i32');
-  describe({ matrix: note, tensor: note, counter, constant: (shape) => new Tensor(-1, 0, shape), has });
-  return specs;
+  const other = (shape: readonly number[], dtype: 'f32' | 'i32') => {
+    otherElements += elementsOf({ shape });
+    return new Tensor(-1, 0, shape, dtype);
+  };
+  describe({
+    matrix: note('matrix'),
+    tensor: note('tensor'),
+    counter: (experts) => other([experts], 'i32'),
+    constant: (shape) => other(shape, 'f32'),
+    has,
+  });
+  return { weights, otherElements };
 }
 
 /** Tells weights apart; those that share memory (tied embeddings) have the same key. */

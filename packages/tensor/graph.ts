@@ -88,7 +88,12 @@ export class Graph {
   }
 
   /** The rows of `table` [V, D] that `ids` i32 [N] names; [N, D]. Also selects rows of an activation. */
-  embedding(table: Tensor, ids: Tensor): Tensor {
+  embedding(table: Weight, ids: Tensor): Tensor {
+    if (table instanceof PackedMatrix) {
+      const y = this.arena.take([ids.length, table.K]);
+      table.gatherRows(this.device.commands, ids, y, ids.length);
+      return y;
+    }
     const [V, D] = [table.dim(0), table.dim(1)];
     const y = this.arena.take([ids.length, D]);
     embedding(this.device.commands, table, ids, y, { N: ids.length, V, D });
@@ -103,7 +108,7 @@ export class Graph {
   }
 
   /**
-   * Rotates the last `ropeDim` values of each head by its row's position; y [N, heads * headDim]. The heads stand in
+   * Rotates `ropeDim` values of each head, as a rule the last, by its row's position; y [N, heads * headDim]. The heads stand in
    * columns `column` .. of x, which may be wider: queries and keys of one product need no copies. Su et al. 2021.
    */
   rope(x: Tensor, positions: Tensor, shape: RopeShape, column = 0): Tensor {
@@ -123,8 +128,8 @@ export class Graph {
   ): void {
     const { heads, headDim, ropeDim, style, cos, sin } = shape;
     const [N, row] = [x.rows, heads * headDim];
-    const still = headDim - ropeDim;
-    if (still > 0) this.copyColumns(x, column, y, 0, row, 'write');
+    const still = shape.place === 'first' ? 0 : headDim - ropeDim;
+    if (headDim > ropeDim) this.copyColumns(x, column, y, 0, row, 'write');
     rope(this.device.commands, tail(x, column + still), tail(y, still), cos, sin, positions, {
       ...{ N, H: heads, ropeDim, style, inverse: direction === 'backward' },
       ...{ xRowStride: x.dim(-1), xHeadStride: headDim, yRowStride: row, yHeadStride: headDim },
@@ -165,7 +170,7 @@ export class Graph {
 
   /** y[h] = x[h] w[h] for each head: x [N, heads * inDim], w [heads, inDim, outDim] or its transpose; inference only. */
   headLinear(x: Tensor, w: Tensor, shape: HeadLinearShape): Tensor {
-    if (this.#tape) throw new Error('headLinear has no gradient: absorbed attention serves inference only');
+    this.inferenceOnly('headLinear');
     const { heads, inDim, outDim, xHeadStride, wHeadStride, transposed } = shape;
     const N = x.rows;
     const y = this.arena.take([N, heads * outDim]);
@@ -285,11 +290,28 @@ export class Graph {
     this.copyColumns(x, 0, y, 0, x.dim(-1), 'write');
   }
 
+  /**
+   * compute(x). Without a tape the result takes the place of `x`, of the same shape, and all that `compute` took from the
+   * arena is free again: a network needs the memory of one block, not of all of them. `x` must be nobody else's.
+   */
+  update(x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
+    if (this.#tape) return compute(x);
+    const mark = this.arena.mark();
+    this.copy(compute(x), x);
+    this.arena.rewind(mark);
+    return x;
+  }
+
   /** Columns of `x` from `xColumn` on into, or onto, columns of `y` from `yColumn` on. */
   copyColumns(x: Tensor, xColumn: number, y: Tensor, yColumn: number, cols: number, how: 'write' | 'add'): void {
     copyColumns(this.device.commands, tail(x, xColumn), tail(y, yColumn), {
       ...{ rows: x.rows, cols, srcStride: x.dim(-1), dstStride: y.dim(-1), accumulate: how === 'add' },
     });
+  }
+
+  /** Refuses an operation that has no gradient where one may be asked for. */
+  inferenceOnly(operation: string): void {
+    if (this.#tape) throw new Error(`${operation} has no gradient: it serves inference only`);
   }
 
   /** The gradient tensor of `t`, made of zeros if nothing has reached it yet. */
