@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { openCheckpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { openSafetensors, writeSafetensors } from '@hadal/formats/safetensors';
 import { openDevice } from '@hadal/kernels/device';
 import { architectures } from '@hadal/models/architectures';
@@ -36,6 +36,16 @@ for (const name of checkpoints) {
       const inCache = ['logits', 'decode_logits', 'greedy_ids'].includes(key);
       for (const as of inCache ? forms.map((form) => `${key} (${form})`) : [key]) assert.ok(compared.has(as), as);
     }
+    for (const comparison of comparisons) assert.ok(passes(comparison), JSON.stringify(comparison));
+  });
+}
+
+for (const name of ['qwen2-one-key-head-tied', 'llama', 'deepseek-v2-lite']) {
+  test(`${name}: a GGUF file of the model has the same values`, async () => {
+    using device = openDevice();
+    const file = await openCheckpoint(join(goldens, 'gguf', `${name}.gguf`));
+    const comparisons = verifyCheckpoint(device, { ...file, directory: join(goldens, name) });
+    assert.ok(comparisons.length > 25);
     for (const comparison of comparisons) assert.ok(passes(comparison), JSON.stringify(comparison));
   });
 }

@@ -7,6 +7,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type ChatTemplate, findChatTemplate } from './chat/chat-template.ts';
+import { openGgufCheckpoint } from './gguf/checkpoint.ts';
 import { type JsonDocument, readJson, readJsonIfPresent, readTextIfPresent } from './json-document.ts';
 import { openSafetensorsDirectory } from './safetensors.ts';
 import { type StoredWeights, type StoredWeightsOptions, storedWeights } from './stored-weights.ts';
@@ -30,9 +31,9 @@ export interface Checkpoint {
   files(): string[];
 }
 
-/** Throws one line when there is no checkpoint at `path`. */
+/** Opens a directory, or a `.gguf` file. Throws one line when there is no checkpoint at `path`. */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
-  return openCheckpointDirectory(path);
+  return path.endsWith('.gguf') ? await openGgufCheckpoint(path) : openCheckpointDirectory(path);
 }
 
 /** A directory as Hugging Face lays one out. */
