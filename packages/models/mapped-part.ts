@@ -21,32 +21,64 @@ export interface MappedPart extends Disposable {
 }
 
 /** The mapping lives until it is disposed of, which must not be before the recorded commands have run. */
-export function mapPart(device: Device, { weight, begin, end }: StoredPart): MappedPart {
-  const { name, shape, entry, encoding } = weight;
+export function mapPart(device: Device, part: StoredPart): MappedPart {
+  const { shape, encoding } = part.weight;
   const columns = columnsOf(shape);
   const rowsAnIndex = shape.slice(1, -1).reduce((product, n) => product * n, 1);
-  const rows = (end - begin) * rowsAnIndex;
-  const form = formOf(encoding);
+  const rows = (part.end - part.begin) * rowsAnIndex;
+  const reader =
+    encoding.kind === 'plain' || encoding.kind === 'scaled'
+      ? mappedReader(device, part, formOf(encoding))
+      : plainReader(device, part);
+  return {
+    ...reader,
+    ...{ rows, columns },
+    decode(first, count, y) {
+      if (first < 0 || first + count > rows) {
+        throw new Error(`${part.weight.name}: expected rows within ${rows}, got ${first} to ${first + count}`);
+      }
+      reader.decode(part.begin * rowsAnIndex + first, count, y);
+    },
+  };
+}
+
+/** Counts rows from the first of the stored tensor. */
+type Reader = Pick<MappedPart, 'prefetch' | 'decode'> & Disposable;
+
+/** Decoded by all threads from where it lies. */
+function mappedReader(
+  device: Device,
+  { weight: { shape, entry, encoding }, begin, end }: StoredPart,
+  form: Pick<DecodeRowsShape, 'type' | 'scales'>,
+): Reader {
+  const columns = columnsOf(shape);
   const source = mapRange(device.memory, entry);
   const scales = encoding.kind === 'scaled' ? mapRange(device.memory, encoding.scale.entry) : undefined;
   return {
-    rows,
-    columns,
     prefetch() {
       const indexBytes = source.length / Math.max(1, shape[0] as number);
       device.memory.prefetch({ ...source, offset: begin * indexBytes, length: (end - begin) * indexBytes });
     },
     decode(first, count, y) {
-      if (first < 0 || first + count > rows) {
-        throw new Error(`${name}: expected rows within ${rows}, got ${first} to ${first + count}`);
-      }
-      const at = begin * rowsAnIndex + first;
-      decodeRows(device.commands, source, scales, y, { ...form, columns, first: at, rows: count });
+      decodeRows(device.commands, source, scales, y, { ...form, columns, first, rows: count });
     },
     [Symbol.dispose]() {
       device.memory.free(source.handle);
       if (scales) device.memory.free(scales.handle);
     },
+  };
+}
+
+/** Read and decoded here: what no kernel knows. Matrices only, so that a row is an index of the first axis. */
+function plainReader(device: Device, { weights, weight }: StoredPart): Reader {
+  return {
+    prefetch() {},
+    decode(first, count, y) {
+      // What was recorded may still read what `y` holds.
+      device.commands.run();
+      device.memory.write(y, weights.readFloat32(weight, [first, first + count]));
+    },
+    [Symbol.dispose]() {},
   };
 }
 
@@ -60,21 +92,12 @@ function mapRange(memory: NativeMemory, { path, begin, end }: { path: string; be
   return { handle: memory.mapFile(path, begin, end), offset: 0, length: end - begin };
 }
 
-function formOf(encoding: WeightEncoding): Pick<DecodeRowsShape, 'type' | 'scales'> {
-  switch (encoding.kind) {
-    case 'plain':
-      return { type: encoding.dtype };
-    case 'scaled': {
-      const { block, dtype } = encoding.scale;
-      const type = dtype === 'F8_E8M0' ? 'E8M0' : dtype;
-      const scales = { type, blockRows: block.rows, blockColumns: block.columns } as const;
-      return { type: encoding.element === 'e4m3' ? 'E4M3' : 'E2M1', scales };
-    }
-    default:
-      return unreachable(encoding);
-  }
-}
-
-function unreachable(value: never): never {
-  throw new Error(`expected a known encoding, got ${JSON.stringify(value)}`);
+function formOf(
+  encoding: Extract<WeightEncoding, { kind: 'plain' | 'scaled' }>,
+): Pick<DecodeRowsShape, 'type' | 'scales'> {
+  if (encoding.kind === 'plain') return { type: encoding.dtype };
+  const { block, dtype } = encoding.scale;
+  const type = dtype === 'F8_E8M0' ? 'E8M0' : dtype;
+  const scales = { type, blockRows: block.rows, blockColumns: block.columns } as const;
+  return { type: encoding.element === 'e4m3' ? 'E4M3' : 'E2M1', scales };
 }

@@ -73,7 +73,11 @@ export function ggufWeights(file: GgufFile, sizes: GgufSizes): StoredWeights {
     }
   }
 
-  return { path: file.path, has: (name) => originOf(name) !== undefined, find, readFloat32 };
+  function readIntegers(name: string): never {
+    throw new Error(`${name}: expected a table of whole numbers, which no GGUF file has: ${file.path}`);
+  }
+
+  return { path: file.path, has: (name) => originOf(name) !== undefined, find, readFloat32, readIntegers };
 }
 
 function inPlace(name: string, tensor: GgufTensor): StoredWeight {
