@@ -75,7 +75,7 @@ export class CheckpointWeights implements WeightSource {
  * The form of a matrix in a model opened as `dtype`. The router stays exact: it is small, and a choice of experts that flips
  * costs more than a rounded weight. The head decides between tokens by small margins, so int4 stops at int8 there.
  */
-function storedDtype(kind: WeightSpec['kind'], dtype: PackedDtype): PackedDtype {
+export function storedDtype(kind: WeightSpec['kind'], dtype: PackedDtype): PackedDtype {
   if (kind === 'router') return 'f32';
   return kind === 'head' && dtype === 'int4' ? 'int8' : dtype;
 }

@@ -1,0 +1,109 @@
+// llama.cpp's side of the comparison, through node-llama-cpp's own binding.
+//
+// Owns a model and two contexts, a short one that is read again for every prefill and a deep one that keeps its context.
+// Times llama_decode alone, without sampling and without node-llama-cpp's own scheduling. Runs only where node-llama-cpp
+// is installed beside this file; its types are spelled out here, so that the repository checks without it.
+
+import { type Answer, answerQuestions, batchTokens, contextTokens, type Question } from '../../inference/contestant.ts';
+import { shapes } from '../../inference/shapes.ts';
+import { writeRandomGguf } from './gguf.ts';
+
+/** The part of node-llama-cpp that is used; `_ctx` is its AddonContext, one method for each call of llama.h. */
+interface Library {
+  getLlama(options: object): Promise<{ loadModel(options: object): Promise<Model>; readonly systemInfo: string }>;
+}
+interface Model {
+  readonly size: number;
+  createContext(options: object): Promise<{ readonly _ctx: Context; readonly stateSize: number }>;
+}
+interface Context {
+  initBatch(size: number): void;
+  addToBatch(sequence: number, position: number, tokens: Uint32Array, logitIndexes: Uint32Array): Uint32Array;
+  decodeBatch(): Promise<void>;
+  removeTokenCellsFromSequence(sequence: number, begin: number, end: number): boolean;
+}
+
+interface Sequence {
+  readonly context: Context;
+  length: number;
+}
+
+const unloaded = (): never => {
+  throw new Error('nothing is loaded');
+};
+let model: Awaited<ReturnType<typeof open>> = { prefill: unloaded, decode: unloaded, memory: unloaded, version: '' };
+
+answerQuestions({
+  async load(question) {
+    model = await open(question);
+    return { version: model.version };
+  },
+  prefill: (question) => model.prefill(question),
+  decode: (question) => model.decode(question),
+  memory: () => model.memory(),
+});
+
+async function open({ shape, format, file, threads }: Question['load']) {
+  const { gguf, vocabularySize } = shapes[shape];
+  const { metadata, tensors } = gguf(format);
+  writeRandomGguf(file, metadata, tensors);
+  const library = 'node-llama-cpp';
+  const { getLlama } = (await import(library)) as Library;
+  const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, progressLogs: false, logLevel: 'error' });
+  const loaded = await llama.loadModel({ modelPath: file, gpuLayers: 0, useMmap: true });
+  const contexts = await Promise.all(
+    [2048 + 256, contextTokens].map((contextSize) =>
+      loaded.createContext({
+        ...{ contextSize, batchSize: batchTokens, sequences: 1, flashAttention: true },
+        threads: { ideal: threads, min: threads },
+      }),
+    ),
+  );
+  const [short, deep] = contexts.map(({ _ctx }): Sequence => ({ context: _ctx, length: 0 })) as [Sequence, Sequence];
+
+  const step = async (sequence: Sequence, ids: Uint32Array) => {
+    const { context, length } = sequence;
+    context.initBatch(ids.length);
+    context.addToBatch(0, length, ids, Uint32Array.of(ids.length - 1));
+    await context.decodeBatch();
+    sequence.length += ids.length;
+  };
+  const read = async (sequence: Sequence, tokens: number) => {
+    while (sequence.length < tokens) {
+      const begin = sequence.length;
+      const count = Math.min(batchTokens, tokens - begin);
+      await step(sequence, Uint32Array.from({ length: count }, (_, i) => ((begin + i) * 7919) % vocabularySize));
+    }
+  };
+  const cut = (sequence: Sequence, tokens: number): Sequence => {
+    if (sequence.length > tokens) sequence.context.removeTokenCellsFromSequence(0, tokens, sequence.length);
+    sequence.length = Math.min(sequence.length, tokens);
+    return sequence;
+  };
+
+  return {
+    version: llama.systemInfo,
+    async prefill({ tokens }: Question['prefill']): Promise<Answer['prefill']> {
+      cut(short, 0);
+      return timed(() => read(short, tokens));
+    },
+    async decode({ context, tokens }: Question['decode']): Promise<Answer['decode']> {
+      const sequence = cut(context > 2048 ? deep : short, context);
+      await read(sequence, context);
+      return timed(async () => {
+        for (let i = 0; i < tokens; i++) await step(sequence, Uint32Array.of((i * 7919) % vocabularySize));
+      });
+    },
+    memory: (): Answer['memory'] => ({
+      resident: process.memoryUsage().rss,
+      weights: loaded.size,
+      cache: contexts.reduce((sum, { stateSize }) => sum + stateSize, 0),
+    }),
+  };
+}
+
+async function timed(work: () => Promise<void>): Promise<{ seconds: number }> {
+  const started = process.hrtime.bigint();
+  await work();
+  return { seconds: Number(process.hrtime.bigint() - started) / 1e9 };
+}
