@@ -17,8 +17,8 @@ export const operations = {
   groupedMatmulPacked: 'X:t packed:t Y:T offsets:t E:i N:i K:i R:i bf16:i',
   // quantized.ts
   quantizeWeights: 'W:t? W16:h? packed:T N:i K:i ldw:i int4:i',
-  matmulQuantized: 'X:t packed:t Y:T M:i N:i K:i ldx:i ldy:i int4:i',
-  groupedMatmulQuantized: 'X:t packed:t Y:T offsets:t E:i N:i K:i R:i int4:i',
+  matmulQuantized: 'X:t packed:t Y:T M:i N:i K:i ldx:i ldy:i int4:i gated:i',
+  groupedMatmulQuantized: 'X:t packed:t Y:T offsets:t E:i N:i K:i R:i int4:i gated:i',
   // elementwise.ts
   fill: 'x:T n:i value:f',
   copyColumns: 'src:t dst:T rows:i cols:i srcStride:i dstStride:i accumulate:i',
@@ -73,6 +73,7 @@ export const operations = {
     'q:t k:t v:t out:t dOut:t lse:t dq:T dk:T dv:T sequences:t blockStarts:t S:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i NQ:i keyRows:i blockCount:i scale:f',
   // machine.ts
   measureArithmetic: 'rounds:i out:T',
+  measureIntegers: 'rounds:i out:T',
   measureReading: 'x:t n:i out:T',
 } as const satisfies Record<string, string>;
 

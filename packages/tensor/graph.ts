@@ -87,6 +87,22 @@ export class Graph {
     return this.#note(y, [x, w], () => ({ op: 'groupedLinear', x, w, y, groups }));
   }
 
+  /** swiglu(linear(x, w, bias)): w holds gate over up, [2F, I]; y [N, F]. The same bits as those two, in one pass if it can. */
+  gatedLinear(x: Tensor, w: Weight, bias?: Tensor): Tensor {
+    if (!(w instanceof PackedMatrix && w.appliesSwiglu) || bias) return this.swiglu(this.linear(x, w, bias));
+    const y = this.arena.take([x.rows, w.N / 2]);
+    w.multiply(this.device.commands, x, y, x.rows, 'swiglu');
+    return y;
+  }
+
+  /** `gatedLinear` with the matrix of each row's expert. x [R, I] in the order of `groups`, w [E, 2F, I]; y [R, F]. */
+  groupedGatedLinear(x: Tensor, w: Weight, groups: Groups): Tensor {
+    if (!(w instanceof PackedMatrix && w.appliesSwiglu)) return this.swiglu(this.groupedLinear(x, w, groups));
+    const y = this.arena.take([x.rows, w.N / 2]);
+    w.multiplyGroups(this.device.commands, x, y, groups.offsets, x.rows, 'swiglu');
+    return y;
+  }
+
   /** The rows of `table` [V, D] that `ids` i32 [N] names; [N, D]. Also selects rows of an activation. */
   embedding(table: Tensor, ids: Tensor): Tensor {
     const [V, D] = [table.dim(0), table.dim(1)];

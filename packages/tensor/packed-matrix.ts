@@ -9,6 +9,7 @@ import type { Device } from '@hadal/kernels/device';
 import { groupedMatmulPacked, matmulPacked, packedBytes, packWeights } from '@hadal/kernels/matmul';
 import type { NativeMemory, Ref } from '@hadal/kernels/memory';
 import {
+  type Activation,
   groupedMatmulQuantized,
   matmulQuantized,
   type QuantizedDtype,
@@ -91,24 +92,35 @@ export class PackedMatrix implements Ref {
     }
   }
 
-  /** Records y [M, N] = x [M, K] times the (first) matrix, transposed. */
-  multiply(c: Commands, x: Ref, y: Ref, M: number): void {
+  /** Whether a product can apply swiglu to what it stores: quantized kernels can, to halves of whole panels. */
+  get appliesSwiglu(): boolean {
+    return isQuantized(this.dtype) && this.N % 64 === 0;
+  }
+
+  /** Records y [M, N] = x [M, K] times the (first) matrix, transposed; with swiglu y [M, N / 2]. */
+  multiply(c: Commands, x: Ref, y: Ref, M: number, activation: Activation = 'none'): void {
     const { N, K, dtype } = this;
     if (isQuantized(dtype)) {
-      matmulQuantized(c, x, this, y, { M, N, K, dtype });
+      matmulQuantized(c, x, this, y, { M, N, K, dtype, activation });
     } else {
+      this.#expectPlain(activation);
       matmulPacked(c, x, this, y, { M, N, K, dtype });
     }
   }
 
-  /** Records y [R, N]: rows offsets[e] .. offsets[e + 1] of x [R, K] times matrix e, transposed. */
-  multiplyGroups(c: Commands, x: Ref, y: Ref, offsets: Ref, R: number): void {
+  /** Records y [R, N]: rows offsets[e] .. offsets[e + 1] of x [R, K] times matrix e, transposed; with swiglu y [R, N / 2]. */
+  multiplyGroups(c: Commands, x: Ref, y: Ref, offsets: Ref, R: number, activation: Activation = 'none'): void {
     const { count: E, N, K, dtype } = this;
     if (isQuantized(dtype)) {
-      groupedMatmulQuantized(c, x, this, y, offsets, { E, N, K, R, dtype });
+      groupedMatmulQuantized(c, x, this, y, offsets, { E, N, K, R, dtype, activation });
     } else {
+      this.#expectPlain(activation);
       groupedMatmulPacked(c, x, this, y, offsets, { E, N, K, R, dtype });
     }
+  }
+
+  #expectPlain(activation: Activation): void {
+    if (activation !== 'none') throw new Error(`products with ${this.dtype} weights do not apply ${activation}`);
   }
 }
 

@@ -67,7 +67,7 @@ export function mixtureOfExperts(source: WeightSource, at: string, config: Mixtu
     forward(g, x) {
       const { ids, weights } = g.route(g.linear(x, router), bias, counts, routing);
       const groups = g.group(ids, E);
-      const hidden = g.swiglu(g.groupedLinear(g.gather(x, groups), experts.gateUp, groups));
+      const hidden = g.groupedGatedLinear(g.gather(x, groups), experts.gateUp, groups);
       const routed = g.combine(g.groupedLinear(hidden, experts.down, groups), weights, groups);
       return shared ? g.residual(gated(g, shared, x), routed) : routed;
     },
@@ -76,7 +76,7 @@ export function mixtureOfExperts(source: WeightSource, at: string, config: Mixtu
 
 /** (silu(x gate) * (x up)) down, each with its bias where there is one. x [N, D]; [N, D]. */
 export function gated(g: Graph, { gateUp, down, bias }: GatedWeights, x: Tensor): Tensor {
-  return g.linear(g.swiglu(g.linear(x, gateUp, bias?.gateUp)), down, bias?.down);
+  return g.linear(g.gatedLinear(x, gateUp, bias?.gateUp), down, bias?.down);
 }
 
 export function gatedWeights(source: WeightSource, at: string, width: number, hidden: number): GatedWeights {
