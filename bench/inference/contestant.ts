@@ -9,7 +9,13 @@ import process from 'node:process';
 import type { Format, shapes } from './shapes.ts';
 
 export interface Question {
-  load: { readonly shape: keyof typeof shapes; readonly format: Format; readonly file: string; readonly threads: number };
+  /** `file`: where the engine may write the weights, if it reads them from a file. */
+  load: {
+    readonly shape: keyof typeof shapes;
+    readonly format: Format;
+    readonly file: string;
+    readonly threads: number;
+  };
   /** Reads `tokens` tokens from the beginning of a context. */
   prefill: { readonly tokens: number };
   /** Generates `tokens` tokens, one after another, after `context` tokens. */
@@ -19,24 +25,31 @@ export interface Question {
 }
 
 export interface Answer {
-  load: { readonly version: string };
+  load: Counts;
   prefill: { readonly seconds: number };
   decode: { readonly seconds: number };
-  /** `resident`: of the process; the others as the engine counts them. */
-  memory: { readonly resident: number; readonly weights: number; readonly cache: number };
+  /** Of the process. */
+  memory: { readonly bytes: number };
   /** What the machine can do, measured now: bytes read, and multiply-adds counted as two operations, each second. */
   yardsticks: { readonly reading: number; readonly floats: number; readonly integers: number };
 }
 
+export interface Counts {
+  readonly version: string;
+  readonly weightBytes: number;
+  readonly cacheBytes: number;
+  /** Of one token, where the engine knows: bytes of weights, and multiply-adds with quantized weights but the head's. */
+  readonly weightBytesRead?: number;
+  readonly multiplyAdds?: number;
+}
+
 /** Those that every engine answers; Hadal has the yardsticks too. */
 export type Engine = {
-  readonly [K in keyof Question]?: (question: Question[K]) => Answer[K] | Promise<Answer[K]>;
+  readonly [K in keyof Question]?: (question: Question[K]) => Answer[K] | undefined | Promise<Answer[K] | undefined>;
 };
 
-/** Most tokens of any context. */
-export const contextTokens = 8192 + 256;
-/** Tokens in one pass over a prompt. */
-export const batchTokens = 512;
+/** Room of an engine's two sequences. */
+export const sequenceTokens = { short: 2048 + 256, deep: 8192 + 256 } as const;
 
 /** Answers the parent's questions until it leaves. */
 export function answerQuestions(engine: Engine): void {
@@ -76,6 +89,7 @@ export class Contestant {
   }
 
   async close(): Promise<void> {
+    if (this.#child.exitCode !== null) return;
     const ended = new Promise<void>((resolve) => this.#child.once('exit', () => resolve()));
     this.#child.disconnect();
     await ended;

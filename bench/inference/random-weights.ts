@@ -17,13 +17,20 @@ const noiseLength = 65_521;
 export class RandomWeights implements WeightSource {
   readonly #device: Device;
   readonly #dtypeOf: (kind: WeightSpec['kind']) => PackedDtype;
+  readonly #activeShare: number;
   readonly #noise = normals(noiseLength);
   readonly #rows = new Map<string, Uint8Array>();
 
-  /** `dtypeOf` says how a matrix of each kind is stored. */
-  constructor(device: Device, dtypeOf: (kind: WeightSpec['kind']) => PackedDtype) {
+  /** Bytes of weights that one token reads, embedding and norms aside. */
+  bytesRead = 0;
+  /** Multiply-adds of one token with quantized weights, the head's aside. */
+  multiplyAdds = 0;
+
+  /** `dtypeOf` says how a matrix of each kind is stored; a token visits `activeShare` of the experts. */
+  constructor(device: Device, dtypeOf: (kind: WeightSpec['kind']) => PackedDtype, activeShare: number) {
     this.#device = device;
     this.#dtypeOf = dtypeOf;
+    this.#activeShare = activeShare;
   }
 
   matrix({ kind, shape }: WeightSpec): Weight {
@@ -31,6 +38,9 @@ export class RandomWeights implements WeightSource {
     const dtype = this.#dtypeOf(kind);
     const packed = new PackedMatrix(this.#device.memory, { count: shape.length === 3 ? shape[0]! : 1, N, K, dtype });
     this.#repeat(packed.handle, packed.length * 4, this.#packedRows(K, dtype));
+    const share = kind === 'experts' ? this.#activeShare : 1;
+    this.bytesRead += packed.length * 4 * share;
+    if (dtype.startsWith('int') && kind !== 'head') this.multiplyAdds += packed.count * N * K * share;
     return packed;
   }
 
@@ -39,6 +49,7 @@ export class RandomWeights implements WeightSource {
     const scale = kind === 'embedding' ? 1 : deviation;
     const values = kind === 'norm' ? new Float32Array(noiseLength).fill(1) : this.#noise.map((x) => x * scale);
     this.#repeat(tensor.handle, tensor.length * 4, new Uint8Array(values.buffer));
+    if (kind === 'matrix') this.bytesRead += tensor.length * 4;
     return tensor;
   }
 

@@ -90,7 +90,9 @@ export function writeParts(device: Device, weights: StoredWeights, spec: WeightS
     }
     const weight = weights.find(part.name);
     if (weight.shape.join() !== part.shape.join()) {
-      throw new Error(`${part.name}: expected [${want}] from config, ${weight.entry.path} has [${weight.shape.join(', ')}]`);
+      throw new Error(
+        `${part.name}: expected [${want}] from config, ${weight.entry.path} has [${weight.shape.join(', ')}]`,
+      );
     }
     const values = weights.readFloat32(weight, part.rows);
     device.memory.write({ handle: tensor.handle, offset, length: values.length }, values);

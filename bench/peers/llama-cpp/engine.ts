@@ -4,7 +4,8 @@
 // Times llama_decode alone, without sampling and without node-llama-cpp's own scheduling. Runs only where node-llama-cpp
 // is installed beside this file; its types are spelled out here, so that the repository checks without it.
 
-import { type Answer, answerQuestions, batchTokens, contextTokens, type Question } from '../../inference/contestant.ts';
+import process from 'node:process';
+import { type Answer, answerQuestions, type Question, sequenceTokens } from '../../inference/contestant.ts';
 import { shapes } from '../../inference/shapes.ts';
 import { writeRandomGguf } from './gguf.ts';
 
@@ -23,37 +24,43 @@ interface Context {
   removeTokenCellsFromSequence(sequence: number, begin: number, end: number): boolean;
 }
 
+/** Tokens in one pass over a prompt: llama.cpp's default. */
+const batchTokens = 512;
+
 interface Sequence {
   readonly context: Context;
   length: number;
 }
 
-const unloaded = (): never => {
-  throw new Error('nothing is loaded');
-};
-let model: Awaited<ReturnType<typeof open>> = { prefill: unloaded, decode: unloaded, memory: unloaded, version: '' };
+let loaded: Awaited<ReturnType<typeof load>> | undefined;
 
 answerQuestions({
   async load(question) {
-    model = await open(question);
-    return { version: model.version };
+    loaded = await load(question);
+    return loaded.counts;
   },
-  prefill: (question) => model.prefill(question),
-  decode: (question) => model.decode(question),
-  memory: () => model.memory(),
+  prefill: (question) => loaded?.prefill(question),
+  decode: (question) => loaded?.decode(question),
+  memory: () => ({ bytes: process.memoryUsage().rss }),
 });
 
-async function open({ shape, format, file, threads }: Question['load']) {
+async function load({ shape, format, file, threads }: Question['load']) {
   const { gguf, vocabularySize } = shapes[shape];
   const { metadata, tensors } = gguf(format);
   writeRandomGguf(file, metadata, tensors);
   const library = 'node-llama-cpp';
   const { getLlama } = (await import(library)) as Library;
-  const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, progressLogs: false, logLevel: 'error' });
-  const loaded = await llama.loadModel({ modelPath: file, gpuLayers: 0, useMmap: true });
+  const llama = await getLlama({
+    gpu: false,
+    build: 'never',
+    skipDownload: true,
+    progressLogs: false,
+    logLevel: 'error',
+  });
+  const opened = await llama.loadModel({ modelPath: file, gpuLayers: 0, useMmap: true });
   const contexts = await Promise.all(
-    [2048 + 256, contextTokens].map((contextSize) =>
-      loaded.createContext({
+    [sequenceTokens.short, sequenceTokens.deep].map((contextSize) =>
+      opened.createContext({
         ...{ contextSize, batchSize: batchTokens, sequences: 1, flashAttention: true },
         threads: { ideal: threads, min: threads },
       }),
@@ -72,7 +79,10 @@ async function open({ shape, format, file, threads }: Question['load']) {
     while (sequence.length < tokens) {
       const begin = sequence.length;
       const count = Math.min(batchTokens, tokens - begin);
-      await step(sequence, Uint32Array.from({ length: count }, (_, i) => ((begin + i) * 7919) % vocabularySize));
+      await step(
+        sequence,
+        Uint32Array.from({ length: count }, (_, i) => ((begin + i) * 7919) % vocabularySize),
+      );
     }
   };
   const cut = (sequence: Sequence, tokens: number): Sequence => {
@@ -82,23 +92,22 @@ async function open({ shape, format, file, threads }: Question['load']) {
   };
 
   return {
-    version: llama.systemInfo,
+    counts: {
+      version: llama.systemInfo,
+      weightBytes: opened.size,
+      cacheBytes: contexts.reduce((sum, { stateSize }) => sum + stateSize, 0),
+    },
     async prefill({ tokens }: Question['prefill']): Promise<Answer['prefill']> {
       cut(short, 0);
       return timed(() => read(short, tokens));
     },
     async decode({ context, tokens }: Question['decode']): Promise<Answer['decode']> {
-      const sequence = cut(context > 2048 ? deep : short, context);
+      const sequence = cut(context + tokens > sequenceTokens.short ? deep : short, context);
       await read(sequence, context);
       return timed(async () => {
         for (let i = 0; i < tokens; i++) await step(sequence, Uint32Array.of((i * 7919) % vocabularySize));
       });
     },
-    memory: (): Answer['memory'] => ({
-      resident: process.memoryUsage().rss,
-      weights: loaded.size,
-      cache: contexts.reduce((sum, { stateSize }) => sum + stateSize, 0),
-    }),
   };
 }
 

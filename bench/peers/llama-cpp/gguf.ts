@@ -80,7 +80,8 @@ export function writeRandomGguf(
 export function byteLength({ name, shape, type }: Pick<GgufTensor, 'name' | 'shape' | 'type'>): number {
   const { weights, bytes } = blocks[type];
   const row = shape[0] ?? 1;
-  if (row % weights !== 0) throw new Error(`${name}: expected rows of a multiple of ${weights} for ${type}, got ${row}`);
+  if (row % weights !== 0)
+    throw new Error(`${name}: expected rows of a multiple of ${weights} for ${type}, got ${row}`);
   return (shape.reduce((product, n) => product * n, 1) / weights) * bytes;
 }
 
