@@ -32,6 +32,14 @@ export interface PackedMatrixShape {
   readonly dtype: PackedDtype;
 }
 
+export interface ProductOptions {
+  /** Elements from one row to the next; the row's width where absent. */
+  readonly ldx?: number;
+  readonly ldy?: number;
+  /** none where absent. */
+  readonly activation?: Activation;
+}
+
 /** Where rows that are packed by themselves belong. */
 export interface RowRange {
   readonly matrix: number;
@@ -97,14 +105,17 @@ export class PackedMatrix implements Ref {
     return isQuantized(this.dtype) && this.N % 64 === 0;
   }
 
-  /** Records y [M, N] = x [M, K] times the (first) matrix, transposed; with swiglu y [M, N / 2]. */
-  multiply(c: Commands, x: Ref, y: Ref, M: number, activation: Activation = 'none'): void {
+  /**
+   * Records y [M, N] = x [M, K] times the (first) matrix, transposed; x and y may be columns of wider rows. With swiglu
+   * y [M, N / 2].
+   */
+  multiply(c: Commands, x: Ref, y: Ref, M: number, { ldx, ldy, activation = 'none' }: ProductOptions = {}): void {
     const { N, K, dtype } = this;
     if (isQuantized(dtype)) {
-      matmulQuantized(c, x, this, y, { M, N, K, dtype, activation });
+      matmulQuantized(c, x, this, y, { M, N, K, dtype, ldx, ldy, activation });
     } else {
       this.#expectPlain(activation);
-      matmulPacked(c, x, this, y, { M, N, K, dtype });
+      matmulPacked(c, x, this, y, { M, N, K, dtype, ldx, ldy });
     }
   }
 
