@@ -9,6 +9,7 @@ import type { Device } from '@hadal/kernels/device';
 import { sample } from '@hadal/kernels/sampling';
 import { defineModel } from '@hadal/models/architectures';
 import { storedDtype } from '@hadal/models/checkpoint-weights';
+import { cacheDtypeFor } from '@hadal/models/language-model';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import { RandomWeights } from './random-weights.ts';
@@ -46,7 +47,7 @@ export function openRandomModel(
   const weights = new RandomWeights(device, (kind) => storedDtype(kind, format), definition.activeShare);
   const network = definition.assemble(weights, { form, positions: cacheTokens, predictor: 'absent' });
   const weightBytes = memory.stats().bytesInUse;
-  const layout = definition.cacheLayout(form);
+  const layout = definition.cacheLayout(form, cacheDtypeFor(format));
   const cache = new KvCache(device, layout, pageBytes(layout) * Math.ceil(cacheTokens / KEY_BLOCK));
   const cacheBytes = memory.stats().bytesInUse - weightBytes;
   const arena = new Arena(memory, 16 * 2 ** 20);

@@ -30,7 +30,7 @@ export const operations = {
   sum: 'x:t out:T n:i',
   sumSquares: 'x:t out:T n:i',
   // rows.ts
-  storeRows: 'x:t rows:t into:T N:i R:i D:i',
+  storeRows: 'x:t rows:t into:T? into16:H? N:i R:i D:i',
   // embedding.ts
   embedding: 'table:t ids:t y:T N:i V:i D:i',
   embeddingBackward: 'ids:t dy:t dTable:T N:i V:i D:i',
@@ -71,7 +71,7 @@ export const operations = {
   mlaAssembleBackward: 'dk:t dv:t dkv:T dkPe:T N:i H:i nope:i rope:i vDim:i kPeStride:i',
   // attention.ts
   attention:
-    'q:t k:t v:t out:T lse:T sequences:t blockStarts:t S:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i NQ:i keyRows:i blockCount:i scale:f',
+    'q:t k:t? v:t? k16:h? v16:h? out:T lse:T sequences:t blockStarts:t S:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i NQ:i keyRows:i blockCount:i scale:f',
   attentionBackward:
     'q:t k:t v:t out:t dOut:t lse:t dq:T dk:T dv:T sequences:t blockStarts:t S:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i NQ:i keyRows:i blockCount:i scale:f',
   // sparse-attention.ts

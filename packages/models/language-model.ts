@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { openCheckpoint } from '@hadal/formats/safetensors';
 import { type StoredWeights, storedWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
+import type { RowDtype } from '@hadal/kernels/rows';
 import type { PackedDtype, Weight } from '@hadal/tensor/packed-matrix';
 import {
   type AttentionForm,
@@ -36,6 +37,8 @@ export interface LanguageModel extends Disposable {
 export interface OpenModelOptions {
   readonly dtype?: PackedDtype;
   readonly form?: AttentionForm;
+  /** How keys and values are kept; by default bf16 under quantized weights and f32 under others. */
+  readonly cacheDtype?: RowDtype;
 }
 
 /** Reads `config.json` of a model directory. */
@@ -66,13 +69,14 @@ export function openModel(device: Device, directory: string, options: OpenModelO
   const form = options.form ?? definition.preferredForm;
   if (!forms.includes(form))
     throw new Error(`${directory}: expected attention form ${forms.join(' or ')}, got ${form}`);
-  const source = new CheckpointWeights(device, openWeights(directory), { dtype: options.dtype ?? 'bf16' });
+  const dtype = options.dtype ?? 'bf16';
+  const source = new CheckpointWeights(device, openWeights(directory), { dtype });
   try {
     const network = definition.assemble(source, { form, positions: contextLength, predictor: 'absent' });
     return {
       ...{ contextLength, vocabularySize, form },
       parameters: countParameters(definition),
-      cache: definition.cacheLayout(form),
+      cache: definition.cacheLayout(form, options.cacheDtype ?? cacheDtypeFor(dtype)),
       head: network.head,
       forward: network.forward,
       [Symbol.dispose]: () => source[Symbol.dispose](),
@@ -81,4 +85,9 @@ export function openModel(device: Device, directory: string, options: OpenModelO
     source[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Rounded keys cost less than rounded weights; where weights are float or bfloat16, what was computed is kept whole. */
+export function cacheDtypeFor(weights: PackedDtype): RowDtype {
+  return weights === 'int8' || weights === 'int4' ? 'bf16' : 'f32';
 }
