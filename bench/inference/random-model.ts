@@ -1,15 +1,15 @@
 // A model of random weights with a cache, and the engine's step on it, without requests around it.
 //
 // Owns weights and cache of one shape in one format. A step is what engine/runner does for one sequence: forward pass,
-// head at the last token, choice of the next. Knows nothing of time.
+// head at the last token, the likeliest token and its log-probability. Knows nothing of time.
 
 import { KvCache, type PageLease, pageBytes } from '@hadal/engine/kv-cache';
 import { KEY_BLOCK } from '@hadal/kernels/attention';
 import type { Device } from '@hadal/kernels/device';
 import { sample } from '@hadal/kernels/sampling';
 import { defineModel } from '@hadal/models/architectures';
-import { storedDtype } from '@hadal/models/checkpoint-weights';
 import { cacheDtypeFor } from '@hadal/models/language-model';
+import { packedDtypeOf } from '@hadal/models/run-time-weights';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import { RandomWeights } from './random-weights.ts';
@@ -44,7 +44,7 @@ export function openRandomModel(
   const { memory } = device;
   const definition = defineModel(config, name);
   const form = definition.preferredForm;
-  const weights = new RandomWeights(device, (kind) => storedDtype(kind, format), definition.activeShare);
+  const weights = new RandomWeights(device, (kind) => packedDtypeOf(kind, format), definition.activeShare);
   const network = definition.assemble(weights, { form, positions: cacheTokens, predictor: 'absent' });
   const weightBytes = memory.stats().bytesInUse;
   const layout = definition.cacheLayout(form, cacheDtypeFor(format));
@@ -60,8 +60,10 @@ export function openRandomModel(
     const last = g.embedding(hidden, arena.integers(Int32Array.of(ids.length - 1)));
     const logits = g.linear(last, network.head);
     const chosen = arena.take([1], 'i32');
-    const [temperature, topP, uniform] = [0.6, 0.95, 0.5].map((x) => arena.floats(Float32Array.of(x)));
-    sample(device.commands, logits, temperature!, topP!, uniform!, chosen, arena.take([1]), { N: 1, V });
+    const one = arena.floats(Float32Array.of(1));
+    const greedy = arena.floats(Float32Array.of(0));
+    const topK = arena.integers(Int32Array.of(0));
+    sample(device.commands, logits, greedy, topK, one, one, chosen, arena.take([1]), { N: 1, V });
     g.run();
     const id = new Int32Array(1);
     memory.read(chosen, id);

@@ -36,8 +36,14 @@ export class RandomWeights implements WeightSource {
   matrix({ kind, shape }: WeightSpec): Weight {
     const [N, K] = shape.slice(-2) as [number, number];
     const dtype = this.#dtypeOf(kind);
-    const packed = new PackedMatrix(this.#device.memory, { count: shape.length === 3 ? shape[0]! : 1, N, K, dtype });
+    const packed = PackedMatrix.allocate(this.#device.memory, {
+      count: shape.length === 3 ? shape[0]! : 1,
+      N,
+      K,
+      dtype,
+    });
     this.#repeat(packed.handle, packed.length * 4, this.#packedRows(K, dtype));
+    if (kind === 'embedding') return packed;
     const share = kind === 'experts' ? this.#activeShare : 1;
     this.bytesRead += packed.length * 4 * share;
     if (dtype.startsWith('int') && kind !== 'head') this.multiplyAdds += packed.count * N * K * share;

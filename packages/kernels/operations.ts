@@ -31,6 +31,10 @@ export const operations = {
   sumSquares: 'x:t out:T n:i',
   // rows.ts
   storeRows: 'x:t rows:t into:T? into16:H? N:i R:i D:i',
+  // decode-rows.ts
+  decodeRows: 'W:b scales:b? y:T rows:i columns:i stored:i scale:i blockRows:i blockColumns:i rowInBlock:i',
+  // packed-rows.ts
+  packedRows: 'packed:t ids:t y:T N:i V:i D:i form:i',
   // embedding.ts
   embedding: 'table:t ids:t y:T N:i V:i D:i',
   embeddingBackward: 'ids:t dy:t dTable:T N:i V:i D:i',
@@ -49,7 +53,7 @@ export const operations = {
   combineRowsBackward: 'dy:t yg:t slots:t weights:t dyg:T dWeights:T N:i K:i D:i',
   // sampling.ts
   argmax: 'logits:t ids:T N:i V:i',
-  sample: 'logits:t temperature:t topP:t uniform:t ids:T logprobs:T N:i V:i',
+  sample: 'logits:t temperature:t topK:t topP:t uniform:t ids:T logprobs:T N:i V:i',
   topLogprobs: 'logits:t ids:T values:T N:i V:i top:i',
   // optimizer.ts
   adamw: 'p:T g:t m:T v:T n:i beta1:f beta2:f decay:f stepSize:f rootCorrection:f eps:f gradScale:f',

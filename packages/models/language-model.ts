@@ -2,12 +2,10 @@
 //
 // Owns the weights of an opened model and the engine's view of it: how large it is, what its cache keeps, and one
 // function from tokens to hidden states. Knows nothing of requests, and of architectures only that there is a table. The
-// form of attention is chosen here, once, so that everything the engine does has the same bits.
+// form of attention and the dtype are chosen here, once, so that everything the engine does has the same bits.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { openCheckpoint } from '@hadal/formats/safetensors';
-import { type StoredWeights, storedWeights } from '@hadal/formats/stored-weights';
+import type { Checkpoint } from '@hadal/formats/checkpoint';
+import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import type { RowDtype } from '@hadal/kernels/rows';
 import type { PackedDtype, Weight } from '@hadal/tensor/packed-matrix';
@@ -21,60 +19,85 @@ import {
 } from './architecture.ts';
 import { defineModel } from './architectures.ts';
 import { CheckpointWeights } from './checkpoint-weights.ts';
+import { type Manifest, readManifest } from './packed/manifest.ts';
+import { PackedWeights } from './packed/packed-weights.ts';
 import { parseFp8Block } from './quantization-config.ts';
+import { runTimeWeights } from './run-time-weights.ts';
+import { storedBytes } from './weight-parts.ts';
+import { recordRequests, type WeightSource } from './weight-source.ts';
 
 export interface LanguageModel extends Disposable {
+  /** Positions it was opened for: what the configuration allows at most. */
   readonly contextLength: number;
   readonly vocabularySize: number;
   readonly parameters: ParameterCount;
   readonly cache: CacheLayout;
   readonly form: AttentionForm;
+  readonly dtype: PackedDtype;
   readonly head: Weight;
   /** Hidden states [N, D], normed. ids and positions i32 [N]. */
   readonly forward: Network['forward'];
 }
 
 export interface OpenModelOptions {
-  readonly dtype?: PackedDtype;
-  readonly form?: AttentionForm;
+  /** By default that of a converted checkpoint, else bf16. */
+  readonly dtype?: PackedDtype | undefined;
+  readonly form?: AttentionForm | undefined;
+  /** Positions that a sequence may have; what the configuration allows when absent. */
+  readonly contextLength?: number | undefined;
+  /** Whether experts of a converted checkpoint are read in at once or when they are chosen. */
+  readonly experts?: 'resident' | 'paged' | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** How keys and values are kept; by default bf16 under quantized weights and f32 under others. */
-  readonly cacheDtype?: RowDtype;
+  readonly cacheDtype?: RowDtype | undefined;
 }
 
-/** Reads `config.json` of a model directory. */
-export function readConfig(directory: string): unknown {
-  const path = join(directory, 'config.json');
-  if (!existsSync(path)) throw new Error(`${directory}: expected a model directory, found no config.json in it`);
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new Error(`${path}: expected JSON, ${error instanceof Error ? error.message : String(error)}`);
+/** Of the weights as they are stored. */
+export interface LoadProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/** Understands the configuration of a checkpoint. */
+export function readDefinition(checkpoint: Checkpoint): ModelDefinition {
+  const { value, path } = checkpoint.config();
+  return defineModel(value, path);
+}
+
+/** What a directory that `hadal convert` wrote says of itself; undefined of any other checkpoint. */
+export function readPacked({ path, directory }: Checkpoint): Manifest | undefined {
+  return path === directory ? readManifest(directory) : undefined;
+}
+
+/** The weights of a checkpoint, in whatever encoding they are stored. */
+export function openWeights(checkpoint: Checkpoint): StoredWeights {
+  const packed = readPacked(checkpoint);
+  if (packed) {
+    const found = `found one converted to ${packed.dtype}, which can only be run`;
+    throw new Error(`${checkpoint.path}: expected a checkpoint as it was published, ${found}`);
   }
+  const { value, path } = checkpoint.config();
+  return checkpoint.weights({ fp8Block: parseFp8Block(value, path) });
 }
 
-/** Understands the configuration of a model directory. */
-export function readDefinition(directory: string): ModelDefinition {
-  return defineModel(readConfig(directory), join(directory, 'config.json'));
-}
-
-/** The weights of a model directory, in whatever encoding they are stored. */
-export function openWeights(directory: string): StoredWeights {
-  const fp8Block = parseFp8Block(readConfig(directory), join(directory, 'config.json'));
-  return storedWeights(openCheckpoint(directory), { fp8Block });
-}
-
-export function openModel(device: Device, directory: string, options: OpenModelOptions = {}): LanguageModel {
-  const definition = readDefinition(directory);
-  const { contextLength, vocabularySize, forms } = definition;
-  const form = options.form ?? definition.preferredForm;
+export function openModel(device: Device, checkpoint: Checkpoint, options: OpenModelOptions = {}): LanguageModel {
+  const definition = readDefinition(checkpoint);
+  const { vocabularySize, forms } = definition;
+  const { contextLength = definition.contextLength } = options;
+  const packed = readPacked(checkpoint);
+  const form = options.form ?? packed?.attention ?? definition.preferredForm;
   if (!forms.includes(form))
-    throw new Error(`${directory}: expected attention form ${forms.join(' or ')}, got ${form}`);
-  const dtype = options.dtype ?? 'bf16';
-  const source = new CheckpointWeights(device, openWeights(directory), { dtype });
+    throw new Error(`${checkpoint.path}: expected attention form ${forms.join(' or ')}, got ${form}`);
+  const dtype = runTimeDtype(checkpoint, packed, options.dtype);
+  const assemble = (source: WeightSource) =>
+    definition.assemble(source, { form, positions: contextLength, predictor: 'absent' });
+  const source = packed
+    ? new PackedWeights(device, checkpoint.directory, packed, options.experts ?? 'resident')
+    : publishedWeights(device, openWeights(checkpoint), assemble, dtype, options.onProgress);
   try {
-    const network = definition.assemble(source, { form, positions: contextLength, predictor: 'absent' });
+    const network = assemble(source);
     return {
-      ...{ contextLength, vocabularySize, form },
+      ...{ contextLength, vocabularySize, form, dtype },
       parameters: countParameters(definition),
       cache: definition.cacheLayout(form, options.cacheDtype ?? cacheDtypeFor(dtype)),
       head: network.head,
@@ -90,4 +113,37 @@ export function openModel(device: Device, directory: string, options: OpenModelO
 /** Rounded keys cost less than rounded weights; where weights are float or bfloat16, what was computed is kept whole. */
 export function cacheDtypeFor(weights: PackedDtype): RowDtype {
   return weights === 'int8' || weights === 'int4' ? 'bf16' : 'f32';
+}
+
+/** What a model is opened as. Packed weights are what they are. */
+export function runTimeDtype(
+  checkpoint: Checkpoint,
+  packed: Manifest | undefined,
+  asked: PackedDtype | undefined,
+): PackedDtype {
+  if (packed === undefined) return asked ?? 'bf16';
+  if (asked === undefined || asked === packed.dtype) return packed.dtype;
+  throw new Error(
+    `${checkpoint.path}: expected dtype ${packed.dtype}, which it was converted to, got ${asked}: convert the original again`,
+  );
+}
+
+/** Checks every weight before the first is read, which may take minutes, and counts what there is to read. */
+function publishedWeights(
+  device: Device,
+  stored: StoredWeights,
+  assemble: (source: WeightSource) => unknown,
+  dtype: PackedDtype,
+  onProgress: OpenModelOptions['onProgress'],
+): CheckpointWeights {
+  let totalBytes = 0;
+  for (const { spec } of runTimeWeights(recordRequests(assemble, stored.has).weights, dtype)) {
+    totalBytes += storedBytes(stored, spec);
+  }
+  let doneBytes = 0;
+  const onRead = (bytes: number) => {
+    doneBytes += bytes;
+    onProgress?.({ doneBytes, totalBytes });
+  };
+  return new CheckpointWeights(device, stored, { dtype, onRead });
 }
