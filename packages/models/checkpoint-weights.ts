@@ -50,7 +50,7 @@ export class CheckpointWeights implements WeightSource {
     const known = this.#packed.get(key);
     if (known) return known;
     using rows = new WeightRows(this.#device, findParts(this.#weights, spec));
-    const packed = new PackedMatrix(this.#device.memory, { ...matrixShape(spec), dtype });
+    const packed = PackedMatrix.allocate(this.#device.memory, { ...matrixShape(spec), dtype });
     this.#handles.push(packed.handle);
     this.#packed.set(key, packed);
     for (let matrix = 0; matrix < packed.count; matrix++) {
