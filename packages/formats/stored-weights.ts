@@ -17,7 +17,13 @@ export interface StoredWeights {
   /** Rows `begin` to `end` (exclusive) along the first axis, all without `rows`. */
   readFloat32(weight: StoredWeight, rows?: readonly [begin: number, end: number]): Float32Array<ArrayBuffer>;
   /** A table of whole numbers, which is no weight: I32, or I64 of values that fit into it. Throws as `find` does. */
-  readIntegers(name: string): { readonly shape: readonly number[]; readonly values: Int32Array<ArrayBuffer> };
+  readIntegers(name: string): StoredTable;
+}
+
+export interface StoredTable {
+  readonly shape: readonly number[];
+  readonly entry: TensorEntry;
+  readonly values: Int32Array<ArrayBuffer>;
 }
 
 export interface StoredWeight {
@@ -118,15 +124,15 @@ export function storedWeights(file: Safetensors, { fp8Block }: StoredWeightsOpti
     return decodeScaledRows({ element, bytes, columns: shape[1] as number, firstRow: begin, scales, block });
   }
 
-  function readIntegers(name: string): { shape: readonly number[]; values: Int32Array<ArrayBuffer> } {
+  function readIntegers(name: string): StoredTable {
     const entry = file.tensors.get(name);
     if (!entry) throw new Error(`${name}: absent in ${file.path}`);
     const { dtype, shape } = entry;
     switch (dtype) {
       case 'I32':
-        return { shape, values: new Int32Array(file.read(name).buffer) };
+        return { shape, entry, values: new Int32Array(file.read(name).buffer) };
       case 'I64':
-        return { shape, values: Int32Array.from(new BigInt64Array(file.read(name).buffer), Number) };
+        return { shape, entry, values: Int32Array.from(new BigInt64Array(file.read(name).buffer), Number) };
       default:
         throw new Error(`${name}: expected I32 or I64, ${entry.path} has ${dtype}`);
     }

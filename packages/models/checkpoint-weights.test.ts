@@ -12,8 +12,9 @@ import { normals, uniforms } from '@hadal/kernels/parity';
 import { bytesOf, PackedMatrix, packedDtypes } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
 import { CheckpointWeights } from './checkpoint-weights.ts';
+import { packedDtypeOf } from './run-time-weights.ts';
 import { readParts } from './weight-parts.ts';
-import { elementsOf, matrixShape, type Part, packedDtypeOf, type WeightSpec, whole } from './weight-source.ts';
+import { elementsOf, matrixShape, type Part, type WeightSpec, whole } from './weight-source.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hadal-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -109,7 +110,6 @@ test('loading holds the packed weights and a few decoded rows, and tells how muc
   assert.equal(read, 4 * data.length);
   const packed = 4 * bytesOf(N, K, 'int8');
   assert.ok(mostBytes - packed <= 2 ** 20, `${mostBytes - packed} bytes beside the packed weights`);
-  source.finish();
   assert.equal(device.memory.stats().bytesInUse, packed);
 });
 

@@ -10,16 +10,10 @@ import { type PackedDtype, PackedMatrix } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
 import { columnsOf } from './mapped-part.ts';
 import { RowPacker } from './row-packer.ts';
+import { packedDtypeOf, runTimeWeight } from './run-time-weights.ts';
 import { findParts, readTable } from './weight-parts.ts';
 import { WeightRows } from './weight-rows.ts';
-import {
-  elementsOf,
-  matrixShape,
-  packedDtypeOf,
-  specKey,
-  type WeightSource,
-  type WeightSpec,
-} from './weight-source.ts';
+import { elementsOf, matrixShape, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 export interface CheckpointWeightsOptions {
   /** How packed matrices are stored; some kinds differ, see `packedDtypeOf`. */
@@ -32,30 +26,30 @@ export class CheckpointWeights implements WeightSource {
   readonly #device: Device;
   readonly #weights: StoredWeights;
   readonly #options: CheckpointWeightsOptions;
-  readonly #packer: RowPacker;
   readonly #handles: number[] = [];
-  /** By key and form: tied embeddings are one matrix. */
+  /** By the names of `run-time-weights`: tied embeddings are one matrix. */
   readonly #packed = new Map<string, PackedMatrix>();
 
   constructor(device: Device, weights: StoredWeights, options: CheckpointWeightsOptions) {
     this.#device = device;
     this.#weights = weights;
     this.#options = options;
-    this.#packer = new RowPacker(device);
   }
 
   matrix(spec: WeightSpec): PackedMatrix {
-    const dtype = packedDtypeOf(spec.kind, this.#options.dtype);
-    const key = `${specKey(spec)} ${dtype}`;
-    const known = this.#packed.get(key);
+    const { name } = runTimeWeight({ spec, as: 'matrix' }, this.#options.dtype);
+    const known = this.#packed.get(name);
     if (known) return known;
-    using rows = new WeightRows(this.#device, findParts(this.#weights, spec));
-    const packed = PackedMatrix.allocate(this.#device.memory, { ...matrixShape(spec), dtype });
+    using packer = new RowPacker(this.#device);
+    using rows = this.#rows(spec);
+    const packed = PackedMatrix.allocate(this.#device.memory, {
+      ...matrixShape(spec),
+      dtype: packedDtypeOf(spec.kind, this.#options.dtype),
+    });
     this.#handles.push(packed.handle);
-    this.#packed.set(key, packed);
+    this.#packed.set(name, packed);
     for (let matrix = 0; matrix < packed.count; matrix++) {
-      this.#packer.pack(rows, packed, { matrix, row: 0, rows: packed.N });
-      this.#run(rows);
+      packer.pack(rows, packed, { matrix, row: 0, rows: packed.N });
     }
     return packed;
   }
@@ -66,11 +60,11 @@ export class CheckpointWeights implements WeightSource {
       this.#device.memory.write(table, readTable(this.#weights, spec));
       return table;
     }
-    using rows = new WeightRows(this.#device, findParts(this.#weights, spec));
+    using rows = this.#rows(spec);
     const tensor = this.#allocate(spec.shape, 'f32');
     const columns = columnsOf(spec.shape);
     rows.decode(tensor.length / columns, columns, tensor);
-    this.#run(rows);
+    rows.run();
     return tensor;
   }
 
@@ -88,19 +82,12 @@ export class CheckpointWeights implements WeightSource {
     return this.#weights.has(name);
   }
 
-  /** Frees what only loading needed. */
-  finish(): void {
-    this.#packer[Symbol.dispose]();
-  }
-
   [Symbol.dispose](): void {
-    this.finish();
     for (const handle of this.#handles.splice(0)) this.#device.memory.free(handle);
   }
 
-  #run(rows: WeightRows): void {
-    const bytes = rows.run();
-    this.#options.onRead?.(bytes);
+  #rows(spec: WeightSpec): WeightRows {
+    return new WeightRows(this.#device, findParts(this.#weights, spec), this.#options.onRead);
   }
 
   #allocate(shape: readonly number[], dtype: 'f32' | 'i32'): Tensor {

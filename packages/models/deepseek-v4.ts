@@ -94,7 +94,7 @@ const wireConfig = z.object({
   hc_eps: z.number().positive(),
   rope_theta: z.number().positive().default(10_000),
   compress_rope_theta: z.number().positive().default(160_000),
-  rope_scaling: z.unknown(),
+  rope_scaling: z.unknown().optional(),
   rope_parameters: z.record(z.string(), z.unknown()).nullish(),
   max_position_embeddings: z.int().positive(),
   rms_norm_eps: z.number().positive(),

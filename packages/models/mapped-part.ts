@@ -15,6 +15,8 @@ export interface MappedPart extends Disposable {
   /** Lines of the last axis; of a vector, its elements. */
   readonly rows: number;
   readonly columns: number;
+  /** Has the part read in, without waiting for it. */
+  prefetch(): void;
   /** Records the decoding of `count` rows, from row `first` of the part, into `y` [count, columns] float32. */
   decode(first: number, count: number, y: Ref): void;
 }
@@ -28,12 +30,14 @@ export function mapPart(device: Device, part: StoredPart): MappedPart {
   const rowsAnIndex = shape.slice(1, -1).reduce((product, n) => product * n, 1);
   const rows = (end - begin) * rowsAnIndex;
   const source = mapRange(device.memory, entry);
-  const indexBytes = source.length / Math.max(1, shape[0] as number);
-  device.memory.prefetch({ ...source, offset: begin * indexBytes, length: (end - begin) * indexBytes });
   const scales = encoding.kind === 'scaled' ? mapRange(device.memory, encoding.scale.entry) : undefined;
   return {
     rows,
     columns,
+    prefetch() {
+      const indexBytes = source.length / Math.max(1, shape[0] as number);
+      device.memory.prefetch({ ...source, offset: begin * indexBytes, length: (end - begin) * indexBytes });
+    },
     decode(first, count, y) {
       checkRows(name, rows, first, count);
       const range = { columns, first: begin * rowsAnIndex + first, rows: count };
@@ -60,6 +64,7 @@ function readPart(
   return {
     rows,
     columns: columnsOf(weight.shape),
+    prefetch() {},
     decode(first, count, y) {
       checkRows(weight.name, rows, first, count);
       device.commands.run();

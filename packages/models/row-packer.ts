@@ -11,6 +11,9 @@ import type { WeightRows } from './weight-rows.ts';
 /** Less would leave threads idle at the barriers between decoding and packing, more would leave the caches. */
 const chunkBytes = 2 ** 20;
 
+/** Of decoded rows, before they are packed and their files let go. */
+const runBytes = 64 * 2 ** 20;
+
 export class RowPacker implements Disposable {
   readonly #device: Device;
   #chunk: Ref = { handle: 0, offset: 0, length: 0 };
@@ -19,7 +22,7 @@ export class RowPacker implements Disposable {
     this.#device = device;
   }
 
-  /** Packs the next `rows` of `from` as rows `row` .. of matrix `matrix`; `row` is a multiple of `panelRows`. */
+  /** Packs the next `rows` of `from` as rows `row` .. of matrix `matrix`, from a multiple of `panelRows` on. */
   pack(
     from: WeightRows,
     into: PackedMatrix,
@@ -32,10 +35,15 @@ export class RowPacker implements Disposable {
     const panels = Math.max(2 * threads, Math.floor(chunkBytes / panelBytes));
     const chunkRows = Math.min(panels * panelRows, Math.ceil(rows / panelRows) * panelRows);
     const chunk = this.#take(chunkRows * K);
+    let recorded = 0;
     for (let done = 0; done < rows; done += chunkRows) {
       const count = Math.min(chunkRows, rows - done);
       from.decode(count, K, chunk);
       into.packRows(commands, chunk, { matrix, row: row + done, rows: count, sourceDtype: 'f32' });
+      recorded += count * K * 4;
+      if (recorded < runBytes && done + count < rows) continue;
+      from.run();
+      recorded = 0;
     }
   }
 
@@ -44,10 +52,9 @@ export class RowPacker implements Disposable {
     this.#chunk = { handle: 0, offset: 0, length: 0 };
   }
 
-  /** The buffer, at least so long. Recorded commands may still read a shorter one, so they run first. */
+  /** The buffer, at least so long. */
   #take(length: number): Ref {
     if (this.#chunk.length >= length) return this.#chunk;
-    this.#device.commands.run();
     this[Symbol.dispose]();
     this.#chunk = { handle: this.#device.memory.allocate(length * 4), offset: 0, length };
     return this.#chunk;

@@ -28,8 +28,8 @@ export function* readParts(weights: StoredWeights, spec: WeightSpec): Generator<
 export function readTable(weights: StoredWeights, { parts }: WeightSpec): Int32Array {
   const [part] = parts as readonly [Part];
   checkPresence(weights, part);
-  const { shape, values } = weights.readIntegers(part.name);
-  checkShape(part, shape, weights.path);
+  const { shape, entry, values } = weights.readIntegers(part.name);
+  checkShape(part, shape, entry.path);
   return values;
 }
 
@@ -57,4 +57,11 @@ function expected({ name, shape }: Part): string {
 export function partBytes({ weight, begin, end }: StoredPart): number {
   const { entry, shape } = weight;
   return ((entry.end - entry.begin) * (end - begin)) / Math.max(1, shape[0] as number);
+}
+
+/** Bytes that a weight takes in the checkpoint, having found all of it; of a table, nothing worth counting. */
+export function storedBytes(weights: StoredWeights, spec: WeightSpec): number {
+  if (spec.kind !== 'table') return findParts(weights, spec).reduce((sum, part) => sum + partBytes(part), 0);
+  readTable(weights, spec);
+  return 0;
 }

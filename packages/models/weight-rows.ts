@@ -1,8 +1,8 @@
 // The rows of one weight, in order, whatever parts of a checkpoint they lie in.
 //
 // Owns the walk over the parts of a fused matrix (gate over up, expert after expert): rows are asked for in stretches, and a
-// stretch may end one part and begin another. A part is mapped when its first row is asked for and let go after the run that
-// decoded its last. Invariant: rows come in order, each once.
+// stretch may end one part and begin another. Files are mapped from the first row of a stretch to the run that decodes it, so
+// what has been read is the system's again, however large a part is. Invariant: rows come in order, each once.
 
 import type { Device } from '@hadal/kernels/device';
 import type { Ref } from '@hadal/kernels/memory';
@@ -11,55 +11,63 @@ import { partBytes, type StoredPart } from './weight-parts.ts';
 
 export class WeightRows implements Disposable {
   readonly #device: Device;
-  readonly #parts: StoredPart[];
-  #current: { readonly part: StoredPart; readonly mapped: MappedPart; row: number } | undefined;
-  /** Decoded by commands that have not run yet. */
-  #finished: { readonly part: StoredPart; readonly mapped: MappedPart }[] = [];
+  readonly #parts: readonly StoredPart[];
+  readonly #onRead: ((bytes: number) => void) | undefined;
+  /** Mapped since the last run, by number. */
+  readonly #mapped = new Map<number, MappedPart>();
+  #part = 0;
+  #row = 0;
+  #bytes = 0;
 
-  constructor(device: Device, parts: readonly StoredPart[]) {
+  /** `onRead` hears, after every run, how many bytes of the files it took. */
+  constructor(device: Device, parts: readonly StoredPart[], onRead?: (bytes: number) => void) {
     this.#device = device;
-    this.#parts = [...parts];
+    this.#parts = parts;
+    this.#onRead = onRead;
   }
 
   /** Records the decoding of the next `count` rows into `y`, float32 in lines of `columns`. */
   decode(count: number, columns: number, y: Ref): void {
     for (let filled = 0; filled < count; ) {
-      const current = this.#current ?? this.#open();
-      const { mapped, row } = current;
+      const { mapped, part } = this.#open();
       if (mapped.columns !== columns) throw new Error(`rows: expected ${columns} columns, found ${mapped.columns}`);
-      const taken = Math.min(count - filled, mapped.rows - row);
-      mapped.decode(row, taken, { handle: y.handle, offset: y.offset + filled * columns, length: taken * columns });
+      const taken = Math.min(count - filled, mapped.rows - this.#row);
+      mapped.decode(this.#row, taken, {
+        handle: y.handle,
+        offset: y.offset + filled * columns,
+        length: taken * columns,
+      });
       filled += taken;
-      current.row += taken;
-      if (current.row < mapped.rows) continue;
-      this.#finished.push(current);
-      this.#current = undefined;
+      this.#row += taken;
+      this.#bytes += (partBytes(part) * taken) / mapped.rows;
+      if (this.#row < mapped.rows) continue;
+      this.#part++;
+      this.#row = 0;
     }
   }
 
-  /** Runs the recorded commands. Returns the bytes of the files that have been read to their ends since the last time. */
-  run(): number {
+  /** Runs the recorded commands and lets go of the files. */
+  run(): void {
     this.#device.commands.run();
-    const bytes = this.#finished.reduce((sum, { part }) => sum + partBytes(part), 0);
-    this.#letGo();
-    return bytes;
+    this[Symbol.dispose]();
+    this.#onRead?.(this.#bytes);
+    this.#bytes = 0;
   }
 
   [Symbol.dispose](): void {
-    this.#letGo();
-    this.#current?.mapped[Symbol.dispose]();
-    this.#current = undefined;
+    for (const mapped of this.#mapped.values()) mapped[Symbol.dispose]();
+    this.#mapped.clear();
   }
 
-  #open() {
-    const part = this.#parts.shift();
+  #open(): { part: StoredPart; mapped: MappedPart } {
+    const part = this.#parts[this.#part];
     if (!part) throw new Error('rows: expected no more than the parts have');
-    this.#current = { part, mapped: mapPart(this.#device, part), row: 0 };
-    return this.#current;
-  }
-
-  #letGo(): void {
-    for (const { mapped } of this.#finished) mapped[Symbol.dispose]();
-    this.#finished = [];
+    let mapped = this.#mapped.get(this.#part);
+    if (!mapped) {
+      mapped = mapPart(this.#device, part);
+      this.#mapped.set(this.#part, mapped);
+      if (this.#row === 0) mapped.prefetch();
+    }
+    return { part, mapped };
   }
 }

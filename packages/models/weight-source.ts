@@ -4,7 +4,7 @@
 // trainer makes trainable tensors, a checkpoint reads and packs them, a writer only learns the names. So names, shapes
 // and layout stand in one place for loading, training and saving.
 
-import type { PackedDtype, PackedMatrixShape, Weight } from '@hadal/tensor/packed-matrix';
+import type { PackedMatrixShape, Weight } from '@hadal/tensor/packed-matrix';
 import { type Dtype, Tensor } from '@hadal/tensor/tensor';
 
 /** A stretch of rows of one checkpoint tensor; `rows` absent means all of it. */
@@ -62,18 +62,6 @@ export function whole(kind: WeightSpec['kind'], name: string, ...shape: readonly
 export function matrixShape(spec: WeightSpec): Omit<PackedMatrixShape, 'dtype'> {
   const [N, K] = [spec.shape.at(-2) as number, spec.shape.at(-1) as number];
   return { count: elementsOf(spec) / (N * K), N, K };
-}
-
-/**
- * The form of a matrix in a model opened as `dtype`. Routers and mixers stay exact: they are small, and a choice of experts
- * or keys that flips costs more than a rounded weight. What pools tokens is released as bfloat16 where the rest is
- * quantized. The head decides between tokens by small margins, and the embedding is often the same matrix, so int4 stops at
- * int8 there.
- */
-export function packedDtypeOf(kind: WeightKind, dtype: PackedDtype): PackedDtype {
-  if (kind === 'router' || kind === 'mixer') return 'f32';
-  if (kind === 'pooling') return dtype === 'f32' ? 'f32' : 'bf16';
-  return (kind === 'head' || kind === 'embedding') && dtype === 'int4' ? 'int8' : dtype;
 }
 
 export function elementsOf({ shape }: Pick<WeightSpec, 'shape'>): number {

@@ -69,10 +69,9 @@ export interface PickShape {
   /** The most windows that any sequence has; one at least. */
   readonly most: number;
   readonly topk: number;
+  /** Scores that may exist at a time: queries of a long context are scored in pieces. 2^24 where absent. */
+  readonly mostScores?: number;
 }
-
-/** Scores that exist at a time: queries of a long context are scored in pieces. */
-const mostScores = 1 << 24;
 
 /**
  * The windows that each query attends to, i32 [N, min(topk, most)]: those that the indexer scores highest. q
@@ -84,7 +83,7 @@ export function pickKeys(
   weights: Tensor,
   keys: Tensor,
   rows: AttentionRows,
-  { heads, headDim, tokensPerRow, most, topk }: PickShape,
+  { heads, headDim, tokensPerRow, most, topk, mostScores = 1 << 24 }: PickShape,
 ): Tensor {
   g.inferenceOnly('pickKeys');
   const { commands } = g.device;
