@@ -1,10 +1,11 @@
 // Parts of a checkpoint as memory that kernels read.
 //
 // Owns the mapping of a stored tensor, and of its scales, for as long as rows of it are wanted; what the encodings mean is the
-// kernel's (`decode-rows`). A mapping costs address space and no memory: its pages are the system's, and what is let go leaves
+// kernels' (`decode-rows`, `decode-blocks`). A mapping costs address space and no memory: its pages are the system's, and what is let go leaves
 // nothing behind. Invariant: no row outside the part is decoded.
 
 import type { WeightEncoding } from '@hadal/formats/stored-weights';
+import { decodeBlocks } from '@hadal/kernels/decode-blocks';
 import { type DecodeRowsShape, decodeRows } from '@hadal/kernels/decode-rows';
 import type { Device } from '@hadal/kernels/device';
 import type { NativeMemory, Ref } from '@hadal/kernels/memory';
@@ -26,10 +27,7 @@ export function mapPart(device: Device, part: StoredPart): MappedPart {
   const columns = columnsOf(shape);
   const rowsAnIndex = shape.slice(1, -1).reduce((product, n) => product * n, 1);
   const rows = (part.end - part.begin) * rowsAnIndex;
-  const reader =
-    encoding.kind === 'plain' || encoding.kind === 'scaled'
-      ? mappedReader(device, part, formOf(encoding))
-      : plainReader(device, part);
+  const reader = encoding.kind === 'rearranged' ? plainReader(device, part) : mappedReader(device, part, encoding);
   return {
     ...reader,
     ...{ rows, columns },
@@ -48,8 +46,8 @@ type Reader = Pick<MappedPart, 'prefetch' | 'decode'> & Disposable;
 /** Decoded by all threads from where it lies. */
 function mappedReader(
   device: Device,
-  { weight: { shape, entry, encoding }, begin, end }: StoredPart,
-  form: Pick<DecodeRowsShape, 'type' | 'scales'>,
+  { weight: { shape, entry }, begin, end }: StoredPart,
+  encoding: Exclude<WeightEncoding, { kind: 'rearranged' }>,
 ): Reader {
   const columns = columnsOf(shape);
   const source = mapRange(device.memory, entry);
@@ -60,7 +58,9 @@ function mappedReader(
       device.memory.prefetch({ ...source, offset: begin * indexBytes, length: (end - begin) * indexBytes });
     },
     decode(first, count, y) {
-      decodeRows(device.commands, source, scales, y, { ...form, columns, first, rows: count });
+      const rows = { columns, first, rows: count };
+      if (encoding.kind === 'blocks') decodeBlocks(device.commands, source, y, { ...rows, format: encoding.type });
+      else decodeRows(device.commands, source, scales, y, { ...rows, ...formOf(encoding) });
     },
     [Symbol.dispose]() {
       device.memory.free(source.handle);
@@ -69,7 +69,7 @@ function mappedReader(
   };
 }
 
-/** Read and decoded here: what no kernel knows. Matrices only, so that a row is an index of the first axis. */
+/** Put together here: what no kernel can read where it lies. Matrices only, so that a row is an index of the first axis. */
 function plainReader(device: Device, { weights, weight }: StoredPart): Reader {
   return {
     prefetch() {},
