@@ -48,6 +48,10 @@ test('inspect says what a checkpoint is and what it takes in every form, to a pe
     report.runs.map(({ dtype }: { dtype: string }) => dtype),
     ['f32', 'bf16', 'int8', 'int4'],
   );
+  assert.deepEqual(
+    report.runs.map(({ is_default: isDefault }: { is_default: boolean }) => isDefault),
+    [false, true, false, false],
+  );
   const [f32, bf16, int8, int4] = report.runs.map(({ weights_bytes: bytes }: { weights_bytes: number }) => bytes);
   assert.ok(f32 > bf16 && bf16 > int8 && int8 > int4);
   for (const run of report.runs) {
@@ -59,6 +63,16 @@ test('inspect says what a checkpoint is and what it takes in every form, to a pe
   const numbers = file.tensors.values().reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   assert.equal(report.parameters.total, numbers);
   assert.equal(report.stored_bytes.BF16 + report.stored_bytes.F32, numbers * 2 + report.stored_bytes.F32 / 2);
+});
+
+test('inspect tells of a configuration without weights what they would take, and that they are missing', async () => {
+  const bare = join(directory, 'bare');
+  cpSync(checkpoint, bare, { recursive: true });
+  rmSync(join(bare, 'model.safetensors'));
+  const { stdout, stderr, code } = await hadal(['inspect', bare]);
+  assert.match(stderr, /^hadal: \S+bare: expected model\.safetensors or [^\n]+\n$/);
+  assert.match(stdout, /\nstored as +not readable\n[\s\S]*\nint8 .*fits\n/);
+  assert.equal(code, 1);
 });
 
 test('the dtype is chosen, and a converted model says what the original says in that dtype', async () => {

@@ -16,7 +16,7 @@ import { type MemoryPlan, type MemoryRequest, planMemory, usableShare } from './
 export const stepTokens = 512;
 
 export interface FitOptions {
-  /** undefined: that of a converted checkpoint, else bf16. */
+  /** undefined: what the checkpoint is stored in, bf16 at most. */
   readonly dtype?: PackedDtype | undefined;
   /** undefined: as much as fits comfortably, up to what the model was made for. */
   readonly contextLength?: number | undefined;
@@ -35,7 +35,7 @@ export interface Fit {
 export function fitModel(checkpoint: Checkpoint, options: FitOptions, available = availableMemory()): Fit {
   const { packed, form, estimate, plan } = prospectOf(checkpoint, options.contextLength, available);
   const { experts = 'resident' } = options;
-  const dtype = runTimeDtype(checkpoint, packed, options.dtype);
+  const dtype = runTimeDtype(checkpoint, options.dtype);
   const isMixture = estimate(dtype).experts > 0;
   if (experts === 'paged' && !(packed && isMixture)) {
     const found = isMixture

@@ -23,6 +23,7 @@ import { type Manifest, readManifest } from './packed/manifest.ts';
 import { PackedWeights } from './packed/packed-weights.ts';
 import { parseFp8Block } from './quantization-config.ts';
 import { runTimeWeights } from './run-time-weights.ts';
+import { storedDtype } from './stored-requests.ts';
 import { storedBytes } from './weight-parts.ts';
 import { recordRequests, type WeightSource } from './weight-source.ts';
 
@@ -40,7 +41,7 @@ export interface LanguageModel extends Disposable {
 }
 
 export interface OpenModelOptions {
-  /** By default that of a converted checkpoint, else bf16. */
+  /** By default what the checkpoint is stored in, bf16 at most; see `storedDtype`. */
   readonly dtype?: PackedDtype | undefined;
   readonly form?: AttentionForm | undefined;
   /** Positions that a sequence may have; what the configuration allows when absent. */
@@ -88,7 +89,7 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
   const form = options.form ?? packed?.attention ?? definition.preferredForm;
   if (!forms.includes(form))
     throw new Error(`${checkpoint.path}: expected attention form ${forms.join(' or ')}, got ${form}`);
-  const dtype = runTimeDtype(checkpoint, packed, options.dtype);
+  const dtype = runTimeDtype(checkpoint, options.dtype);
   const assemble = (source: WeightSource) =>
     definition.assemble(source, { form, positions: contextLength, predictor: 'absent' });
   const source = packed
@@ -115,17 +116,20 @@ export function cacheDtypeFor(weights: PackedDtype): RowDtype {
   return weights === 'int8' || weights === 'int4' ? 'bf16' : 'f32';
 }
 
-/** What a model is opened as. Packed weights are what they are. */
-export function runTimeDtype(
-  checkpoint: Checkpoint,
-  packed: Manifest | undefined,
-  asked: PackedDtype | undefined,
-): PackedDtype {
-  if (packed === undefined) return asked ?? 'bf16';
-  if (asked === undefined || asked === packed.dtype) return packed.dtype;
-  throw new Error(
-    `${checkpoint.path}: expected dtype ${packed.dtype}, which it was converted to, got ${asked}: convert the original again`,
-  );
+/** What a checkpoint is opened as: packed weights are what they are, others what is asked, or what they are stored in. */
+export function runTimeDtype(checkpoint: Checkpoint, asked: PackedDtype | undefined): PackedDtype {
+  const packed = readPacked(checkpoint);
+  if (packed && asked !== undefined && asked !== packed.dtype) {
+    const found = `which it was converted to, got ${asked}: convert the original again`;
+    throw new Error(`${checkpoint.path}: expected dtype ${packed.dtype}, ${found}`);
+  }
+  if (packed) return packed.dtype;
+  if (asked !== undefined) return asked;
+  const definition = readDefinition(checkpoint);
+  const options = { form: definition.preferredForm, positions: 1, predictor: 'absent' } as const;
+  const stored = openWeights(checkpoint);
+  const { weights } = recordRequests((source) => definition.assemble(source, options), stored.has);
+  return storedDtype(stored, weights);
 }
 
 /** Checks every weight before the first is read, which may take minutes, and counts what there is to read. */

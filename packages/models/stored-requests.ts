@@ -1,9 +1,11 @@
 // What of an architecture a checkpoint holds.
 //
-// Owns the question whether the prediction module is there (its weights are optional, whatever the configuration says) and the
-// sum of what is stored, by encoding. Reads headers, never weights; finding a weight checks its shape.
+// Owns the question whether the prediction module is there (its weights are optional, whatever the configuration says), the
+// sum of what is stored, by encoding, and which run-time dtype that amounts to. Reads headers, never weights; finding a weight
+// checks its shape.
 
 import type { StoredWeights, WeightEncoding } from '@hadal/formats/stored-weights';
+import type { PackedDtype } from '@hadal/tensor/packed-matrix';
 import type { AttentionForm, ModelDefinition, Network } from './architecture.ts';
 import { findParts, partBytes, readTable } from './weight-parts.ts';
 import { recordRequests, specKey, type WeightRequest, type WeightSource } from './weight-source.ts';
@@ -48,6 +50,27 @@ export function storedTypes(stored: StoredWeights, requests: readonly WeightRequ
     }
   }
   return Object.fromEntries(Object.entries(types).sort(([, a], [, b]) => b - a));
+}
+
+/** Bits of a number, scales aside. */
+const encodingBits: Readonly<Record<string, number>> = {
+  ...{ F32: 32, F16: 16, BF16: 16, F8_E4M3: 8, F4_E2M1: 4 },
+  ...{ Q8_0: 8, Q6_K: 6, Q5_K: 5, Q5_1: 5, Q5_0: 5, Q4_K: 4, Q4_1: 4, Q4_0: 4, Q3_K: 3, Q2_K: 2 },
+};
+
+/**
+ * The run-time dtype that keeps what a checkpoint has and takes no more: bf16 at most, int8 for what is stored in eight bits
+ * or fewer, int4 for four. The widest matrix decides; embedding, head and what stays float32 anyway do not.
+ */
+export function storedDtype(stored: StoredWeights, requests: readonly WeightRequest[]): PackedDtype {
+  let most = 0;
+  for (const { spec } of requests) {
+    if (spec.kind !== 'matrix' && spec.kind !== 'experts') continue;
+    for (const { weight } of findParts(stored, spec))
+      most = Math.max(most, encodingBits[typeName(weight.encoding)] ?? 0);
+  }
+  if (most === 0 || most > 8) return 'bf16';
+  return most > 4 ? 'int8' : 'int4';
 }
 
 function typeName(encoding: WeightEncoding): string {

@@ -7,12 +7,13 @@ import { availableMemory } from '@hadal/engine/available-memory';
 import { type Prospect, prospectOf } from '@hadal/engine/fit-model';
 import { type Checkpoint, openCheckpoint } from '@hadal/formats/checkpoint';
 import { countParameters } from '@hadal/models/architecture';
-import { openWeights } from '@hadal/models/language-model';
+import { openWeights, runTimeDtype } from '@hadal/models/language-model';
 import { runTimeWeights } from '@hadal/models/run-time-weights';
 import { storedRequests, storedTypes } from '@hadal/models/stored-requests';
 import { recordRequests } from '@hadal/models/weight-source';
 import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
 import { Command } from 'commander';
+import { reportFailure } from '../failure.ts';
 import { integerFrom } from '../option-parsers.ts';
 import { bytesInWords, countInWords } from '../quantities.ts';
 import type { Terminal } from '../terminal.ts';
@@ -47,20 +48,23 @@ async function inspect(path: string, { context, page, json }: InspectOptions, te
   const prospect = prospectOf(checkpoint, context, available);
   const { definition, packed, form, estimate, plan } = prospect;
   const parameters = countParameters(definition);
-  const stored = packed ? packedTypes(prospect, packed.dtype) : publishedTypes(checkpoint, prospect);
+  const stored = packed ? packedTypes(prospect, packed.dtype) : publishedTypes(checkpoint, prospect, terminal);
   const experts = page ? 'paged' : 'resident';
+  const usual = stored && runTimeDtype(checkpoint, undefined);
   const runs = (packed ? [packed.dtype] : packedDtypes).map((dtype) => ({
     dtype,
+    isDefault: dtype === usual,
     cachePerToken: estimate(dtype).cachePerToken,
     ...plan(dtype, experts),
   }));
   if (json) {
     const report = {
-      ...{ name: checkpoint.name, ...architectureOf(checkpoint), parameters, stored_bytes: rounded(stored) },
+      ...{ name: checkpoint.name, ...architectureOf(checkpoint), parameters },
+      ...{ stored_bytes: stored === undefined ? null : rounded(stored) },
       ...{ converted_to: packed?.dtype ?? null, attention: form, context_length: definition.contextLength },
       ...{ available_bytes: Math.round(available), experts },
-      runs: runs.map(({ dtype, contextLength, fits, ...bytes }) => ({
-        ...{ dtype, fits, context_length: contextLength },
+      runs: runs.map(({ dtype, isDefault, contextLength, fits, ...bytes }) => ({
+        ...{ dtype, is_default: isDefault, fits, context_length: contextLength },
         ...rounded({
           ...{ weights_bytes: bytes.weights, tables_bytes: bytes.tables, cache_bytes: bytes.cache },
           ...{ cache_bytes_per_token: bytes.cachePerToken, scratch_bytes: bytes.scratch, total_bytes: bytes.total },
@@ -72,19 +76,19 @@ async function inspect(path: string, { context, page, json }: InspectOptions, te
   }
   const { model_type: type, architecture } = architectureOf(checkpoint);
   const active = parameters.active < parameters.total ? `, ${countInWords(parameters.active)} for each token` : '';
-  const types = Object.entries(stored).map(([name, bytes]) => `${name} ${bytesInWords(bytes)}`);
+  const types = stored && Object.entries(stored).map(([name, bytes]) => `${name} ${bytesInWords(bytes)}`);
   const facts = [
     ['architecture', [type, architecture].filter((name) => name !== null).join(', ')],
     ['parameters', `${countInWords(parameters.total)}${active}`],
-    [packed ? `converted to ${packed.dtype}` : 'stored as', types.join(', ')],
+    [packed ? `converted to ${packed.dtype}` : 'stored as', types?.join(', ') ?? 'not readable'],
     ['context', `${definition.contextLength.toLocaleString('en')} tokens`],
     ['attention', form],
   ] as const;
   for (const [label, text] of facts) terminal.out(`${label.padEnd(18)}${text}\n`);
   terminal.out(`\nin memory, of ${bytesInWords(available)} available${page ? ', experts on disk' : ''}\n`);
-  const table = runs.map(({ dtype, weights, tables, cache, scratch, total, contextLength, fits }) => [
+  const table = runs.map(({ dtype, isDefault, weights, tables, cache, scratch, total, contextLength, fits }) => [
     ...[dtype, bytesInWords(weights), bytesInWords(tables + cache), contextLength.toLocaleString('en')],
-    ...[bytesInWords(scratch), bytesInWords(total), fits ? 'fits' : 'does not fit'],
+    ...[bytesInWords(scratch), bytesInWords(total), `${fits ? 'fits' : 'does not fit'}${isDefault ? ', default' : ''}`],
   ]);
   printTable(['', 'weights', 'cache', 'context', 'scratch', 'total', ''], table, terminal);
 }
@@ -98,10 +102,20 @@ function architectureOf(checkpoint: Checkpoint): { model_type: string | null; ar
   };
 }
 
-/** Bytes by the encoding of the files. */
-function publishedTypes(checkpoint: Checkpoint, { definition, form }: Prospect): Record<string, number> {
-  const weights = openWeights(checkpoint);
-  return storedTypes(weights, storedRequests(definition, weights, form));
+/** Bytes by the encoding of the files; undefined, with the reason told, where they are not what the configuration says. */
+function publishedTypes(
+  checkpoint: Checkpoint,
+  { definition, form }: Prospect,
+  terminal: Terminal,
+): Record<string, number> | undefined {
+  try {
+    const weights = openWeights(checkpoint);
+    return storedTypes(weights, storedRequests(definition, weights, form));
+  } catch (error) {
+    // What a model would take is worth knowing before its weights are there.
+    process.exitCode = reportFailure(error, terminal.err, { withTrace: false });
+    return undefined;
+  }
 }
 
 /** Bytes by run-time form. */
