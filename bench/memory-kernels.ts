@@ -189,6 +189,7 @@ function samplingRows(t: Tensors): Row[] {
     scale(c, logits, logits, 3);
     const [ids, logprobs] = [t.zeros(20 * N), t.zeros(20 * N)];
     const [temperature, all, most, uniform] = [t.zeros(N), t.zeros(N), t.zeros(N), t.zeros(N)];
+    const unlimited = t.zeros(N);
     fill(c, temperature, 0.7);
     fill(c, all, 1);
     fill(c, most, 0.9);
@@ -200,12 +201,12 @@ function samplingRows(t: Tensors): Row[] {
       {
         name: `sample ${tag}`,
         traffic: undefined,
-        record: () => sample(c, logits, temperature, all, uniform, ids, logprobs, o),
+        record: () => sample(c, logits, temperature, unlimited, all, uniform, ids, logprobs, o),
       },
       {
         name: `sample ${tag}, nucleus 0.9`,
         traffic: undefined,
-        record: () => sample(c, logits, temperature, most, uniform, ids, logprobs, o),
+        record: () => sample(c, logits, temperature, unlimited, most, uniform, ids, logprobs, o),
       },
       {
         name: `topLogprobs ${tag}, 20`,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { type Checkpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { openDevice } from '@hadal/kernels/device';
 import type { AttentionForm } from '@hadal/models/architecture';
@@ -10,7 +11,8 @@ import fc from 'fast-check';
 import type { GenerateRequest } from './engine.ts';
 import { type RequestEvent, Runner } from './runner.ts';
 
-const goldenOf = (name: string) => fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url));
+const goldenOf = (name: string) =>
+  openCheckpointDirectory(fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url)));
 const golden = goldenOf('deepseek-v3');
 
 /** Token i is the character with code point i: enough to watch text, with nothing to train. */
@@ -24,12 +26,12 @@ const tokenizer: Tokenizer = {
 };
 
 const base: GenerateRequest = {
-  ...{ prompt: [5, 6, 7], maxTokens: 8, temperature: 1, topP: 1, seed: 1 },
+  ...{ prompt: [5, 6, 7], maxTokens: 8, temperature: 1, topK: undefined, topP: 1, seed: 1 },
   ...{ stop: [], stopTokens: [], topLogprobs: undefined },
 };
 
 interface Options {
-  readonly directory?: string;
+  readonly checkpoint?: Checkpoint;
   readonly dtype?: PackedDtype;
   readonly form?: AttentionForm;
   readonly stepTokens?: number;
@@ -39,10 +41,10 @@ interface Options {
 
 /** Runs requests to their ends, `arrival[i]` steps after the first; returns each one's events. */
 function run(requests: readonly GenerateRequest[], options: Options = {}, arrival: readonly number[] = []) {
-  const { directory = golden, stepTokens = 512, cacheBytes = 2 ** 22, threads = 2 } = options;
-  const { dtype = 'bf16', form = directory === golden ? 'expanded' : 'standard' } = options;
+  const { checkpoint = golden, stepTokens = 512, cacheBytes = 2 ** 22, threads = 2 } = options;
+  const { dtype = 'bf16', form = checkpoint === golden ? 'expanded' : 'standard' } = options;
   using device = openDevice({ threads });
-  using model = openModel(device, directory, { dtype, form });
+  using model = openModel(device, checkpoint, { dtype, form });
   using runner = new Runner(device, model, tokenizer, { stepTokens, cacheBytes });
   const events: RequestEvent[][] = requests.map(() => []);
   const pending = requests.map((request, key) => ({ request, key, at: arrival[key] ?? 0 }));
@@ -98,7 +100,7 @@ for (const [name, form] of [
 ] as const) {
   for (const dtype of packedDtypes) {
     test(`${name} in ${dtype}: a request has the same bits alone, in a batch, and read in pieces`, () => {
-      const options = { directory: goldenOf(name), dtype, form };
+      const options = { checkpoint: goldenOf(name), dtype, form };
       const prompt = (seed: number) => Array.from({ length: 20 + 30 * seed }, (_, i) => (i * (7 + seed)) % 96);
       const requests = [0, 1, 2].map((seed) => ({ ...base, seed, prompt: prompt(seed), topLogprobs: 3 }));
       const together = run(requests, { ...options, stepTokens: 33 }, [0, 2, 3]);

@@ -197,11 +197,12 @@ export class Runner {
     const { commands, memory } = this.#device;
     const [N, V] = [sequences.length, logits.dim(-1)];
     const floats = (of: (sequence: Sequence) => number) => this.#arena.floats(Float32Array.from(sequences, of));
+    const topK = this.#arena.integers(Int32Array.from(sequences, ({ request }) => request.topK ?? 0));
     const ids = this.#arena.take([N], 'i32');
     const logprobs = this.#arena.take([N]);
     sample(
       ...([commands, logits] as const),
-      ...([floats(({ request }) => request.temperature), floats(({ request }) => request.topP)] as const),
+      ...([floats(({ request }) => request.temperature), topK, floats(({ request }) => request.topP)] as const),
       ...([floats(({ seed, completion }) => uniformAt(seed, completion)), ids, logprobs, { N, V }] as const),
     );
     const top = Math.min(V, Math.max(...sequences.map(({ request }) => request.topLogprobs ?? 0)));

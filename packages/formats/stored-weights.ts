@@ -5,6 +5,7 @@
 // reader takes `StoredWeight`, which says where all the bytes are, and must make the same bits.
 
 import { type FloatDtype, floatsOf } from './float16.ts';
+import type { BlockType } from './gguf/blocks.ts';
 import { decodeScaledRows, e8m0Values, type ScaleBlock } from './quantized-layouts.ts';
 import type { Dtype, Safetensors, TensorEntry } from './safetensors.ts';
 
@@ -21,13 +22,18 @@ export interface StoredWeight {
   readonly name: string;
   /** Of the values: FP4 lies two in a byte, so its tensor's last axis is half as long. */
   readonly shape: readonly number[];
-  readonly entry: TensorEntry;
+  /** Where its bytes are; of a rearranged weight, where some of them are. */
+  readonly entry: Pick<TensorEntry, 'path' | 'begin' | 'end'>;
   readonly encoding: WeightEncoding;
 }
 
 export type WeightEncoding =
   | { readonly kind: 'plain'; readonly dtype: FloatDtype }
-  | { readonly kind: 'scaled'; readonly element: 'e4m3' | 'e2m1'; readonly scale: Scale };
+  | { readonly kind: 'scaled'; readonly element: 'e4m3' | 'e2m1'; readonly scale: Scale }
+  /** GGUF's: each row is whole blocks, one after another. */
+  | { readonly kind: 'blocks'; readonly type: BlockType }
+  /** Not as it lies in the file: only `readFloat32` knows how to put it together. */
+  | { readonly kind: 'rearranged' };
 
 /** The tensor of scales, [ceil(rows / block.rows), ceil(columns / block.columns)]. */
 export interface Scale {
@@ -100,6 +106,8 @@ export function storedWeights(file: Safetensors, { fp8Block }: StoredWeightsOpti
     const [begin, end] = rows ?? [0, total];
     const bytes = readRows(file, weight.name, total, begin, end);
     if (encoding.kind === 'plain') return floatsOf(bytes, encoding.dtype);
+    if (encoding.kind !== 'scaled')
+      throw new Error(`${weight.name}: expected an encoding of safetensors, got ${encoding.kind}`);
     const { element, scale } = encoding;
     const { block } = scale;
     const blocks = [Math.floor(begin / block.rows), Math.ceil(end / block.rows)] as const;

@@ -47,8 +47,8 @@ test('sample draws as its twin over temperatures, nuclei and uniform numbers', (
     checkParity({
       name: `sample ${N} ${V}`,
       tensors: { ...inputs, ids: new Int32Array(N), logprobs: new Float32Array(N) },
-      native: (c, t) => sample(c, t.logits, t.temperature, t.topP, t.uniform, t.ids, t.logprobs, { N, V }),
-      twin: (a) => sampleTwin(a.logits, a.temperature, a.topP, a.uniform, a.ids, a.logprobs, { N, V }),
+      native: (c, t) => sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V }),
+      twin: (a) => sampleTwin(a.logits, a.temperature, a.topK, a.topP, a.uniform, a.ids, a.logprobs, { N, V }),
       tolerance: 1e-6,
     });
   }
@@ -73,17 +73,53 @@ test('over a grid of uniform numbers each token of the nucleus comes up in propo
     const tensors = {
       logits: Float32Array.from({ length: N * 7 }, (_, i) => row[i % 7]!),
       temperature: new Float32Array(N).fill(1),
+      topK: new Int32Array(N),
       topP: new Float32Array(N).fill(topP),
       uniform: Float32Array.from({ length: N }, (_, i) => (i + 0.5) / N),
       ids: new Int32Array(N),
       logprobs: new Float32Array(N),
     };
     const { ids } = run(tensors, (c, t) =>
-      sample(c, t.logits, t.temperature, t.topP, t.uniform, t.ids, t.logprobs, { N, V: 7 }),
+      sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V: 7 }),
     );
     expected.forEach((share, id) => {
       const drawn = ids.filter((other) => other === id).length;
       assert.ok(Math.abs(drawn - share) <= 1, `topP ${topP}: token ${id} came ${drawn} times, expected ${share}`);
+    });
+  }
+});
+
+test('of top-k, only the largest come up, in proportion, and the nucleus is taken of what is left', () => {
+  // Masses 4, 4, 4, 2, 1, 1, out of order and with ties.
+  const row = Float32Array.from([1, 4, 2, 4, 4, 1], (w) => Math.log(w));
+  for (const [topK, topP, expected] of [
+    [1, 1, [0, 60, 0, 0, 0, 0]],
+    [2, 1, [0, 30, 0, 30, 0, 0]],
+    [3, 0.6, [0, 30, 0, 30, 0, 0]],
+    [4, 0.9, [0, 17.1, 8.6, 17.1, 17.1, 0]],
+    [5, 1, [4, 16, 8, 16, 16, 0]],
+    [6, 0.7, [0, 20, 0, 20, 20, 0]],
+    [7, 1, [3.75, 15, 7.5, 15, 15, 3.75]],
+  ] as const) {
+    const N = 60;
+    const tensors = {
+      logits: Float32Array.from({ length: N * 6 }, (_, i) => row[i % 6]!),
+      temperature: new Float32Array(N).fill(1),
+      topK: new Int32Array(N).fill(topK),
+      topP: new Float32Array(N).fill(topP),
+      uniform: Float32Array.from({ length: N }, (_, i) => (i + 0.5) / N),
+      ids: new Int32Array(N),
+      logprobs: new Float32Array(N),
+    };
+    const { ids } = run(tensors, (c, t) =>
+      sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V: 6 }),
+    );
+    expected.forEach((share, id) => {
+      const drawn = ids.filter((other) => other === id).length;
+      assert.ok(
+        Math.abs(drawn - share) <= 1,
+        `top ${topK}, ${topP}: token ${id} came ${drawn} times, expected ${share}`,
+      );
     });
   }
 });
@@ -96,13 +132,14 @@ test('temperature 0, a row of NaN and a row of -infinity fall back to argmax wit
   const tensors = {
     logits,
     temperature: new Float32Array([0, 1, 1, 1]),
+    topK: new Int32Array(4),
     topP: new Float32Array(4).fill(0.9),
     uniform: new Float32Array(4).fill(0.999),
     ids: new Int32Array(4),
     logprobs: new Float32Array(4),
   };
   const { ids } = run(tensors, (c, t) =>
-    sample(c, t.logits, t.temperature, t.topP, t.uniform, t.ids, t.logprobs, { N: 4, V }),
+    sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N: 4, V }),
   );
   const expected = new Int32Array(1);
   argmaxTwin(logits.subarray(0, V), expected, { N: 1, V });
@@ -116,6 +153,7 @@ test('a forbidden token and a NaN are never drawn, whatever the temperature', ()
   const tensors = {
     logits,
     temperature: Float32Array.from({ length: N }, (_, n) => [1e-40, 0.5, 1e6, Infinity][n % 4]!),
+    topK: Int32Array.from({ length: N }, (_, n) => (n % 3 === 0 ? 2 : 0)),
     topP: Float32Array.from({ length: N }, (_, n) => (n % 8 < 4 ? 1 : 0.5)),
     // 1 is outside of what callers may give; it must not lead past the last token.
     uniform: Float32Array.from({ length: N }, (_, n) => n / (N - 1)),
@@ -123,7 +161,7 @@ test('a forbidden token and a NaN are never drawn, whatever the temperature', ()
     logprobs: new Float32Array(N),
   };
   const { ids } = run(tensors, (c, t) =>
-    sample(c, t.logits, t.temperature, t.topP, t.uniform, t.ids, t.logprobs, { N, V: 3 }),
+    sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V: 3 }),
   );
   assert.ok(ids.every((id) => id === 1));
 });
@@ -136,13 +174,14 @@ test('a row draws the same alone, among 7 and among 512', () => {
     const tensors = {
       logits: all.logits.slice(begin * V, end * V),
       temperature: all.temperature.slice(begin, end),
+      topK: all.topK.slice(begin, end),
       topP: all.topP.slice(begin, end),
       uniform: all.uniform.slice(begin, end),
       ids: new Int32Array(N),
       logprobs: new Float32Array(N),
     };
     const { ids, logprobs } = run(tensors, (c, t) =>
-      sample(c, t.logits, t.temperature, t.topP, t.uniform, t.ids, t.logprobs, { N, V }),
+      sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V }),
     );
     return { ids, logprobs };
   };
@@ -167,7 +206,7 @@ test("a sampled token's log-probability has the bits of the trainer's loss", () 
     loss: new Float32Array(N),
   };
   const { logprobs, loss } = run(tensors, (c, t) => {
-    sample(c, t.logits, t.temperature, t.topP, t.uniform, t.ids, t.logprobs, { N, V });
+    sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V });
     crossEntropyForward(c, t.logits, t.ids, t.loss, { N, V });
   });
   assertSameBits({ logprobs }, { logprobs: loss.map((x) => -x) }, 'loss');
@@ -216,6 +255,7 @@ function someInputs(N: number, V: number, seed: number) {
   return {
     logits: normals(N * V, seed).map((x) => (isRounded ? Math.round(3 * x) : 3 * x)),
     temperature: Float32Array.from({ length: N }, () => pick(0, 0.3, 0.7, 1, 1.5)),
+    topK: Int32Array.from({ length: N }, () => pick(0, 0, 1, 3, 40)),
     topP: Float32Array.from({ length: N }, () => pick(0, 0.3, 0.8, 0.95, 1)),
     uniform: Float32Array.from({ length: N }, () => next()),
   };
@@ -234,17 +274,19 @@ function stableInputs(N: number, V: number) {
           const ids = new Int32Array(1);
           const topP = row.topP.map((p) => (p < 1 ? p + dp : p));
           const uniform = row.uniform.map((u) => Math.min(Math.max(u + du, 0), 1 - 2 ** -24));
-          sampleTwin(row.logits, row.temperature, topP, uniform, ids, new Float32Array(1), { N: 1, V });
+          sampleTwin(row.logits, row.temperature, row.topK, topP, uniform, ids, new Float32Array(1), { N: 1, V });
           return ids[0];
         }),
       );
       if (new Set(drawn).size === 1) return row;
     }
   });
-  const concatenated = (key: keyof (typeof rows)[0]) => Float32Array.from(rows.flatMap((row) => Array.from(row[key])));
+  const concatenated = (key: 'logits' | 'temperature' | 'topP' | 'uniform') =>
+    Float32Array.from(rows.flatMap((row) => Array.from(row[key])));
   return {
     logits: concatenated('logits'),
     temperature: concatenated('temperature'),
+    topK: Int32Array.from(rows.flatMap((row) => Array.from(row.topK))),
     topP: concatenated('topP'),
     uniform: concatenated('uniform'),
   };

@@ -1,6 +1,6 @@
 // From logits to token ids: the largest, one drawn at random, and the few most probable.
 //
-// Owns temperature, nucleus and the log-probabilities that go with a choice. Knows nothing of random generators (the
+// Owns temperature, top-k, nucleus and the log-probabilities that go with a choice. Knows nothing of random generators (the
 // caller brings one uniform number for each row), of penalties or of constraints: a forbidden token has the logit
 // -infinity. Invariant: a row's result depends on that row's logits and parameters alone.
 
@@ -34,17 +34,18 @@ export function argmaxTwin(logits: Floats, ids: Int32Array, { N, V }: SamplingOp
 /**
  * Draws one token for each row.
  *
- * logits [N, V]; temperature, topP and uniform [N]; ids int32 [N]; logprobs [N]: log-softmax of the untempered logits
- * at the chosen token, in nats. Temperature 0 (or below) takes the largest logit. Otherwise p = softmax(logits /
- * temperature) is restricted to its nucleus, the smallest set of most probable tokens (of equal logits the lowest
- * index first) whose mass is at least topP, one token at least; the draw is the first token, by index, at which the
- * running sum over the nucleus exceeds uniform (in [0, 1)) times its mass. A row without a finite maximum takes its argmax.
- * Holtzman et al. 2020.
+ * logits [N, V]; temperature, topP and uniform [N]; topK and ids int32 [N]; logprobs [N]: log-softmax of the untempered
+ * logits at the chosen token, in nats. Temperature 0 (or below) takes the largest logit. Otherwise p = softmax(logits /
+ * temperature) is restricted to its topK most probable tokens where topK is above 0 (Fan et al. 2018), then to the nucleus
+ * of what is left (Holtzman et al. 2020): the smallest set of most probable tokens whose mass is at least topP of theirs, one
+ * token at least. Of equal logits the lowest index comes first. The draw is the first token, by index, at which the running
+ * sum over the nucleus exceeds uniform (in [0, 1)) times its mass. A row without a finite maximum takes its argmax.
  */
 export function sample(
   c: Commands,
   logits: Ref,
   temperature: Ref,
+  topK: Ref,
   topP: Ref,
   uniform: Ref,
   ids: Ref,
@@ -55,6 +56,7 @@ export function sample(
   c.begin('sample');
   c.tensor(logits, N * V);
   c.tensor(temperature, N);
+  c.tensor(topK, N);
   c.tensor(topP, N);
   c.tensor(uniform, N);
   c.tensor(ids, N);
@@ -67,6 +69,7 @@ export function sample(
 export function sampleTwin(
   logits: Floats,
   temperature: Floats,
+  topK: Int32Array,
   topP: Floats,
   uniform: Floats,
   ids: Int32Array,
@@ -75,7 +78,7 @@ export function sampleTwin(
 ): void {
   for (let n = 0; n < N; n++) {
     const row = logits.subarray(n * V, (n + 1) * V);
-    const id = draw(row, temperature[n]!, topP[n]!, uniform[n]!);
+    const id = draw(row, { temperature: temperature[n]!, topK: topK[n]!, topP: topP[n]!, uniform: uniform[n]! });
     ids[n] = id;
     logprobs[n] = row[id]! - logSumExp(row);
   }
@@ -121,15 +124,23 @@ export function topLogprobsTwin(
   }
 }
 
-function draw(row: Floats, temperature: number, topP: number, uniform: number): number {
+interface DrawOptions {
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly uniform: number;
+}
+
+function draw(row: Floats, { temperature, topK, topP, uniform }: DrawOptions): number {
   const best = largestOf(row);
   const max = row[best]!;
   if (!(temperature > 0) || !Number.isFinite(max)) return best;
   const weights = Array.from(row, (x) => (x > -Infinity ? Math.exp((x - max) / temperature) : 0));
-  const total = weights.reduce((a, b) => a + b, 0);
+  const ranked = byLogit(row).slice(0, topK > 0 ? topK : row.length);
+  const total = ranked.reduce((sum, id) => sum + weights[id]!, 0);
   const nucleus: number[] = [];
   let mass = 0;
-  for (const id of byLogit(row)) {
+  for (const id of ranked) {
     if (nucleus.length > 0 && mass >= topP * total) break;
     nucleus.push(id);
     mass += weights[id]!;

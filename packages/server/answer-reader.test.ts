@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
 import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import fc from 'fast-check';
@@ -14,7 +15,8 @@ const call =
 
 /** Reads `text`, one token for each special token and each byte. */
 function read(text: string, { isThinking = true, hasLogprobs = true } = {}): ChatEvent[] {
-  const reader = new AnswerReader({ tokenizer, isThinking, hasLogprobs, newCallId: (index) => `call_${index}` });
+  const parser = deepseekV4.openParser(isThinking ? 'reasoning' : 'content');
+  const reader = new AnswerReader({ tokenizer, parser, hasLogprobs, newCallId: (index) => `call_${index}` });
   const decoder = tokenizer.decoder();
   const ids = tokenizer.encode(text);
   const events = ids.flatMap((id) =>

@@ -6,33 +6,42 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Engine } from '@hadal/engine/engine';
-import { encodeMessages, withTools } from '@hadal/formats/chat/deepseek-v4';
+import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
+import { type ChatDialect, type ChatPrompt, promptText } from '@hadal/formats/chat/dialect';
 import type { ToolSchema } from '@hadal/formats/chat/message';
-import { dsml, endOfSentence } from '@hadal/formats/special-tokens';
+import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { ChatRequest, FunctionTool, ToolChoice } from '@hadal/protocol/chat-request';
 import type { ModelCard } from '@hadal/protocol/models';
 import { requestError } from '@hadal/protocol/request-error';
 import { AnswerReader } from './answer-reader.ts';
-import { checkpointFingerprint, readGenerationDefaults } from './checkpoint-files.ts';
+import { checkpointFingerprint, readGenerationDefaults, readStopTokens } from './checkpoint-files.ts';
 import type { Provider } from './provider.ts';
 
 export interface EmbeddedProviderOptions {
   readonly engine: Engine;
-  /** The checkpoint that the engine has loaded. */
-  readonly directory: string;
+  /** What the engine has loaded. */
+  readonly checkpoint: Checkpoint;
   /** A new name, for the ids of tool calls. */
   readonly newId?: () => string;
 }
 
-/** Serves `engine` under its model's id, with the sampling that the checkpoint recommends. */
-export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Promise<Provider> {
-  const { engine, directory, newId = () => randomUUID() } = options;
+/** A provider that also says how its model is talked to, for those who talk to the engine themselves. */
+export interface EmbeddedProvider extends Provider {
+  readonly dialect: ChatDialect;
+  /** Ids after which an answer is over. */
+  readonly stopTokens: readonly number[];
+}
+
+/** Serves `engine` under its model's id, in the checkpoint's dialect and with the sampling that it recommends. */
+export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Promise<EmbeddedProvider> {
+  const { engine, checkpoint, newId = () => randomUUID() } = options;
   const { tokenizer } = engine;
   const { contextLength, id } = engine.model;
-  const defaults = await readGenerationDefaults(directory);
-  const stopTokens = defaults.stopTokens ?? [tokenizer.tokenId(endOfSentence) ?? []].flat();
+  const dialect = chooseDialect({ config: checkpoint.config(), template: checkpoint.chatTemplate(), tokenizer });
+  const defaults = readGenerationDefaults(checkpoint);
+  const stopTokens = readStopTokens(checkpoint, dialect, tokenizer);
   const longestToken = longestTokenBytes(tokenizer);
   const model: ModelCard = {
     id,
@@ -56,14 +65,14 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
 
   async function* chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void, void> {
     const { maxTokens } = request;
-    const isThinking = request.thinking !== 'off';
-    const prefill = forcedCall(request.toolChoice);
-    const prompt = encode(render(request) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
+    const rendered = render(request, dialect);
+    const prefill = forcedCall(request.toolChoice, dialect);
+    const prompt = encode(promptText(rendered) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
     yield { type: 'start' };
 
     const reader = new AnswerReader({
       tokenizer,
-      isThinking,
+      parser: dialect.openParser(rendered.beginning),
       hasLogprobs: request.topLogprobs !== undefined,
       newCallId: (index) => `call_${String(index).padStart(2, '0')}_${newId().replaceAll('-', '').slice(0, 24)}`,
     });
@@ -75,6 +84,7 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
         prompt,
         maxTokens: Math.min(maxTokens.tokens, contextLength - prompt.length),
         temperature: request.temperature,
+        topK: defaults.topK,
         topP: request.topP,
         seed: request.seed,
         stop: request.stop,
@@ -88,28 +98,32 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
     }
   }
 
-  return { model, fingerprint: await checkpointFingerprint(directory), chat };
+  return { model, dialect, stopTokens, fingerprint: await checkpointFingerprint(checkpoint), chat };
 }
 
 /** The prompt. With tool_choice none, the tools stay out of it, as on DeepSeek. */
-function render({ messages, thinking, tools, toolChoice }: ChatRequest): string {
+function render({ messages, thinking, tools, toolChoice }: ChatRequest, dialect: ChatDialect): ChatPrompt {
   const offered = toolChoice.type === 'none' ? [] : tools.map(toolSchemaOf);
-  return encodeMessages(withTools(messages, offered), {
+  if (offered.length > 0 && !dialect.canCallTools) {
+    throw requestError('invalid-field', { field: 'tools', problem: 'this model was not taught to call tools' });
+  }
+  return dialect.prompt(messages, {
     thinking: thinking !== 'off',
     ...(thinking !== 'off' && { effort: thinking }),
+    tools: offered,
   });
 }
 
 /** The beginning of an answer that must call a tool: what follows it can only be a call. */
-function forcedCall(choice: ToolChoice): string {
+function forcedCall(choice: ToolChoice, dialect: ChatDialect): string {
   switch (choice.type) {
     case 'none':
     case 'auto':
       return '';
     case 'required':
-      return `\n\n<${dsml}tool_calls>\n<${dsml}invoke`;
+      return dialect.callOpening(undefined);
     case 'function':
-      return `\n\n<${dsml}tool_calls>\n<${dsml}invoke name="${choice.name}">\n`;
+      return dialect.callOpening(choice.name);
     default:
       return unreachable(choice);
   }

@@ -64,17 +64,18 @@ HADAL_INLINE unsigned radix(float x) {
 /** Lists the nucleus in the order of indices: the fewest tokens, largest logits first and equal ones by index, whose
  *  weights reach `target`; one at least. Returns how many. `total` is the sum of all weights.
  *
- *  A radix selection on the logits' bits: each level takes whole buckets, highest first, and the next level divides the
+ *  `weight` tells the weight of a token. A radix selection on the logits' bits: each level takes whole buckets, highest first, and the next level divides the
  *  one in which the target is reached. The last bucket holds equal logits.
  */
-HADAL_INLINE long long find_nucleus(const float* x, const float* w, long long n, double total, double target, int* tokens,
+template <class Weight>
+HADAL_INLINE long long find_nucleus(const float* x, Weight weight, long long n, double total, double target, int* tokens,
                                     double* histogram) {
   // Tokens lighter than this weigh less, all together, than what the nucleus may leave out. Most tokens go here.
   float floor = (float)((total - target) / (double)n * 0.999);
   long long candidates = 0;
   for (long long i = 0; i < n; i++) {
     tokens[candidates] = (int)i;
-    candidates += w[i] >= floor;
+    candidates += weight((int)i) >= floor;
   }
 
   constexpr int SHIFTS[] = {21, 10, 0};
@@ -84,7 +85,7 @@ HADAL_INLINE long long find_nucleus(const float* x, const float* w, long long n,
     for (unsigned bucket = 0; bucket < BUCKETS; bucket++) histogram[bucket] = 0;
     for (long long k = 0; k < candidates; k++) {
       unsigned bits = radix(x[tokens[k]]);
-      if ((bits & known) == prefix) histogram[((bits & ~known) >> shift) & (BUCKETS - 1)] += w[tokens[k]];
+      if ((bits & known) == prefix) histogram[((bits & ~known) >> shift) & (BUCKETS - 1)] += weight(tokens[k]);
     }
     // Sums in another order can miss the target by a rounding: then it counts as reached in the lowest bucket there is.
     double before = above;
@@ -108,7 +109,7 @@ HADAL_INLINE long long find_nucleus(const float* x, const float* w, long long n,
     unsigned bits = radix(x[token]);
     bool is_equal = bits == prefix && (is_first_equal || above < target);
     if (is_equal) {
-      above += w[token];
+      above += weight(token);
       is_first_equal = false;
     }
     if (bits > prefix || is_equal) tokens[count++] = token;
@@ -152,7 +153,23 @@ HADAL_INLINE long long draw_any(const float* w, long long n, double threshold) {
   return token;
 }
 
-HADAL_INLINE long long draw(const float* x, long long n, float temperature, float top_p, float uniform, char* scratch) {
+/** Leaves weight to the k largest logits alone, equal ones by index. Returns the sum of what is left. */
+HADAL_INLINE double keep_largest(const float* x, float* w, long long n, int k, int* tokens, double* histogram) {
+  find_nucleus(x, [](int) { return 1.0; }, n, (double)n, (double)k, tokens, histogram);
+  double total = 0;
+  for (long long i = 0, next = 0; i < n; i++) {
+    if (next < k && tokens[next] == i) {
+      total += w[i];
+      next++;
+    } else {
+      w[i] = 0;
+    }
+  }
+  return total;
+}
+
+HADAL_INLINE long long draw(const float* x, long long n, float temperature, int top_k, float top_p, float uniform,
+                            char* scratch) {
   long long best = row_argmax(x, n);
   float max = x[best];
   if (!(temperature > 0) || !(max - max == 0)) return best;
@@ -160,9 +177,11 @@ HADAL_INLINE long long draw(const float* x, long long n, float temperature, floa
   float* w = (float*)(histogram + BUCKETS);
   int* tokens = (int*)(w + n);
   double total = weigh(x, w, n, max, temperature);
+  if (top_k > 0 && top_k < n) total = keep_largest(x, w, n, top_k, tokens, histogram);
   if (!(top_p < 1)) return draw_any(w, n, uniform * total);
   double target = top_p > 0 ? top_p * total : 0;
-  return draw_listed(w, tokens, find_nucleus(x, w, n, total, target, tokens, histogram), uniform);
+  auto weight = [=](int token) HADAL_INLINE_LAMBDA { return w[token]; };
+  return draw_listed(w, tokens, find_nucleus(x, weight, n, total, target, tokens, histogram), uniform);
 }
 
 }  // namespace
@@ -176,16 +195,17 @@ void argmax(Context& c, const Arg* a) {
 
 void sample(Context& c, const Arg* a) {
   const float* temperature = (const float*)a[1].p;
-  const float* top_p = (const float*)a[2].p;
-  const float* uniform = (const float*)a[3].p;
+  const int* top_k = (const int*)a[2].p;
+  const float* top_p = (const float*)a[3].p;
+  const float* uniform = (const float*)a[4].p;
   char* scratch = c.scratch;
-  long long n = a[7].i;
-  for_claimed_rows(c, a[6].i, n, [=](long long r) HADAL_INLINE_LAMBDA {
+  long long n = a[8].i;
+  for_claimed_rows(c, a[7].i, n, [=](long long r) HADAL_INLINE_LAMBDA {
     const float* x = (const float*)a[0].p + r * n;
-    long long id = draw(x, n, temperature[r], top_p[r], uniform[r], scratch);
+    long long id = draw(x, n, temperature[r], top_k[r], top_p[r], uniform[r], scratch);
     float max = row_max(x, n);
-    ((int*)a[4].p)[r] = (int)id;
-    ((float*)a[5].p)[r] = -negative_log_likelihood(x[id], max, sum_exp<false>(x, nullptr, n, max));
+    ((int*)a[5].p)[r] = (int)id;
+    ((float*)a[6].p)[r] = -negative_log_likelihood(x[id], max, sum_exp<false>(x, nullptr, n, max));
   });
 }
 
