@@ -97,6 +97,8 @@ for (const [name, form] of [
   ['deepseek-v3', 'absorbed'],
   ['qwen2', 'standard'],
   ['llama-all-biases', 'standard'],
+  ['deepseek-v3.2', 'absorbed'],
+  ['deepseek-v4-fp4', 'standard'],
 ] as const) {
   for (const dtype of packedDtypes) {
     test(`${name} in ${dtype}: a request has the same bits alone, in a batch, and read in pieces`, () => {

@@ -16,6 +16,14 @@ export interface StoredWeights {
   find(name: string): StoredWeight;
   /** Rows `begin` to `end` (exclusive) along the first axis, all without `rows`. */
   readFloat32(weight: StoredWeight, rows?: readonly [begin: number, end: number]): Float32Array<ArrayBuffer>;
+  /** A table of whole numbers, which is no weight: I32, or I64 of values that fit into it. Throws as `find` does. */
+  readIntegers(name: string): StoredTable;
+}
+
+export interface StoredTable {
+  readonly shape: readonly number[];
+  readonly entry: TensorEntry;
+  readonly values: Int32Array<ArrayBuffer>;
 }
 
 export interface StoredWeight {
@@ -116,7 +124,21 @@ export function storedWeights(file: Safetensors, { fp8Block }: StoredWeightsOpti
     return decodeScaledRows({ element, bytes, columns: shape[1] as number, firstRow: begin, scales, block });
   }
 
-  return { path: file.path, has: (name) => file.tensors.has(name), find, readFloat32 };
+  function readIntegers(name: string): StoredTable {
+    const entry = file.tensors.get(name);
+    if (!entry) throw new Error(`${name}: absent in ${file.path}`);
+    const { dtype, shape } = entry;
+    switch (dtype) {
+      case 'I32':
+        return { shape, entry, values: new Int32Array(file.read(name).buffer) };
+      case 'I64':
+        return { shape, entry, values: Int32Array.from(new BigInt64Array(file.read(name).buffer), Number) };
+      default:
+        throw new Error(`${name}: expected I32 or I64, ${entry.path} has ${dtype}`);
+    }
+  }
+
+  return { path: file.path, has: (name) => file.tensors.has(name), find, readFloat32, readIntegers };
 }
 
 /** What the scales of a tensor are called: by DeepSeek-V3 and by DeepSeek-V4. */
