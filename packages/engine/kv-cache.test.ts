@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { type Device, openDevice } from '@hadal/kernels/device';
 import type { AttentionForm, CacheLayout } from '@hadal/models/architecture';
 import { type LanguageModel, openModel } from '@hadal/models/language-model';
@@ -8,7 +9,8 @@ import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import { KvCache, type PageLease, pageBytes } from './kv-cache.ts';
 
-const goldenOf = (name: string) => fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url));
+const goldenOf = (name: string) =>
+  openCheckpointDirectory(fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url)));
 
 /** Architectures that keep more than keys and values, and one that does not. */
 const models: readonly (readonly [name: string, form: AttentionForm])[] = [

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { openDevice } from '@hadal/kernels/device';
 import { PackedMatrix, packedDtypes } from '@hadal/tensor/packed-matrix';
 import { CheckpointWeights } from './checkpoint-weights.ts';
 import { openWeights, readDefinition } from './language-model.ts';
 import type { WeightSource, WeightSpec } from './weight-source.ts';
 
-const golden = fileURLToPath(new URL('../../test/golden/deepseek-v4-fp4', import.meta.url));
+const golden = openCheckpointDirectory(fileURLToPath(new URL('../../test/golden/deepseek-v4-fp4', import.meta.url)));
 
 test('whatever form a model is opened in, what chooses and mixes stays float32, and what pools stops at bfloat16', () => {
   using device = openDevice({ threads: 1 });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { openSafetensors, writeSafetensors } from '@hadal/formats/safetensors';
 import { openDevice } from '@hadal/kernels/device';
 import { deepseekV4, parseDeepseekV4Config } from './deepseek-v4.ts';
@@ -106,7 +107,7 @@ test('tensors of the prediction module may be there; a table of experts must fit
     const extra = { name: 'mtp.0.enorm.weight', dtype: 'F32', shape: [64], data: new Uint8Array(256) } as const;
     writeSafetensors(join(directory, 'model.safetensors'), [...tensors, extra]);
     using device = openDevice({ threads: 1 });
-    openModel(device, directory)[Symbol.dispose]();
+    openModel(device, openCheckpointDirectory(directory))[Symbol.dispose]();
 
     const narrow = tensors.map((tensor) =>
       tensor.name === 'layers.1.ffn.gate.tid2eid'
@@ -115,7 +116,7 @@ test('tensors of the prediction module may be there; a table of experts must fit
     );
     writeSafetensors(join(directory, 'model.safetensors'), narrow);
     assert.throws(
-      () => openModel(device, directory),
+      () => openModel(device, openCheckpointDirectory(directory)),
       /^Error: layers\.1\.ffn\.gate\.tid2eid: expected \[128, 2\] from config, .* has \[128, 1\]$/,
     );
   } finally {

@@ -73,7 +73,13 @@ export function ggufWeights(file: GgufFile, sizes: GgufSizes): StoredWeights {
     }
   }
 
-  return { path: file.path, has: (name) => originOf(name) !== undefined, find, readFloat32 };
+  function readIntegers(name: string): never {
+    throw new Error(
+      `${name}: expected in a checkpoint of safetensors, ${file.path} is GGUF, where no table of ids is kept`,
+    );
+  }
+
+  return { path: file.path, has: (name) => originOf(name) !== undefined, find, readFloat32, readIntegers };
 }
 
 function inPlace(name: string, tensor: GgufTensor): StoredWeight {
