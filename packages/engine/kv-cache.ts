@@ -36,8 +36,12 @@ type LayerStores = ReadonlyMap<string, Tensor>;
 
 /** What 64 tokens take, all layers together. */
 export function pageBytes(layout: CacheLayout): number {
-  const values = layout.flatMap((stores) => Object.values(stores).map((store) => store.width * rowsPerPage(store)));
-  return 4 * values.reduce((sum, count) => sum + count, 0);
+  const bytes = layout.flatMap((stores) => Object.values(stores).map((store) => rowBytes(store) * rowsPerPage(store)));
+  return bytes.reduce((sum, count) => sum + count, 0);
+}
+
+function rowBytes({ width, dtype }: RowStore): number {
+  return width * (dtype === 'bf16' ? 2 : 4);
 }
 
 /** A page has one row at least, also where a row stands for more tokens than a page holds. */
@@ -56,8 +60,8 @@ export class KvCache {
     this.pageCount = Math.max(1, Math.floor(bytes / pageBytes(layout)));
     this.#device = device;
     const block = (store: RowStore) => {
-      const [rows, width] = [this.pageCount * rowsPerPage(store), store.width];
-      return new Tensor(device.memory.allocate(rows * width * 4), 0, [rows, width]);
+      const rows = this.pageCount * rowsPerPage(store);
+      return new Tensor(device.memory.allocate(rows * rowBytes(store)), 0, [rows, store.width], store.dtype);
     };
     this.#layers = layout.map((stores) => new Map(Object.entries(stores).map(([name, store]) => [name, block(store)])));
     this.#free = Array.from({ length: this.pageCount }, (_, i) => this.pageCount - 1 - i);

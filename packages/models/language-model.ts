@@ -7,6 +7,7 @@
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
+import type { RowDtype } from '@hadal/kernels/rows';
 import type { PackedDtype, Weight } from '@hadal/tensor/packed-matrix';
 import {
   type AttentionForm,
@@ -47,6 +48,8 @@ export interface OpenModelOptions {
   /** Whether experts of a converted checkpoint are read in at once or when they are chosen. */
   readonly experts?: 'resident' | 'paged' | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** How keys and values are kept; by default bf16 under quantized weights and f32 under others. */
+  readonly cacheDtype?: RowDtype | undefined;
 }
 
 /** Of the weights as they are stored. */
@@ -96,7 +99,7 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
     return {
       ...{ contextLength, vocabularySize, form, dtype },
       parameters: countParameters(definition),
-      cache: definition.cacheLayout(form),
+      cache: definition.cacheLayout(form, options.cacheDtype ?? cacheDtypeFor(dtype)),
       head: network.head,
       forward: network.forward,
       [Symbol.dispose]: () => source[Symbol.dispose](),
@@ -105,6 +108,11 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
     source[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Rounded keys cost less than rounded weights; where weights are float or bfloat16, what was computed is kept whole. */
+export function cacheDtypeFor(weights: PackedDtype): RowDtype {
+  return weights === 'int8' || weights === 'int4' ? 'bf16' : 'f32';
 }
 
 /** What a model is opened as. Packed weights are what they are. */

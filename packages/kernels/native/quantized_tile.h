@@ -104,8 +104,9 @@ HADAL_INLINE void load_groups(const char* w, VB out[GROUPS]) {
 
 #if defined(__AVX512VNNI__)
 
+/** LANES steps, each as 16 bits below 16 zeros: what `add_scaled` takes. */
 HADAL_INLINE VI load_steps(const char* steps) {
-  return (VI)_mm512_maskz_cvtepi8_epi32((__mmask16)-1, _mm_loadu_si128((const __m128i*)steps));
+  return (VI)_mm512_maskz_cvtepi8_epi32((__mmask16)-1, _mm_loadu_si128((const __m128i*)steps)) & 0xffff;
 }
 
 /** sums[g][i]: columns of group g, row i, over a segment. */
@@ -158,8 +159,8 @@ HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* correct
     const VI first = load_steps(steps), second = load_steps(steps + PANEL / 2);
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
-      totals[0][i] += low[i] * first;
-      totals[1][i] += high[i] * second;
+      totals[0][i] = add_scaled(totals[0][i], low[i], first);
+      totals[1][i] = add_scaled(totals[1][i], high[i], second);
     }
     steps += PANEL;
     corrections += 4 * ROWS;
