@@ -7,6 +7,9 @@ import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
+import type { LoadProgress } from '@hadal/models/language-model';
+import type { PackedDtype } from '@hadal/tensor/packed-matrix';
+import type { FitOptions } from './fit-model.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import type { RequestEvent } from './runner.ts';
 
@@ -16,6 +19,8 @@ export interface ModelInfo {
   readonly contextLength: number;
   readonly vocabularySize: number;
   readonly parameters: { readonly total: number; readonly active: number };
+  /** How its matrices are stored at run time. */
+  readonly dtype: PackedDtype;
 }
 
 export interface GenerateRequest {
@@ -59,18 +64,20 @@ export interface Engine extends AsyncDisposable {
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent>;
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends FitOptions {
   readonly checkpoint: Checkpoint;
   /** Threads of arithmetic; as many as there are cores when absent. */
   readonly threads?: number;
-  /** Memory for keys and values of all sequences together; 512 MiB when absent. */
-  readonly cacheBytes?: number;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
-/** Loads a model in a thread of its own. Rejects with one line when the checkpoint does not hold a model we can run. */
+/**
+ * Loads a model in a thread of its own. Rejects with one line when the checkpoint does not hold a model that we can run, or
+ * one that does not fit into this machine's memory.
+ */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  const { checkpoint, threads, cacheBytes = 512 * 2 ** 20 } = options;
-  const workerData: WorkerOptions = { path: checkpoint.path, threads, cacheBytes };
+  const { checkpoint, threads, onProgress, dtype, contextLength, experts } = options;
+  const workerData: WorkerOptions = { path: checkpoint.path, threads, fit: { dtype, contextLength, experts } };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
   const listeners = new Map<number, (event: RequestEvent) => void>();
   const fail = (message: string) => {
@@ -80,6 +87,9 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const opened = Promise.withResolvers<Omit<ModelInfo, 'id'>>();
   worker.on('message', (message: FromWorker) => {
     switch (message.type) {
+      case 'progress':
+        onProgress?.(message.progress);
+        break;
       case 'opened':
         opened.resolve(message.model);
         break;

@@ -1,13 +1,15 @@
 // What the engine's two threads say to each other.
 
+import type { LoadProgress } from '@hadal/models/language-model';
 import type { GenerateRequest, ModelInfo } from './engine.ts';
+import type { FitOptions } from './fit-model.ts';
 import type { RequestEvent } from './runner.ts';
 
 export interface WorkerOptions {
   /** The checkpoint's. */
   readonly path: string;
   readonly threads: number | undefined;
-  readonly cacheBytes: number;
+  readonly fit: FitOptions;
 }
 
 export type ToWorker =
@@ -16,6 +18,7 @@ export type ToWorker =
   | { readonly type: 'close' };
 
 export type FromWorker =
+  | { readonly type: 'progress'; readonly progress: LoadProgress }
   | { readonly type: 'opened'; readonly model: Omit<ModelInfo, 'id'> }
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'event'; readonly key: number; readonly event: RequestEvent };

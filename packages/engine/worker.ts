@@ -7,11 +7,13 @@ import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { openDevice } from '@hadal/kernels/device';
-import { openModel } from '@hadal/models/language-model';
+import { type LoadProgress, openModel, readDefinition } from '@hadal/models/language-model';
+import { fitModel, stepTokens } from './fit-model.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import { Runner } from './runner.ts';
 
-const stepTokens = 512;
+/** How often loading tells how far it is. */
+const progressMs = 50;
 
 if (!parentPort) throw new Error('worker.ts runs as a worker thread only');
 const port = parentPort;
@@ -24,18 +26,30 @@ try {
   port.close();
 }
 
-async function serve({ path, threads, cacheBytes }: WorkerOptions): Promise<void> {
+async function serve({ path, threads, fit }: WorkerOptions): Promise<void> {
   const checkpoint = await openCheckpoint(path);
-  const device = openDevice({ threads });
+  // What can be known without reading weights, first: they may be hundreds of gigabytes.
   const tokenizer = checkpoint.tokenizer();
-  const model = openModel(device, checkpoint);
-  if (tokenizer.vocabularySize > model.vocabularySize) {
-    const [has, knows] = [tokenizer.vocabularySize, model.vocabularySize];
-    throw new Error(`${path}: expected a tokenizer of at most ${knows} tokens from config, it has ${has}`);
+  const rows = readDefinition(checkpoint).vocabularySize;
+  if (tokenizer.vocabularySize > rows) {
+    const has = tokenizer.vocabularySize;
+    throw new Error(
+      `${path}: expected a tokenizer of at most ${rows} tokens, the rows of the embedding, it has ${has}`,
+    );
   }
-  const runner = new Runner(device, model, tokenizer, { cacheBytes, stepTokens });
-  const { contextLength, vocabularySize, parameters } = model;
-  tell({ type: 'opened', model: { contextLength, vocabularySize, parameters } });
+  const { dtype, form, experts, plan } = fitModel(checkpoint, fit);
+  const device = openDevice({ threads });
+  let toldMs = performance.now();
+  const onProgress = (progress: LoadProgress) => {
+    if (performance.now() - toldMs < progressMs) return;
+    toldMs = performance.now();
+    tell({ type: 'progress', progress });
+  };
+  const { contextLength } = plan;
+  const model = openModel(device, checkpoint, { dtype, form, experts, contextLength, onProgress });
+  const runner = new Runner(device, model, tokenizer, { cacheBytes: plan.cache, stepTokens });
+  const { vocabularySize, parameters } = model;
+  tell({ type: 'opened', model: { contextLength, vocabularySize, parameters, dtype } });
 
   let isRunning = false;
   port.on('message', (message: ToWorker) => {

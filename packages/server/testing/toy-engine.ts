@@ -65,6 +65,7 @@ export function openToyEngine({ contextLength = 4096, script }: ToyEngineOptions
       id: 'toy',
       contextLength,
       vocabularySize: tokenizer.vocabularySize,
+      dtype: 'f32',
       parameters: { total: 1, active: 1 },
     },
     tokenizer,
