@@ -104,18 +104,15 @@ HADAL_INLINE void quantize_block(const float* x, int count, V inverse, char* num
   }
 }
 
-/**
- * Row `row` of a strip of `rows` rows, from k floats: numbers of -127 .. 127 in steps of a 127th of the largest magnitude of
- * their segment.
- */
+/** Row `row` of a piece of a strip of `rows` rows: its first k floats, at most SEGMENTS_AT_ONCE segments. */
 template <Quantized Q>
-HADAL_INLINE void quantize_row(const float* x, long long k, int row, int rows, char* strip) {
+HADAL_INLINE void quantize_piece(const float* x, int k, int row, int rows, char* strip) {
   typedef RowLayout<Q> Rows;
   typedef int Word __attribute__((aligned(4), may_alias));
   RowScales scales;
-  for (long long k0 = 0; k0 < k; k0 += SEGMENT) {
-    const int segment = (int)(k0 / SEGMENT % SEGMENTS_AT_ONCE), count = k - k0 < SEGMENT ? (int)(k - k0) : SEGMENT;
-    if (segment == 0) find_scales(x + k0, k - k0 < SEGMENTS_AT_ONCE * SEGMENT ? (int)(k - k0) : SEGMENTS_AT_ONCE * SEGMENT, scales);
+  find_scales(x, k, scales);
+  for (int k0 = 0; k0 < k; k0 += SEGMENT) {
+    const int segment = k0 / SEGMENT, count = k - k0 < SEGMENT ? k - k0 : SEGMENT;
     __builtin_memcpy(strip + 4 * row, scales.scale + segment, 4);
     const V inverse = splat(scales.inverse[segment]);
     const bool is_zero = scales.inverse[segment] == 0;
@@ -143,6 +140,21 @@ HADAL_INLINE void quantize_row(const float* x, long long k, int row, int rows, c
     }
     if (Q == Quantized::INT8) *(Word*)(corrections + 4 * row) = correction<Q>(sums);
     strip += (Rows::HEADER_BYTES + blocks * BLOCK * Rows::X_BYTES) * rows;
+  }
+}
+
+/**
+ * A strip, from `rows` rows of k floats: numbers of -127 .. 127 in steps of a 127th of the largest magnitude of their segment.
+ * Rows lie side by side, four numbers of each, so it is written piece by piece: a whole one leaves the first-level cache
+ * between two rows.
+ */
+template <Quantized Q>
+HADAL_INLINE void quantize_strip(const float* x, long long ldx, int rows, long long k, char* strip) {
+  constexpr int PIECE = SEGMENTS_AT_ONCE * SEGMENT;
+  for (long long k0 = 0; k0 < k; k0 += PIECE) {
+    const int count = k - k0 < PIECE ? (int)(k - k0) : PIECE;
+    for (int row = 0; row < rows; row++) quantize_piece<Q>(x + row * ldx + k0, count, row, rows, strip);
+    strip += RowLayout<Q>::row_bytes(count) * rows;
   }
 }
 

@@ -20,7 +20,7 @@ constexpr Int PANELS_BYTES = 512 << 10;
 constexpr Int PANELS_BYTES = 256 << 10;
 #endif
 /** What a task reads when there is one strip: enough to outweigh its start, little enough to share evenly. */
-constexpr Int NARROW_BYTES = 256 << 10;
+constexpr Int NARROW_BYTES = 64 << 10;
 
 Int ceil_div(Int x, Int y) { return (x + y - 1) / y; }
 Int smaller(Int a, Int b) { return a < b ? a : b; }
@@ -129,7 +129,7 @@ struct Product {
               [&](const Group& g, Int s) {
                 const Int begin = g.begin + s * g.strip_rows();
                 const Int rows = smaller(g.strip_rows(), g.end - begin);
-                for (Int i = 0; i < rows; i++) quantize_row<Q>(x + (begin + i) * ldx, k, (int)i, (int)rows, strip(begin));
+                quantize_strip<Q>(x + begin * ldx, ldx, (int)rows, k, strip(begin));
               });
   }
 

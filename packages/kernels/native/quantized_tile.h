@@ -141,9 +141,10 @@ HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* correct
   for (int block = 0; block < blocks; block++) {
     VI low[ROWS], high[ROWS];
 #pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++) low[i] = high[i] = splat_quad(corrections + 4 * i);
-#pragma GCC unroll 2
-    for (int quad = 0; quad < QUADS_A_BLOCK; quad++) {
+    for (int i = 0; i < ROWS; i++) low[i] = high[i] = splat_quad(corrections + 4 * (block * ROWS + i));
+    const char* const end = w + block_bytes(Quantized::INT4);
+#pragma GCC unroll 1
+    for (; w != end; w += quad_bytes(Quantized::INT4), x += 4 * ROWS) {
       VB both[1];
       load_groups<ROWS, 1>(w, both);
       const VB first = low_nibbles(both[0]), second = high_nibbles(both[0]);
@@ -153,17 +154,13 @@ HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* correct
         low[i] = dot(low[i], first, y);
         high[i] = dot(high[i], second, y);
       }
-      w += quad_bytes(Quantized::INT4);
-      x += 4 * ROWS;
     }
-    const VI first = load_steps(steps), second = load_steps(steps + PANEL / 2);
+    const VI first = load_steps(steps + block * PANEL), second = load_steps(steps + block * PANEL + PANEL / 2);
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
       totals[0][i] = add_scaled(totals[0][i], low[i], first);
       totals[1][i] = add_scaled(totals[1][i], high[i], second);
     }
-    steps += PANEL;
-    corrections += 4 * ROWS;
   }
 }
 
