@@ -1,127 +1,161 @@
-// What does a rounded model lose?
+// What does a model lose when its weights are kept in fewer bits?
 //
-// Reads held-out problems of every task with expert solutions through one checkpoint in each run-time form, and compares the
-// distributions of the next token, at every place where the assistant speaks, with those of float32: mean Kullback-Leibler
-// divergence KL(float32 || form) in nats, how often the likeliest token is the same, and the loss on what the expert says.
+// Compares every run-time form with float32 on what the shipped recipe teaches: over the answers of unseen documents, the mean
+// divergence KL(float32 || form) of the next-token distributions in nats, and how often both think the same token likeliest;
+// and how many unseen problems are solved, greedily, task by task. Divergences see what accuracies are too coarse for. The
+// forms share documents, problems and everything but the weights, so the differences between rows are what counts.
 //
-//     node bench/quantization.ts [DIRECTORY] [PROBLEMS]
+//     node bench/quantization.ts [CHECKPOINT] [PROBLEMS OF EACH TASK]
 //
-// PROBLEMS of each task, 40 when absent; DIRECTORY is models/hadal-nano when absent. How often tasks are solved in each form
-// is `hadal eval --dtype FORM`.
+// CHECKPOINT is models/hadal-nano and PROBLEMS 100 when absent. With the former absent, results/quantization.md is written.
 
-import { join, resolve } from 'node:path';
-import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
-import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { writeFileSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
+import { join } from 'node:path';
+import { openEngine } from '@hadal/engine/engine';
+import { type Checkpoint, openCheckpoint } from '@hadal/formats/checkpoint';
 import { type Device, openDevice } from '@hadal/kernels/device';
 import { type LanguageModel, openModel } from '@hadal/models/language-model';
 import { PackedDocuments } from '@hadal/models/layers/attention-memory';
+import { openEmbeddedProvider } from '@hadal/server/embedded-provider';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
-import { bytesOf, type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
-import { problemDocument } from '@hadal/training/documents';
+import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
+import { documentStream } from '@hadal/training/documents';
+import { evaluate } from '@hadal/training/evaluate';
 import type { TrainingDocument } from '@hadal/training/packing';
-import { tasks } from '@hadal/training/tasks/registry';
+import { taskNamed } from '@hadal/training/tasks/registry';
+import { recipe } from '../recipes/hadal-nano.ts';
 
-interface Totals {
-  places: number;
-  divergence: number;
+const [path, problems = '100'] = process.argv.slice(2);
+const documentCount = 200;
+const mixture = recipe.stages.at(-1)?.mixture ?? {};
+const taskNames = Object.keys(mixture);
+
+interface Divergence {
+  /** Of answers' tokens, and nothing else. */
+  positions: number;
+  nats: number;
   agreements: number;
-  loss: number;
 }
 
-const checkpoint = openCheckpointDirectory(
-  resolve(process.argv[2] ?? join(import.meta.dirname, '..', 'models', 'hadal-nano')),
-);
-const problems = Number(process.argv[3] ?? 40);
-const tokenizer = checkpoint.tokenizer();
-const dialect = chooseDialect({ config: checkpoint.config(), template: checkpoint.chatTemplate(), tokenizer });
+interface Row {
+  readonly dtype: PackedDtype;
+  readonly bytes: number;
+  readonly divergence: Divergence;
+  /** Problems solved, by task, and tokens written in all. */
+  readonly solved: readonly number[];
+  readonly asked: number;
+}
 
-using device = openDevice();
-const models = packedDtypes.map((dtype) => ({ dtype, model: openModel(device, checkpoint, { dtype }) }));
-const names = tasks.map(({ name }) => name);
-const totals = new Map(packedDtypes.map((dtype) => [dtype, new Map(names.map((name) => [name, noTotals()]))]));
-const totalsOf = (dtype: PackedDtype, task: string) => totals.get(dtype)?.get(task) ?? noTotals();
-for (const task of tasks) {
-  for (let index = 0; index < problems; index++) {
-    const document = problemDocument(task.generate('test', index), { tokenizer, dialect }, 'assistant');
-    const rows = models.map(({ dtype, model }) => ({ dtype, logits: logitsOf(device, model, document) }));
-    const exact = rows[0]?.logits as Float32Array;
-    for (const { dtype, logits } of rows) compare(document, exact, logits, totalsOf(dtype, task.name));
+const checkpoint = await openCheckpoint(path ?? join(import.meta.dirname, '../models/hadal-nano'));
+const documents = await unseenDocuments(checkpoint);
+const rows: Row[] = [];
+for (const dtype of packedDtypes) {
+  process.stderr.write(`${dtype}: divergence\n`);
+  const { divergence, bytes } = compare(dtype);
+  process.stderr.write(`${dtype}: problems\n`);
+  rows.push({ dtype, bytes, divergence, ...(await solve(dtype)) });
+}
+const report = describe(rows);
+console.log(report);
+if (path === undefined) writeFileSync(join(import.meta.dirname, 'results/quantization.md'), report);
+
+/** Of the split that training never saw, in the proportions that it saw, and short enough for the model. */
+async function unseenDocuments(checkpoint: Checkpoint): Promise<TrainingDocument[]> {
+  await using engine = await openEngine({ checkpoint });
+  const { dialect } = await openEmbeddedProvider({ engine, checkpoint });
+  const rendering = { tokenizer: engine.tokenizer, dialect };
+  const stream = documentStream(mixture, 'quantization', rendering, 'assistant', 'test');
+  return Array.from({ length: documentCount }, (_, i) => stream(i)).filter(
+    ({ tokens }) => tokens.length <= engine.model.contextLength,
+  );
+}
+
+function compare(dtype: PackedDtype): { divergence: Divergence; bytes: number } {
+  using device = openDevice();
+  using reference = openModel(device, checkpoint, { dtype: 'f32' });
+  const before = device.memory.stats().bytesInUse;
+  using model = openModel(device, checkpoint, { dtype, form: reference.form });
+  const bytes = device.memory.stats().bytesInUse - before;
+  using arena = new Arena(device.memory);
+  const divergence: Divergence = { positions: 0, nats: 0, agreements: 0 };
+  for (const document of documents) {
+    const [p, q] = [reference, model].map((each) => logitsOf(device, arena, each, document));
+    const V = reference.vocabularySize;
+    for (const [i, weight] of document.weights.slice(1).entries()) {
+      if (weight === 0) continue;
+      const [expected, actual] = [p, q].map((logits) => logits!.subarray(i * V, (i + 1) * V));
+      divergence.positions++;
+      divergence.nats += klOf(expected!, actual!);
+      if (likeliest(expected!) === likeliest(actual!)) divergence.agreements++;
+    }
   }
+  return { divergence, bytes };
 }
 
-console.log(`${checkpoint.name}, ${problems} problems of each task, ${device.isa}, ${new Date().toISOString()}\n`);
-console.log('| form | bits a weight | mean KL, nats | same first token | loss, nats |');
-console.log('|---|---|---|---|---|');
-for (const [dtype, byTask] of totals) {
-  const all = [...byTask.values()].reduce(added, noTotals());
-  const bits = (8 * bytesOf(4096, 4096, dtype)) / 4096 ** 2;
-  console.log(`| ${dtype} | ${bits.toFixed(3)} | ${cells(all)} |`);
-}
-console.log('\n| mean KL, nats | bf16 | int8 | int4 |');
-console.log('|---|---|---|---|');
-for (const name of names) {
-  const of = (dtype: PackedDtype) => {
-    const { divergence, places } = totalsOf(dtype, name);
-    return (divergence / places).toExponential(1);
-  };
-  console.log(`| ${name} | ${of('bf16')} | ${of('int8')} | ${of('int4')} |`);
-}
-for (const { model } of models) model[Symbol.dispose]();
-
-/** Logits after every token, [tokens, vocabulary]. */
-function logitsOf(on: Device, model: LanguageModel, { tokens }: TrainingDocument): Float32Array {
-  using arena = new Arena(on.memory, 2 ** 24);
-  const g = new Graph(on, arena, 'inference');
-  const documents = new PackedDocuments(arena, [tokens.length]);
-  const hidden = model.forward(g, arena.integers(Int32Array.from(tokens)), documents.positions, documents);
+/** [tokens * V], of the token after each. */
+function logitsOf(device: Device, arena: Arena, model: LanguageModel, { tokens }: TrainingDocument): Float32Array {
+  arena.reset();
+  const g = new Graph(device, arena, 'inference');
+  const memory = new PackedDocuments(arena, [tokens.length]);
+  const hidden = model.forward(g, arena.integers(Int32Array.from(tokens)), memory.positions, memory);
   const logits = g.linear(hidden, model.head);
   g.run();
   const values = new Float32Array(logits.length);
-  on.memory.read(logits, values);
+  device.memory.read(logits, values);
   return values;
 }
 
-/** Adds the places where the assistant speaks. */
-function compare({ tokens, weights }: TrainingDocument, exact: Float32Array, logits: Float32Array, into: Totals): void {
-  const V = logits.length / tokens.length;
-  for (let i = 0; i + 1 < tokens.length; i++) {
-    if (weights[i + 1] === 0) continue;
-    const [p, q] = [exact, logits].map((all) => logProbabilities(all.subarray(i * V, (i + 1) * V))) as [
-      Float64Array,
-      Float64Array,
-    ];
-    into.places++;
-    into.loss -= q[tokens[i + 1] as number] as number;
-    into.agreements += likeliest(p) === likeliest(q) ? 1 : 0;
-    into.divergence += p.reduce((sum, logP, v) => sum + Math.exp(logP) * (logP - (q[v] as number)), 0);
+/** KL(softmax(p) || softmax(q)), in float64. */
+function klOf(p: Float32Array, q: Float32Array): number {
+  const [lp, lq] = [logSum(p), logSum(q)];
+  return p.reduce((sum, x, i) => sum + Math.exp(x - lp) * (x - lp - (q[i]! - lq)), 0);
+}
+
+function logSum(x: Float32Array): number {
+  const most = x.reduce((a, b) => Math.max(a, b));
+  return most + Math.log(x.reduce((sum, value) => sum + Math.exp(value - most), 0));
+}
+
+function likeliest(x: Float32Array): number {
+  return x.indexOf(x.reduce((a, b) => Math.max(a, b)));
+}
+
+async function solve(dtype: PackedDtype): Promise<{ solved: number[]; asked: number }> {
+  await using engine = await openEngine({ checkpoint, dtype });
+  const provider = await openEmbeddedProvider({ engine, checkpoint });
+  const solved: number[] = [];
+  for (const name of taskNames) {
+    const options = { split: 'test', first: 0, count: Number(problems), thinking: 'mixed' } as const;
+    solved.push((await evaluate({ engine, ...provider }, taskNamed(name), options)).correct);
   }
+  return { solved, asked: Number(problems) };
 }
 
-function logProbabilities(row: Float32Array): Float64Array {
-  const max = row.reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
-  const sum = row.reduce((total, x) => total + Math.exp(x - max), 0);
-  return Float64Array.from(row, (x) => x - max - Math.log(sum));
+function describe(rows: readonly Row[]): string {
+  const percent = (part: number, whole: number) => `${((100 * part) / whole).toFixed(1)} %`;
+  const head = ['', ...rows.map(({ dtype }) => dtype)];
+  const lines: string[][] = [
+    ['weights, MB', ...rows.map(({ bytes }) => (bytes / 1e6).toFixed(2))],
+    ['mean KL, nats', ...rows.map(({ divergence: { nats, positions } }) => (nats / positions).toExponential(2))],
+    ['same likeliest token', ...rows.map(({ divergence: d }) => percent(d.agreements, d.positions))],
+    ['**problems solved**', ...rows.map(({ solved, asked }) => percent(total(solved), asked * solved.length))],
+    ...taskNames.map((name, task) => [name, ...rows.map(({ solved, asked }) => percent(solved[task]!, asked))]),
+  ];
+  const table = [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`);
+  const { positions } = rows[0]!.divergence;
+  return `# What quantized weights lose
+
+${checkpoint.name}, ${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores.
+
+${table.join('\n')}
+
+Divergence from float32 over ${positions} tokens of the answers of ${documents.length} unseen documents; ${problems} unseen problems
+of each task, greedily. \`npm run bench -- quantization\` repeats it.
+`;
 }
 
-function likeliest(row: Float64Array): number {
-  return row.reduce((best, x, v) => (x > (row[best] as number) ? v : best), 0);
-}
-
-function noTotals(): Totals {
-  return { places: 0, divergence: 0, agreements: 0, loss: 0 };
-}
-
-function added(a: Totals, b: Totals): Totals {
-  return {
-    places: a.places + b.places,
-    divergence: a.divergence + b.divergence,
-    agreements: a.agreements + b.agreements,
-    loss: a.loss + b.loss,
-  };
-}
-
-function cells({ places, divergence, agreements, loss }: Totals): string {
-  const share = `${((100 * agreements) / places).toFixed(2)} %`;
-  return `${(divergence / places).toExponential(2)} | ${share} | ${(loss / places).toFixed(4)}`;
+function total(numbers: readonly number[]): number {
+  return numbers.reduce((sum, n) => sum + n, 0);
 }

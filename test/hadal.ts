@@ -22,6 +22,8 @@ export interface Running extends AsyncDisposable {
   interrupt(): void;
   /** As `kill` does: to the launcher alone. */
   terminate(): void;
+  /** As `kill -9` does, to all of it: nothing is cleaned up. */
+  kill(): void;
   readonly ended: Promise<Ended>;
 }
 
@@ -94,6 +96,7 @@ function start(
     write: (line) => child.stdin.write(line),
     interrupt: () => process.kill(-pid, 'SIGINT'),
     terminate: () => child.kill('SIGTERM'),
+    kill: () => process.kill(-pid, 'SIGKILL'),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) process.kill(group === 'ours' ? pid : -pid, 'SIGKILL');
       await ended;

@@ -4,13 +4,12 @@
 
 import { type Command, Option } from 'commander';
 import type { AnswerSettings, SourceOptions } from './answer-source.ts';
+import { addModelOptions, localModelOptions, type ModelOptions } from './model-options.ts';
 import { integerFrom, numberFrom, serverUrl } from './option-parsers.ts';
 
-export interface AnswerOptions {
-  readonly model?: string;
+export interface AnswerOptions extends ModelOptions {
   readonly url?: URL;
   readonly apiKey?: string;
-  readonly threads?: number;
   readonly think: boolean;
   readonly system?: string;
   readonly temperature?: number;
@@ -20,11 +19,9 @@ export interface AnswerOptions {
 }
 
 export function addAnswerOptions(command: Command): Command {
-  return command
-    .option('-m, --model <path>', 'the checkpoint to open; with --url, the name of one of its models')
+  return addModelOptions(command, 'the checkpoint to open; with --url, the name of one of its models')
     .option('--url <address>', 'ask a running server instead of opening a model', serverUrl)
     .addOption(new Option('--api-key <key>', 'what that server asks for').env('HADAL_API_KEY'))
-    .option('--threads <number>', 'processor threads to compute with', integerFrom(1, 1024))
     .option('--no-think', 'answer at once, without reasoning')
     .option('--system <text>', 'instructions that come before the conversation')
     .option('-t, --temperature <number>', '0 always takes the likeliest token', numberFrom(0, 2))
@@ -33,8 +30,9 @@ export function addAnswerOptions(command: Command): Command {
     .option('--seed <number>', 'the same seed gives the same answer', integerFrom(0));
 }
 
-export function sourceOptions({ model, url, threads, apiKey }: AnswerOptions): SourceOptions {
-  return { model, url, threads, apiKey };
+export function sourceOptions(options: AnswerOptions): SourceOptions {
+  const { url, apiKey, model } = options;
+  return url === undefined ? { kind: 'local', ...localModelOptions(options) } : { kind: 'remote', url, model, apiKey };
 }
 
 export function answerSettings({ think, temperature, topP, maxTokens, seed }: AnswerOptions): AnswerSettings {

@@ -1,10 +1,13 @@
 // Where a conversation's answers come from.
 //
 // Owns the contract between the commands and a model, be it opened in this process or served elsewhere, and which of the two
-// the options ask for. Knows nothing about terminals.
+// the options ask for. Knows nothing about what is asked.
 
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { Message, Thinking } from '@hadal/protocol/chat-request';
+import type { LocalModelOptions } from './local-model.ts';
+import type { Remote } from './remote-model.ts';
+import type { Terminal } from './terminal.ts';
 
 export interface AnswerSettings {
   readonly thinking: Thinking;
@@ -28,21 +31,25 @@ export interface AnswerSource extends AsyncDisposable {
   ): AsyncGenerator<ChatEvent, void, void>;
 }
 
-export interface SourceOptions {
-  /** Where a checkpoint is; with `url`, the name of one of the server's models. */
-  readonly model: string | undefined;
-  readonly url: URL | undefined;
-  readonly threads: number | undefined;
-  readonly apiKey: string | undefined;
+export type SourceOptions = ({ readonly kind: 'local' } & LocalModelOptions) | ({ readonly kind: 'remote' } & Remote);
+
+/** Opens the server at an address, or a model itself, with a bar that shows how far that is. */
+export async function openAnswerSource(options: SourceOptions, terminal: Terminal): Promise<AnswerSource> {
+  // Imported when needed: the engine takes longer to load than a server takes to answer.
+  switch (options.kind) {
+    case 'remote': {
+      const { openRemoteModel } = await import('./remote-model.ts');
+      return await openRemoteModel(options);
+    }
+    case 'local': {
+      const { openLocalModel } = await import('./local-model.ts');
+      return await openLocalModel(options, terminal);
+    }
+    default:
+      return unreachable(options);
+  }
 }
 
-/** Opens the server at `url`, or without one the model itself. */
-export async function openAnswerSource({ model, url, threads, apiKey }: SourceOptions): Promise<AnswerSource> {
-  // Imported when needed: the engine takes longer to load than a server takes to answer.
-  if (url !== undefined) {
-    const { openRemoteModel } = await import('./remote-model.ts');
-    return await openRemoteModel({ url, model, apiKey });
-  }
-  const { openLocalModel } = await import('./local-model.ts');
-  return await openLocalModel({ path: model, threads });
+function unreachable(value: never): never {
+  throw new Error(`expected a known source, got ${JSON.stringify(value)}`);
 }

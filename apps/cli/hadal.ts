@@ -5,7 +5,9 @@
 import { Command } from 'commander';
 import { askCommand } from './commands/ask.ts';
 import { chatCommand } from './commands/chat.ts';
+import { convertCommand } from './commands/convert.ts';
 import { evalCommand } from './commands/eval.ts';
+import { inspectCommand } from './commands/inspect.ts';
 import { serveCommand } from './commands/serve.ts';
 import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
@@ -26,7 +28,16 @@ const program = new Command('hadal')
 
 Exit status: 0 done, 1 failed, 2 called the wrong way, 130 interrupted.`,
   );
-const commands = [chatCommand, askCommand, serveCommand, trainCommand, evalCommand, verifyCommand];
+const commands = [
+  chatCommand,
+  askCommand,
+  serveCommand,
+  inspectCommand,
+  convertCommand,
+  trainCommand,
+  evalCommand,
+  verifyCommand,
+];
 for (const create of commands) {
   const command = create(terminal);
   program.addCommand(command.showHelpAfterError(`(hadal ${command.name()} --help has examples)`).exitOverride());

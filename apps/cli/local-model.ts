@@ -1,15 +1,19 @@
 // A model opened in this process.
 //
 // Owns the engine and the provider in front of it as one thing to open and close, and which checkpoint is meant when none
-// is named. Knows nothing about terminals or HTTP.
+// is named. Of terminals it knows that somebody may want to see how far loading is.
 
 import { join, relative } from 'node:path';
-import { type Engine, openEngine } from '@hadal/engine/engine';
+import { type Engine, type EngineOptions, openEngine } from '@hadal/engine/engine';
+import type { FitOptions } from '@hadal/engine/fit-model';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { type EmbeddedProvider, openEmbeddedProvider } from '@hadal/server/embedded-provider';
 import type { AnswerSource } from './answer-source.ts';
+import { openProgressBar } from './progress-bar.ts';
+import { countInWords } from './quantities.ts';
+import type { Terminal } from './terminal.ts';
 
-export interface LocalModelOptions {
+export interface LocalModelOptions extends FitOptions {
   /** Of a checkpoint; the repository's own where undefined. */
   readonly path: string | undefined;
   /** undefined: as many as the machine has. */
@@ -22,10 +26,10 @@ export interface LocalModel extends AnswerSource {
 }
 
 /** Loads the checkpoint. Throws an Error of one line when it is missing or broken. */
-export async function openLocalModel(options: LocalModelOptions): Promise<LocalModel> {
-  const { path = ownCheckpoint(), threads } = options;
+export async function openLocalModel(options: LocalModelOptions, terminal: Terminal): Promise<LocalModel> {
+  const { path = ownCheckpoint(), threads, ...fit } = options;
   const checkpoint = await openCheckpoint(path);
-  const engine = await openEngine({ checkpoint, ...(threads !== undefined && { threads }) });
+  const engine = await loadEngine({ checkpoint, ...fit, ...(threads !== undefined && { threads }) }, terminal);
   try {
     const provider = await openEmbeddedProvider({ engine, checkpoint });
     const { sampling, maxOutputTokens } = provider.model;
@@ -33,7 +37,7 @@ export async function openLocalModel(options: LocalModelOptions): Promise<LocalM
       engine,
       provider,
       model: provider.model.id,
-      description: `${provider.model.id} (${inMillions(engine.model.parameters.total)} parameters)`,
+      description: `${provider.model.id} (${countInWords(engine.model.parameters.total)} parameters, ${engine.model.dtype})`,
       answer: (messages, { thinking, temperature, topP, maxTokens, seed }, signal) =>
         provider.chat(
           {
@@ -64,11 +68,11 @@ export async function openLocalModel(options: LocalModelOptions): Promise<LocalM
   }
 }
 
-function ownCheckpoint(): string {
-  return relative(process.cwd(), join(import.meta.dirname, '../../models/hadal-nano'));
+async function loadEngine(options: EngineOptions, terminal: Terminal): Promise<Engine> {
+  using bar = openProgressBar(`loading ${options.checkpoint.name}`, terminal);
+  return await openEngine({ ...options, onProgress: bar.show });
 }
 
-/** 8_234_567 as `8.2 million`. */
-function inMillions(count: number): string {
-  return `${(count / 1e6).toLocaleString('en', { maximumFractionDigits: count < 1e7 ? 1 : 0 })} million`;
+function ownCheckpoint(): string {
+  return relative(process.cwd(), join(import.meta.dirname, '../../models/hadal-nano'));
 }

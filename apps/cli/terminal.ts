@@ -14,6 +14,8 @@ export interface Terminal {
   dim(text: string): string;
   /** A person watches standard output. */
   readonly isInteractive: boolean;
+  /** A person watches standard error: lines there may be written over. */
+  readonly showsProgress: boolean;
 }
 
 export function processTerminal(): Terminal {
@@ -28,6 +30,7 @@ export function processTerminal(): Terminal {
     err: (text) => process.stderr.write(text),
     dim: (text) => styleText('dim', text, { stream: process.stdout }),
     isInteractive: process.stdout.isTTY === true,
+    showsProgress: process.stderr.isTTY === true,
   };
 }
 

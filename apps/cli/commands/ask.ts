@@ -11,6 +11,7 @@ import { Command } from 'commander';
 import { type AnswerOptions, addAnswerOptions, answerSettings, sourceOptions } from '../answer-options.ts';
 import { openAnswerSource } from '../answer-source.ts';
 import { answerText } from '../answer-text.ts';
+import { timed } from '../answer-timing.ts';
 import { Conversation } from '../conversation.ts';
 import { exitCodes, UsageError } from '../failure.ts';
 import type { Terminal } from '../terminal.ts';
@@ -19,7 +20,7 @@ export function askCommand(terminal: Terminal): Command {
   return addAnswerOptions(new Command('ask'))
     .description('Ask one question and print the answer')
     .argument('[question...]', 'what to ask; text piped in is added to it')
-    .option('--json', 'print one JSON object with the answer, the reasoning and the token counts')
+    .option('--json', 'print one JSON object with the answer, the reasoning, token counts and times')
     .addHelpText(
       'after',
       `
@@ -36,11 +37,11 @@ async function ask(words: readonly string[], options: AnswerOptions & { json?: t
   const question = [words.join(' '), await pipedText()].filter((part) => part !== '').join('\n\n');
   if (question === '') throw new UsageError('nothing to ask: hadal ask "your question", or pipe it in');
 
-  await using source = await openAnswerSource(sourceOptions(options));
+  await using source = await openAnswerSource(sourceOptions(options), terminal);
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort());
   const conversation = new Conversation(source, answerSettings(options), options.system);
-  const events = conversation.say(question, controller.signal);
+  const { events, timing } = timed(conversation.say(question, controller.signal));
   if (terminal.isInteractive && !options.json) {
     for await (const piece of answerText(events, terminal)) terminal.out(piece);
   } else {
@@ -58,7 +59,12 @@ async function ask(words: readonly string[], options: AnswerOptions & { json?: t
     if (options.json) {
       const { reason: finish_reason, usage } = finish;
       const answer = { model: source.model, content, reasoning_content: reasoning, finish_reason };
-      terminal.out(`${JSON.stringify({ ...answer, usage: wireUsage(usage) })}\n`);
+      const { firstTokenMs, tokensPerSecond } = timing;
+      const speed = {
+        time_to_first_token_ms: firstTokenMs === undefined ? null : Math.round(firstTokenMs),
+        tokens_per_second: tokensPerSecond === undefined ? null : Number(tokensPerSecond.toPrecision(3)),
+      };
+      terminal.out(`${JSON.stringify({ ...answer, usage: wireUsage(usage), ...speed })}\n`);
     } else {
       terminal.out('\n');
       if (finish.reason === 'length') terminal.err('hadal: the answer was cut: no more tokens were allowed\n');

@@ -8,6 +8,7 @@ import { Command } from 'commander';
 import { type AnswerOptions, addAnswerOptions, answerSettings, sourceOptions } from '../answer-options.ts';
 import { openAnswerSource } from '../answer-source.ts';
 import { answerText } from '../answer-text.ts';
+import { timed, timingInWords } from '../answer-timing.ts';
 import { Conversation } from '../conversation.ts';
 import { exitCodes, reportFailure } from '../failure.ts';
 import { type LineReader, openLineReader } from '../line-reader.ts';
@@ -28,7 +29,7 @@ Examples:
   hadal chat --url http://127.0.0.1:10935`,
     )
     .action(async (options: AnswerOptions) => {
-      await using source = await openAnswerSource(sourceOptions(options));
+      await using source = await openAnswerSource(sourceOptions(options), terminal);
       using lines = openLineReader();
       if (terminal.isInteractive) terminal.out(terminal.dim(`${source.description}. /help lists commands.\n\n`));
       const conversation = new Conversation(source, answerSettings(options), options.system);
@@ -49,7 +50,9 @@ export async function runChat(conversation: Conversation, lines: LineReader, ter
     }
     using interrupt = onInterrupt();
     try {
-      for await (const piece of answerText(conversation.say(line, interrupt.signal), terminal)) terminal.out(piece);
+      const { events, timing } = timed(conversation.say(line, interrupt.signal));
+      for await (const piece of answerText(events, terminal)) terminal.out(piece);
+      if (terminal.isInteractive) terminal.out(terminal.dim(timingInWords(timing)));
     } catch (error) {
       // A conversation outlives one failed turn, such as a question that is too long.
       reportFailure(error, terminal.err, { withTrace: false });

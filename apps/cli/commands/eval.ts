@@ -6,10 +6,11 @@ import type { Evaluation, EvaluationOptions, Outcome } from '@hadal/training/eva
 import type { Split } from '@hadal/training/tasks/task';
 import { Command, Option } from 'commander';
 import { exitCodes, UsageError } from '../failure.ts';
+import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom } from '../option-parsers.ts';
 import { printable, type Terminal } from '../terminal.ts';
 
-interface EvalOptions {
+interface EvalOptions extends ModelOptions {
   readonly task?: readonly string[];
   readonly count: number;
   readonly seed: number;
@@ -17,8 +18,6 @@ interface EvalOptions {
   readonly thinking: EvaluationOptions['thinking'];
   readonly difficulty?: number;
   readonly show: number;
-  readonly model?: string;
-  readonly threads?: number;
   readonly json?: true;
 }
 
@@ -26,7 +25,7 @@ interface EvalOptions {
 const problemsPerSeed = 1_000_000;
 
 export function evalCommand(terminal: Terminal): Command {
-  return new Command('eval')
+  return addModelOptions(new Command('eval'), 'the checkpoint to evaluate')
     .description('Measure how often a model solves unseen problems')
     .option('--task <name...>', 'only these tasks; all of them where not given')
     .option('-n, --count <number>', 'problems of each task', integerFrom(1, problemsPerSeed), 100)
@@ -43,8 +42,6 @@ export function evalCommand(terminal: Terminal): Command {
       integerFrom(1),
     )
     .option('--show <number>', 'failures of each task to print', integerFrom(0), 0)
-    .option('-m, --model <path>', 'the checkpoint to evaluate')
-    .option('--threads <number>', 'processor threads to compute with', integerFrom(1, 1024))
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -55,6 +52,7 @@ Examples:
   hadal eval
   hadal eval --task compare-decimals count-letters --count 500
   hadal eval --task countdown --difficulty 3 --thinking on --show 5
+  hadal eval --dtype int4
   hadal eval --model runs/hadal-nano/model --split validation --json > accuracy.json`,
     )
     .action((options: EvalOptions) => runEvaluation(options, terminal));
@@ -69,7 +67,7 @@ async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<
     throw new UsageError(`${unknown}: expected one of the tasks ${known.map(({ name }) => name).join(', ')}`);
   }
   const tasks = known.filter(({ name }) => options.task?.includes(name) ?? true);
-  await using model = await openLocalModel({ path: options.model, threads: options.threads });
+  await using model = await openLocalModel(localModelOptions(options), terminal);
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort());
 

@@ -4,6 +4,7 @@
 // address, is the server package's.
 
 import { Command, Option } from 'commander';
+import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom } from '../option-parsers.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -12,16 +13,14 @@ const defaultPort = 10935;
 
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
-interface ServeOptions {
+interface ServeOptions extends ModelOptions {
   readonly port: number;
   readonly host: string;
-  readonly model?: string;
-  readonly threads?: number;
   readonly log: (typeof logLevels)[number];
 }
 
 export function serveCommand(terminal: Terminal): Command {
-  return new Command('serve')
+  return addModelOptions(new Command('serve'), 'the checkpoint to serve: a directory, or a .gguf file')
     .description('Serve a model over HTTP, to any client that speaks chat completions')
     .addOption(
       new Option('-p, --port <number>', 'where to listen; 0 takes any free port')
@@ -30,8 +29,6 @@ export function serveCommand(terminal: Terminal): Command {
         .argParser(integerFrom(0, 65535)),
     )
     .option('--host <address>', 'who may connect: 0.0.0.0 lets everybody in', '127.0.0.1')
-    .option('-m, --model <path>', 'the checkpoint to serve: a directory, or a .gguf file')
-    .option('--threads <number>', 'processor threads to compute with', integerFrom(1, 1024))
     .addOption(new Option('--log <level>', 'what to write to standard error').choices(logLevels).default('warn'))
     .addHelpText(
       'after',
@@ -40,6 +37,7 @@ Examples:
   hadal serve
   hadal serve --port 8080 --host 0.0.0.0
   hadal serve --model runs/my-model/checkpoint --log info
+  hadal serve --model DeepSeek-R1-Distill-Qwen-7B --dtype int8 --context 16384
   hadal serve --model DeepSeek-R1-Distill-Qwen-1.5B-Q8_0.gguf
   curl http://127.0.0.1:${defaultPort}/chat/completions -H 'content-type: application/json' \\
     -d '{"model": "hadal-nano", "messages": [{"role": "user", "content": "Hello"}]}'`,
@@ -48,13 +46,13 @@ Examples:
 }
 
 /** Serves until the process is asked to stop; a second request stops it at once. */
-async function serve({ port, host, model, threads, log }: ServeOptions, terminal: Terminal): Promise<void> {
+async function serve({ port, host, log, ...model }: ServeOptions, terminal: Terminal): Promise<void> {
   const [{ openLocalModel }, { startServer }, { createLogger }] = await Promise.all([
     import('../local-model.ts'),
     import('@hadal/server/server'),
     import('@hadal/server/logger'),
   ]);
-  await using local = await openLocalModel({ path: model, threads });
+  await using local = await openLocalModel(localModelOptions(model), terminal);
   const stopped = stopRequest();
   await using server = await startServer({ port, host, providers: [local.provider], logger: createLogger(log) });
   terminal.out(`${local.description} is ready at ${server.url}\n`);

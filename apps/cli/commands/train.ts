@@ -11,6 +11,7 @@ import type { Progress } from '@hadal/training/training-run';
 import { Command } from 'commander';
 import { exitCodes, UsageError } from '../failure.ts';
 import { integerFrom } from '../option-parsers.ts';
+import { secondsInWords } from '../quantities.ts';
 import type { Terminal } from '../terminal.ts';
 
 const recipesDirectory = join(import.meta.dirname, '../../../recipes');
@@ -108,13 +109,6 @@ function describe(progress: Progress): string {
     `${stage}  step ${step} of ${totalSteps}`,
     `loss ${loss.toFixed(3)}${predictorLoss === undefined ? '' : ` (MTP ${predictorLoss.toFixed(3)})`}`,
     `${Math.round(tokensPerSecond)} tokens/s`,
-    `${duration(secondsLeft)} left`,
+    `${secondsInWords(secondsLeft)} left`,
   ].join('  ');
-}
-
-/** 4_000 as `1 h 7 min`. */
-function duration(seconds: number): string {
-  if (seconds < 60) return `${Math.ceil(seconds)} s`;
-  const minutes = Math.round(seconds / 60);
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

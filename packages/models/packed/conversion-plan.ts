@@ -6,10 +6,10 @@
 
 import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { PackedDtype } from '@hadal/tensor/packed-matrix';
-import type { AttentionForm, ModelDefinition, Network } from '../architecture.ts';
+import type { AttentionForm, ModelDefinition } from '../architecture.ts';
 import { type RunTimeWeight, runTimeWeights } from '../run-time-weights.ts';
+import { storedRequests } from '../stored-requests.ts';
 import { storedBytes } from '../weight-parts.ts';
-import { recordRequests, type WeightRequest, type WeightSource } from '../weight-source.ts';
 import { shardName } from './manifest.ts';
 import { shardBytes, shardOrder } from './shard-writer.ts';
 
@@ -52,24 +52,4 @@ export function planConversion(
     return { file, bytes: shardBytes(file, ordered), weights: ordered };
   });
   return { dtype, attention, shards };
-}
-
-/** Everything that an engine may ask for: the prediction module is optional, as its weights are. */
-function storedRequests(
-  definition: ModelDefinition,
-  stored: StoredWeights,
-  form: AttentionForm,
-): readonly WeightRequest[] {
-  const record = (predictor: 'present' | 'absent') => {
-    let network: Network | undefined;
-    const describe = (source: WeightSource) => {
-      network = definition.assemble(source, { form, positions: 1, predictor });
-    };
-    const { weights } = recordRequests(describe, stored.has);
-    return { weights, prefix: network?.predictor?.prefix };
-  };
-  const { weights, prefix } = record('present');
-  const isThere = ({ spec }: WeightRequest) =>
-    spec.parts.every(({ name }) => prefix === undefined || !name.startsWith(prefix) || stored.has(name));
-  return weights.every(isThere) ? weights : record('absent').weights;
 }
