@@ -19,7 +19,8 @@ constexpr int CHAINS = 8;
 #endif
 
 /** Keeps x in a register and unknown to the optimizer. */
-HADAL_INLINE void opaque(V& x) {
+template <class Vector>
+HADAL_INLINE void opaque(Vector& x) {
 #if defined(__x86_64__)
 #if defined(__AVX512F__)
   asm volatile("" : "+v"(x));
@@ -59,9 +60,8 @@ void measure_arithmetic(Context& c, const Arg* a) {
 // rounds:i out:T. The same with products of bytes, by the instructions that quantized products are made of.
 void measure_integers(Context& c, const Arg* a) {
   VI acc[CHAINS] = {};
-  V seed = splat(0.5f);
-  opaque(seed);
-  const VI x = (VI)seed;
+  VI x = splat_int(0x01020304);
+  opaque(x);
   for (long long round = 0; round < a[0].i; round++) {
 #pragma GCC unroll 24
     for (int i = 0; i < CHAINS; i++) {
@@ -70,9 +70,7 @@ void measure_integers(Context& c, const Arg* a) {
 #else
       acc[i] += multiply_add_pairs((VS)x, (VS)x);
 #endif
-      V kept = (V)acc[i];
-      opaque(kept);
-      acc[i] = (VI)kept;
+      opaque(acc[i]);
     }
   }
   VI total = {};
@@ -87,8 +85,7 @@ void measure_integers(Context& c, const Arg* a) {
     out[1] = (float)(CHAINS * LANES * 2);
 #endif
   }
-  V kept = (V)total;
-  opaque(kept);
+  opaque(total);
 }
 
 // x:t n:i out:T. All threads together read x once.

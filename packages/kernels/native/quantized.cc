@@ -57,12 +57,12 @@ struct Groups {
 /** What is stored: the product, or, of two halves of its columns, silu(first) * second. */
 enum class Store { PLAIN, GATED };
 
-/** silu(gate) * up for `rows` rows of a panel: the operations of swiglu.cc. */
-void store_gated(const float (*gate)[PANEL], const float (*up)[PANEL], int rows, int columns, float* y, Int ldy) {
+/** silu(gate) * up for `rows` rows, each 32 columns of gate and the same of up: the operations of swiglu.cc. */
+void store_gated(const float (*halves)[2 * PANEL], int rows, int columns, float* y, Int ldy) {
   for (int i = 0; i < rows; i++) {
     for (int j = 0; j < columns; j += LANES) {
-      const V g = load(gate[i] + j);
-      store(y + i * ldy + j, g * sigmoid(g) * load(up[i] + j), lanes_within(columns, j / LANES));
+      const V gate = load(halves[i] + j);
+      store(y + i * ldy + j, gate * sigmoid(gate) * load(halves[i] + PANEL + j), lanes_within(columns, j / LANES));
     }
   }
 }
@@ -183,31 +183,39 @@ struct Product {
   /** Strips s0 .. s1 of the group times panels p0 .. p1: a strip stays in the first-level cache, the panels in the second. */
   void rectangle(const Group& g, Int s0, Int s1, Int p0, Int p1) const {
     const Int bytes = panel_bytes(Q, k);
-    QuantizedTileArgs t;
-    t.blocks = blocks_of(k);
-    t.ldc = ldy;
     for (Int s = s0; s < s1; s++) {
       const Int row = g.begin + s * g.strip_rows();
-      const QuantizedTile tile = quantized_tile_of<Q>((int)smaller(g.strip_rows(), g.end - row));
+      const int rows = (int)smaller(g.strip_rows(), g.end - row);
+      const QuantizedTile tile = quantized_tile_of<Q>(rows);
+      QuantizedTileArgs t;
+      t.blocks = blocks_of(k);
       t.x = strip(row);
       for (Int p = p0; p < p1; p++) {
-        t.w = g.w + p * bytes;
         float* const to = y + row * ldy + p * PANEL;
-        const int columns = (int)smaller(PANEL, n - p * PANEL);
+        t.w = g.w + p * bytes;
         if (kind == Store::PLAIN) {
+          // A tile of two panels takes an odd last one twice and stores it once.
+          const bool is_pair = panels_at_once(rows) == 2 && p + 1 < p1;
+          t.w_step = is_pair ? bytes : 0;
           t.c = to;
-          t.columns = columns;
+          t.ldc = ldy;
+          t.columns = (int)smaller(is_pair ? 2 * PANEL : PANEL, n - p * PANEL);
           tile(t);
+          p += is_pair;
           continue;
         }
-        alignas(64) float gate[QUANTIZED_ROWS][PANEL], up[QUANTIZED_ROWS][PANEL];
-        t.ldc = t.columns = PANEL;
-        t.c = gate[0];
+        alignas(64) float halves[QUANTIZED_ROWS][2 * PANEL];
+        t.w_step = panels() * bytes;
+        t.c = halves[0];
+        t.ldc = 2 * PANEL;
+        t.columns = 2 * PANEL;
         tile(t);
-        t.w += panels() * bytes;
-        t.c = up[0];
-        tile(t);
-        store_gated(gate, up, (int)smaller(g.strip_rows(), g.end - row), columns, to, ldy);
+        if (panels_at_once(rows) == 1) {
+          t.w += t.w_step;
+          t.c += PANEL;
+          tile(t);
+        }
+        store_gated(halves, rows, (int)smaller(PANEL, n - p * PANEL), to, ldy);
       }
     }
   }

@@ -1,4 +1,4 @@
-// The micro-kernel of quantized products: a few rows times one panel of 32 columns.
+// The micro-kernel of quantized products: a few rows times a panel of 32 columns, or two.
 //
 // Owns the layout of quantized panels and of quantized rows, and the innermost loops; quantize.h fills both. Depth is cut
 // into segments of 128 steps, a segment into blocks of 32, a block into quads of 4. Panel p of W [N, K] holds rows
@@ -68,9 +68,10 @@ struct QuantizedTileArgs {
   long long blocks;  // of the whole depth
   const char* x;     // a strip
   const char* w;     // a panel
-  float* c;
+  long long w_step;  // bytes from it to the next one, for tiles of several
+  float* c;          // the panels' columns side by side
   long long ldc;
-  int columns;  // of the panel's 32, those that C has
+  int columns;  // of the panels' 32 each, those that C has
 };
 
 /** How far ahead of their use weights are fetched, when a few rows leave nothing to do but to read them. */
@@ -92,13 +93,31 @@ constexpr int groups_a_pass(Quantized q, int rows) { return rows == 1 ? groups_o
 constexpr int groups_a_pass(Quantized q, int rows) { return rows == 1 ? (q == Quantized::INT8 ? 4 : 2) : 1; }
 #endif
 
+/**
+ * Panels that a tile takes at once. With a few rows there is little to do but to wait for weights: two panels are two streams
+ * from memory and twice as many sums that do not wait for one another.
+ */
+#if defined(__AVX512VNNI__)
+constexpr int NARROW_ROWS_AT_ONCE = 4;
+#else
+constexpr int NARROW_ROWS_AT_ONCE = 0;
+#endif
+constexpr int panels_at_once(int rows) { return rows <= NARROW_ROWS_AT_ONCE ? 2 : 1; }
+
+/** Where group g of all panels' groups begins, in a quad. */
+template <Quantized Q>
+HADAL_INLINE long long group_at(int g, long long w_step) {
+  return g / groups_of(Q) * w_step + g % groups_of(Q) * GROUP_BYTES;
+}
+
 /** Weights of GROUPS groups, of one quad. */
-template <int ROWS, int GROUPS>
-HADAL_INLINE void load_groups(const char* w, VB out[GROUPS]) {
+template <Quantized Q, int ROWS, int GROUPS>
+HADAL_INLINE void load_groups(const char* w, long long w_step, VB out[GROUPS]) {
 #pragma GCC unroll 8
   for (int g = 0; g < GROUPS; g++) {
-    out[g] = load_bytes(w + g * GROUP_BYTES);
-    if (ROWS <= 4 && g * GROUP_BYTES % 64 == 0) __builtin_prefetch(w + g * GROUP_BYTES + QUANTIZED_AHEAD_BYTES, 0, 3);
+    const char* from = w + group_at<Q>(g, w_step);
+    out[g] = load_bytes(from);
+    if (ROWS <= 4 && g * GROUP_BYTES % 64 == 0) __builtin_prefetch(from + QUANTIZED_AHEAD_BYTES, 0, 3);
   }
 }
 
@@ -111,19 +130,20 @@ HADAL_INLINE VI load_steps(const char* steps) {
 
 /** sums[g][i]: columns of group g, row i, over a segment. */
 template <int ROWS, int GROUPS>
-HADAL_INLINE void sum_int8(const char* w, const char* corrections, const char* x, int blocks, VI sums[GROUPS][ROWS]) {
+HADAL_INLINE void sum_int8(const char* w, long long w_step, const char* corrections, const char* x, int blocks,
+                           VI sums[GROUPS][ROWS]) {
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; i++) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int g = 0; g < GROUPS; g++) sums[g][i] = splat_quad(corrections + 4 * i);
   }
   for (int quad = 0; quad < blocks * QUADS_A_BLOCK; quad++) {
     VB groups[GROUPS];
-    load_groups<ROWS, GROUPS>(w, groups);
+    load_groups<Quantized::INT8, ROWS, GROUPS>(w, w_step, groups);
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
       const VI y = splat_quad(x + 4 * i);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int g = 0; g < GROUPS; g++) sums[g][i] = dot(sums[g][i], groups[g], y);
     }
     w += quad_bytes(Quantized::INT8);
@@ -133,33 +153,46 @@ HADAL_INLINE void sum_int8(const char* w, const char* corrections, const char* x
 
 /** totals[2 g][i] and totals[2 g + 1][i]: the lower and upper columns of group g, row i, over a segment. */
 template <int ROWS, int GROUPS>
-HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* corrections, const char* x, int blocks,
-                           VI totals[2 * GROUPS][ROWS]) {
-  static_assert(GROUPS == 1, "a vector of nibbles holds a whole panel");
+HADAL_INLINE void sum_int4(const char* w, const char* steps, long long w_step, const char* corrections, const char* x,
+                           int blocks, VI totals[2 * GROUPS][ROWS]) {
+  static_assert(groups_of(Quantized::INT4) == 1, "a vector of nibbles holds a whole panel");
 #pragma GCC unroll 16
-  for (int i = 0; i < ROWS; i++) totals[0][i] = totals[1][i] = VI{};
+  for (int i = 0; i < ROWS; i++) {
+#pragma GCC unroll 4
+    for (int g = 0; g < 2 * GROUPS; g++) totals[g][i] = VI{};
+  }
   for (int block = 0; block < blocks; block++) {
-    VI low[ROWS], high[ROWS];
+    VI low[GROUPS][ROWS], high[GROUPS][ROWS];
 #pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++) low[i] = high[i] = splat_quad(corrections + 4 * (block * ROWS + i));
+    for (int i = 0; i < ROWS; i++) {
+#pragma GCC unroll 2
+      for (int g = 0; g < GROUPS; g++) low[g][i] = high[g][i] = splat_quad(corrections + 4 * (block * ROWS + i));
+    }
     const char* const end = w + block_bytes(Quantized::INT4);
 #pragma GCC unroll 1
     for (; w != end; w += quad_bytes(Quantized::INT4), x += 4 * ROWS) {
-      VB both[1];
-      load_groups<ROWS, 1>(w, both);
-      const VB first = low_nibbles(both[0]), second = high_nibbles(both[0]);
+      VB both[GROUPS];
+      load_groups<Quantized::INT4, ROWS, GROUPS>(w, w_step, both);
+#pragma GCC unroll 2
+      for (int g = 0; g < GROUPS; g++) {
+        const VB first = low_nibbles(both[g]), second = high_nibbles(both[g]);
 #pragma GCC unroll 16
-      for (int i = 0; i < ROWS; i++) {
-        const VI y = splat_quad(x + 4 * i);
-        low[i] = dot(low[i], first, y);
-        high[i] = dot(high[i], second, y);
+        for (int i = 0; i < ROWS; i++) {
+          const VI y = splat_quad(x + 4 * i);
+          low[g][i] = dot(low[g][i], first, y);
+          high[g][i] = dot(high[g][i], second, y);
+        }
       }
     }
-    const VI first = load_steps(steps + block * PANEL), second = load_steps(steps + block * PANEL + PANEL / 2);
+#pragma GCC unroll 2
+    for (int g = 0; g < GROUPS; g++) {
+      const char* at = steps + block * PANEL + g * w_step;
+      const VI first = load_steps(at), second = load_steps(at + PANEL / 2);
 #pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++) {
-      totals[0][i] = add_scaled(totals[0][i], low[i], first);
-      totals[1][i] = add_scaled(totals[1][i], high[i], second);
+      for (int i = 0; i < ROWS; i++) {
+        totals[2 * g][i] = add_scaled(totals[2 * g][i], low[g][i], first);
+        totals[2 * g + 1][i] = add_scaled(totals[2 * g + 1][i], high[g][i], second);
+      }
     }
   }
 }
@@ -167,7 +200,8 @@ HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* correct
 #else
 
 template <int ROWS, int GROUPS>
-HADAL_INLINE void sum_int8(const char* w, const char* corrections, const char* x, int blocks, VI sums[GROUPS][ROWS]) {
+HADAL_INLINE void sum_int8(const char* w, long long w_step, const char* corrections, const char* x, int blocks,
+                           VI sums[GROUPS][ROWS]) {
   VI low[GROUPS][ROWS], high[GROUPS][ROWS];
 #pragma GCC unroll 4
   for (int g = 0; g < GROUPS; g++) {
@@ -176,7 +210,7 @@ HADAL_INLINE void sum_int8(const char* w, const char* corrections, const char* x
   }
   for (int quad = 0; quad < blocks * QUADS_A_BLOCK; quad++) {
     VB groups[GROUPS];
-    load_groups<ROWS, GROUPS>(w, groups);
+    load_groups<Quantized::INT8, ROWS, GROUPS>(w, w_step, groups);
 #pragma GCC unroll 4
     for (int g = 0; g < GROUPS; g++) {
       VS first, second;
@@ -207,8 +241,8 @@ HADAL_INLINE VS load_steps(const char* steps) {
 }
 
 template <int ROWS, int GROUPS>
-HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* corrections, const char* x, int blocks,
-                           VI totals[2 * GROUPS][ROWS]) {
+HADAL_INLINE void sum_int4(const char* w, const char* steps, long long w_step, const char* corrections, const char* x,
+                           int blocks, VI totals[2 * GROUPS][ROWS]) {
 #pragma GCC unroll 8
   for (int i = 0; i < ROWS; i++) {
 #pragma GCC unroll 4
@@ -224,7 +258,7 @@ HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* correct
 #pragma GCC unroll 2
     for (int quad = 0; quad < QUADS_A_BLOCK; quad++) {
       VB groups[GROUPS];
-      load_groups<ROWS, GROUPS>(w, groups);
+      load_groups<Quantized::INT4, ROWS, GROUPS>(w, w_step, groups);
 #pragma GCC unroll 2
       for (int g = 0; g < GROUPS; g++) {
         const VB first = low_nibbles(groups[g]), second = high_nibbles(groups[g]);
@@ -260,8 +294,8 @@ HADAL_INLINE VI load_steps(const char* steps) {
 }
 
 template <int ROWS, int GROUPS>
-HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* corrections, const char* x, int blocks,
-                           VI totals[2 * GROUPS][ROWS]) {
+HADAL_INLINE void sum_int4(const char* w, const char* steps, long long w_step, const char* corrections, const char* x,
+                           int blocks, VI totals[2 * GROUPS][ROWS]) {
 #pragma GCC unroll 4
   for (int i = 0; i < ROWS; i++) {
 #pragma GCC unroll 4
@@ -271,7 +305,7 @@ HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* correct
     VI sums[2 * GROUPS][2][ROWS] = {};
     for (int quad = 0; quad < QUADS_A_BLOCK; quad++) {
       VB groups[GROUPS];
-      load_groups<ROWS, GROUPS>(w, groups);
+      load_groups<Quantized::INT4, ROWS, GROUPS>(w, w_step, groups);
 #pragma GCC unroll 4
       for (int g = 0; g < 2 * GROUPS; g++) {
         VS first, second;
@@ -304,9 +338,10 @@ HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* correct
 
 template <Quantized Q, int ROWS>
 static void quantized_tile(const QuantizedTileArgs& t) {
-  constexpr int GROUPS = groups_a_pass(Q, ROWS), VECTORS = vectors_of(Q);
+  constexpr int PANELS = panels_at_once(ROWS), VECTORS = vectors_of(Q);
+  constexpr int GROUPS = PANELS > 1 ? PANELS * groups_of(Q) : groups_a_pass(Q, ROWS);
   typedef RowLayout<Q> Rows;
-  float c[ROWS][PANEL] = {};
+  float c[ROWS][PANELS * PANEL] = {};
   const char* w = t.w;
   const char* x = t.x;
   for (long long left = t.blocks; left > 0; left -= BLOCKS) {
@@ -314,20 +349,22 @@ static void quantized_tile(const QuantizedTileArgs& t) {
     const char* corrections = x + 4 * ROWS;
     const char* numbers = x + Rows::HEADER_BYTES * ROWS;
     const char* weights = w + header_bytes(Q);
-    for (int first = 0; first < groups_of(Q); first += GROUPS) {
+    for (int first = 0; first < PANELS * groups_of(Q); first += GROUPS) {
       VI sums[GROUPS * VECTORS][ROWS];
       if constexpr (Q == Quantized::INT8) {
-        sum_int8<ROWS, GROUPS>(weights + first * GROUP_BYTES, corrections, numbers, blocks, sums);
+        sum_int8<ROWS, GROUPS>(weights + first * GROUP_BYTES, t.w_step, corrections, numbers, blocks, sums);
       } else {
-        sum_int4<ROWS, GROUPS>(weights + first * GROUP_BYTES, w + SCALE_BYTES + first * LANES, corrections, numbers, blocks, sums);
+        sum_int4<ROWS, GROUPS>(weights + first * GROUP_BYTES, w + SCALE_BYTES + first * LANES, t.w_step, corrections, numbers,
+                               blocks, sums);
       }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int v = 0; v < GROUPS * VECTORS; v++) {
-        const int column = (first + v / VECTORS) * LANES + v % VECTORS * (PANEL / 2);
-        const V scale = load_bf16((const unsigned short*)w + column);
+        const int group = first + v / VECTORS, panel = group / groups_of(Q);
+        const int column = group % groups_of(Q) * LANES + v % VECTORS * (PANEL / 2);
+        const V scale = load_bf16((const unsigned short*)(w + panel * t.w_step) + column);
 #pragma GCC unroll 16
         for (int i = 0; i < ROWS; i++) {
-          float* to = c[i] + column;
+          float* to = c[i] + panel * PANEL + column;
           store(to, load(to) + to_float(sums[v][i]) * scale * splat(((const float*)x)[i]));
         }
       }
@@ -337,7 +374,7 @@ static void quantized_tile(const QuantizedTileArgs& t) {
   }
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; i++) {
-    for (int column = 0; column < PANEL; column += LANES) {
+    for (int column = 0; column < PANELS * PANEL; column += LANES) {
       store(t.c + i * t.ldc + column, load(c[i] + column), lanes_within(t.columns, column / LANES));
     }
   }
@@ -345,7 +382,7 @@ static void quantized_tile(const QuantizedTileArgs& t) {
 
 typedef void (*QuantizedTile)(const QuantizedTileArgs&);
 
-/** The tile for 1 .. QUANTIZED_ROWS rows. */
+/** The tile for 1 .. QUANTIZED_ROWS rows, which takes panels_at_once(rows) panels. */
 template <Quantized Q>
 HADAL_INLINE QuantizedTile quantized_tile_of(int rows) {
 #define TILE(n) quantized_tile<Q, n>
