@@ -8,7 +8,10 @@ import { basename, join, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { openTokenizer, type Tokenizer } from '@hadal/formats/tokenizer';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
-import type { RequestEvent } from './runner.ts';
+import type { Choice, Sampling, TokenLogprob } from './sampler.ts';
+import type { RequestEvent } from './sequence.ts';
+import type { Speculation } from './speculation.ts';
+import type { Priority } from './waiting-line.ts';
 
 export interface ModelInfo {
   readonly id: string;
@@ -18,36 +21,64 @@ export interface ModelInfo {
   readonly parameters: { readonly total: number; readonly active: number };
 }
 
-export interface GenerateRequest {
+/** What is generated, and how its tokens are chosen. Random choices are a function of seed and place alone. */
+export interface GenerateRequest extends Sampling {
   /** Token ids; empty is an error. */
   readonly prompt: readonly number[];
   /** At least 1. */
   readonly maxTokens: number;
-  /** 0 is greedy. */
-  readonly temperature: number;
-  readonly topP: number;
   readonly seed: number | undefined;
   /** Matched on decoded text; never part of the output. */
   readonly stop: readonly string[];
   readonly stopTokens: readonly number[];
-  /** undefined: no log-probabilities; else 0 to 20. */
-  readonly topLogprobs: number | undefined;
+  /** Whether the prompt's own log-probabilities are wanted, before the first token. */
+  readonly promptLogprobs: 'none' | 'all';
+  /** Prefixes are shared, and service is divided, between namespaces. */
+  readonly namespace: string;
+  readonly priority: Priority;
+  readonly speculation: Speculation;
+  /** What the completion is expected to hold, for the n-gram drafter; empty: nothing is. */
+  readonly prediction: readonly number[];
+  /** Milliseconds from now after which the generation ends, begun or not; undefined: never. */
+  readonly deadlineMs: number | undefined;
 }
 
+/** Everything but the prompt, as a caller who has no wishes would have it: greedy, to the end. */
+export const plainRequest: Omit<GenerateRequest, 'prompt' | 'maxTokens'> = {
+  ...{ temperature: 0, topP: 1, topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
+  ...{ topLogprobs: undefined, seed: undefined, stop: [], stopTokens: [], promptLogprobs: 'none' },
+  ...{ namespace: '', priority: 'interactive', deadlineMs: undefined },
+  ...{ speculation: { method: 'none' }, prediction: [] },
+};
+
+/** `deadline`: the time was up. */
+export type FinishReason = 'stop' | 'length' | 'aborted' | 'deadline';
+
 export type TokenEvent =
+  /** Too many requests wait already: nothing was done, and nothing follows. */
+  | { readonly type: 'refused'; readonly waiting: number }
+  /** The request has been understood and waits its turn; first of the events of one that was not refused. */
+  | { readonly type: 'accepted' }
+  /** Log-probabilities of the prompt's next tokens, in order, from the second one on. */
+  | { readonly type: 'prompt'; readonly logprobs: readonly Choice[] }
   | {
       readonly type: 'token';
       readonly id: number;
       /** Valid UTF-8 increment; '' while a character is incomplete. */
       readonly text: string;
       readonly logprob: number;
-      readonly top: readonly { readonly id: number; readonly logprob: number }[];
+      readonly top: readonly TokenLogprob[];
     }
   | {
       readonly type: 'finish';
-      readonly reason: 'stop' | 'length' | 'aborted';
+      readonly reason: FinishReason;
       readonly promptTokens: number;
       readonly completionTokens: number;
+      /** Of the prompt's tokens, those whose rows were in the cache. */
+      readonly cacheHitTokens: number;
+      /** Guessed tokens that turned out as guessed, and those that did not. */
+      readonly acceptedDraftTokens: number;
+      readonly rejectedDraftTokens: number;
     };
 
 export interface Engine extends AsyncDisposable {
@@ -130,7 +161,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
           });
           continue;
         }
-        isOver = event.type !== 'token';
+        isOver = event.type === 'finish' || event.type === 'refused' || event.type === 'error';
         if (event.type === 'error') throw new Error(event.message);
         yield event;
       }

@@ -1,8 +1,7 @@
 // Cached rows: keys, values, and whatever else an architecture keeps of every token.
 //
-// Owns one block of native memory for each row store of each layer, all cut into pages of 64 tokens, and which page holds
-// which span of which sequence. Knows nothing of sampling or requests. A sequence takes all the pages it may ever need
-// before it starts, or none, so that what was admitted can always be finished.
+// Owns one block of native memory for each row store of each layer, all cut into pages of 64 tokens. Which page holds which
+// span of which sequence is the caller's to say. Knows nothing of sampling or requests.
 
 import { KEY_BLOCK, type SequenceRows, sequenceTables } from '@hadal/kernels/attention';
 import type { Device } from '@hadal/kernels/device';
@@ -15,7 +14,7 @@ import { Tensor } from '@hadal/tensor/tensor';
 /** The pages of one sequence, in order, and how many of their tokens are written. */
 export interface PageLease {
   readonly pages: readonly number[];
-  length: number;
+  readonly length: number;
 }
 
 /** What one sequence adds in a step: `count` tokens after the `length` it has. */
@@ -35,9 +34,10 @@ export function pageBytes(layout: CacheLayout): number {
 
 export class KvCache {
   readonly pageCount: number;
+  /** Tokens in a page: the keys that attention reads together. */
+  readonly pageTokens = KEY_BLOCK;
   readonly #device: Device;
   readonly #layers: readonly LayerStores[];
-  readonly #free: number[];
 
   /** As many pages as fit into `bytes`, for all layers together; at least one. */
   constructor(device: Device, layout: CacheLayout, bytes: number) {
@@ -48,22 +48,6 @@ export class KvCache {
     this.#layers = layout.map(
       (stores) => new Map(Object.entries(stores).map(([name, { width }]) => [name, block(width)])),
     );
-    this.#free = Array.from({ length: this.pageCount }, (_, i) => this.pageCount - 1 - i);
-  }
-
-  /** Pages for `tokens` tokens, or none: a half-admitted sequence could never be finished. */
-  reserve(tokens: number): PageLease | undefined {
-    const count = Math.ceil(tokens / KEY_BLOCK);
-    if (count > this.#free.length) return undefined;
-    return { pages: this.#free.splice(this.#free.length - count, count), length: 0 };
-  }
-
-  release(lease: PageLease): void {
-    this.#free.push(...lease.pages);
-  }
-
-  get freePages(): number {
-    return this.#free.length;
   }
 
   /** The memory of a step that extends these sequences, whose new tokens stand in this order in the batch. */

@@ -1,7 +1,7 @@
 // What the engine's two threads say to each other.
 
 import type { GenerateRequest, ModelInfo } from './engine.ts';
-import type { RequestEvent } from './runner.ts';
+import type { RequestEvent } from './sequence.ts';
 
 export interface WorkerOptions {
   readonly directory: string;

@@ -48,13 +48,20 @@ export class PrefixTree {
   }
 
   /**
-   * The longest kept prefix of `tokens`, page by page, at most `maxTokens` tokens of it. The caller holds what it gets and
-   * must `release` it.
+   * The longest kept prefix of `tokens`, page by page, at most `maxTokens` tokens of it; behind `path`, which the caller holds,
+   * only what goes on from there. The caller holds what it gets and must `release` it.
    */
-  hold(namespace: string, tokens: readonly number[], maxTokens: number): PageNode[] {
+  hold(
+    namespace: string,
+    tokens: readonly number[],
+    maxTokens: number,
+    path: readonly PageNode[] = [],
+  ): PageNode[] {
     const found: Node[] = [];
-    let siblings = this.#roots.get(namespace);
-    for (let end = this.pageTokens; end <= Math.min(tokens.length, maxTokens); end += this.pageTokens) {
+    const last = path.at(-1) as Node | undefined;
+    let siblings = last ? last.children : this.#roots.get(namespace);
+    const first = (path.length + 1) * this.pageTokens;
+    for (let end = first; end <= Math.min(tokens.length, maxTokens); end += this.pageTokens) {
       const node = siblings?.get(pageKey(tokens, end - this.pageTokens, end));
       if (!node) break;
       this.#retain(node);

@@ -1,0 +1,147 @@
+// One request on its way through the engine.
+//
+// Owns a request's tokens, how far they have been read, what it may be told of them yet (whole characters, no stop strings)
+// and how it ends. Knows nothing of the other sequences or of the model. Invariant: the events it emits are a function of the
+// tokens chosen for it, in order: none after `finish`.
+
+import type { StreamDecoder, Tokenizer } from '@hadal/formats/tokenizer';
+import type { FinishReason, GenerateRequest, TokenEvent } from './engine.ts';
+import type { Choice, TokenLogprob } from './sampler.ts';
+import type { SequencePages } from './sequence-pages.ts';
+import { DraftDepth, maxDraftTokens } from './speculation.ts';
+import { StopText } from './stop-text.ts';
+import type { Waiter } from './waiting-line.ts';
+
+/** Receives the events of one request, in order. */
+export type Listener = (event: RequestEvent) => void;
+
+export type RequestEvent = TokenEvent | { readonly type: 'error'; readonly message: string };
+
+export class Sequence implements Waiter {
+  readonly key: number;
+  readonly request: GenerateRequest;
+  readonly seed: number;
+  readonly arrivedMs: number;
+  /** Prompt and completion. */
+  readonly tokens: number[];
+  /** Where its rows are; undefined while it waits. */
+  pages: SequencePages | undefined;
+  /** Guesses of what follows `tokens`, to be verified in the next step. */
+  draft: readonly number[] = [];
+  /** Tokens of the prompt that were found in the cache when it was first let in; undefined before. */
+  cacheHit: number | undefined;
+  isOver = false;
+  readonly #emit: Listener;
+  readonly #decoder: StreamDecoder;
+  readonly #stop: StopText;
+  readonly #counts = new Map<number, number>();
+  readonly #depth = new DraftDepth();
+  /** The last token's event while its text, or part of it, is held back. */
+  #held: Extract<TokenEvent, { type: 'token' }> | undefined;
+  #accepted = 0;
+  #rejected = 0;
+
+  constructor(
+    key: number,
+    request: GenerateRequest,
+    { seed, arrivedMs, emit, tokenizer }: { seed: number; arrivedMs: number; emit: Listener; tokenizer: Tokenizer },
+  ) {
+    this.key = key;
+    this.request = request;
+    this.seed = seed;
+    this.arrivedMs = arrivedMs;
+    this.tokens = [...request.prompt];
+    this.#emit = emit;
+    this.#decoder = tokenizer.decoder();
+    this.#stop = new StopText(request.stop);
+  }
+
+  get namespace(): string {
+    return this.request.namespace;
+  }
+
+  get priority(): GenerateRequest['priority'] {
+    return this.request.priority;
+  }
+
+  /** Tokens chosen so far. */
+  get completion(): number {
+    return this.tokens.length - this.request.prompt.length;
+  }
+
+  /** Tokens that have to be read before the next one can be chosen; at least 1. */
+  get unread(): number {
+    return this.tokens.length - (this.pages?.length ?? 0);
+  }
+
+  /** Whether nothing but the token just chosen is unread. */
+  get isDecoding(): boolean {
+    return this.unread === 1 && this.completion > 0;
+  }
+
+  /** How often the completion holds each token. */
+  get counts(): ReadonlyMap<number, number> {
+    return this.#counts;
+  }
+
+  /** Takes the next token of the completion, and ends where that is the last. */
+  accept(choice: Choice): void {
+    const { request } = this;
+    this.tokens.push(choice.id);
+    this.#counts.set(choice.id, (this.#counts.get(choice.id) ?? 0) + 1);
+    if (request.stopTokens.includes(choice.id)) {
+      this.end('stop');
+      return;
+    }
+    const { text, isStopped } = this.#stop.push(this.#decoder.push(choice.id));
+    this.#release();
+    this.#held = { type: 'token', ...choice, text };
+    if (isStopped) {
+      this.#release();
+      this.end('stop');
+    } else if (this.completion === request.maxTokens) {
+      this.end('length');
+    } else if (text !== '') {
+      this.#release();
+    }
+  }
+
+  /** Notes how many guesses of a step came true. */
+  noteDraft(accepted: number, rejected: number): void {
+    this.#accepted += accepted;
+    this.#rejected += rejected;
+    this.#depth.note(accepted, rejected);
+  }
+
+  /** Guesses worth making before the next step, when one costs `cost` of a step. */
+  draftTokens(cost: number): number {
+    const { speculation, maxTokens } = this.request;
+    if (speculation.method === 'none') return 0;
+    const { draftTokens } = speculation;
+    const wanted = draftTokens === 'adaptive' ? this.#depth.tokens(cost) : Math.min(draftTokens, maxDraftTokens);
+    // The step after next chooses one token even without a guess.
+    return Math.max(0, Math.min(wanted, maxTokens - this.completion - 1));
+  }
+
+  tellPrompt(logprobs: readonly (TokenLogprob & { readonly top: readonly TokenLogprob[] })[]): void {
+    if (logprobs.length > 0) this.#emit({ type: 'prompt', logprobs });
+  }
+
+  end(reason: FinishReason): void {
+    // What was held for a stop string that never came, and a character that never became whole.
+    if (this.#held) {
+      const rest = this.#stop.push(this.#decoder.end()).text + this.#stop.end();
+      this.#emit({ ...this.#held, text: this.#held.text + rest });
+    }
+    this.isOver = true;
+    this.#emit({
+      ...{ type: 'finish', reason, promptTokens: this.request.prompt.length, completionTokens: this.completion },
+      ...{ cacheHitTokens: this.cacheHit ?? 0, acceptedDraftTokens: this.#accepted, rejectedDraftTokens: this.#rejected },
+    });
+  }
+
+  #release(): void {
+    if (this.#held) this.#emit(this.#held);
+    this.#held = undefined;
+  }
+}
