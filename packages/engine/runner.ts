@@ -245,10 +245,10 @@ export class Runner {
     return reading.filter(({ pages, tokens, request }) => {
       if (request.promptLogprobs === 'all') return true;
       pages?.adopt(tokens, tokens.length - 1);
-      const key = pages?.nextPageKey(tokens);
-      if (key === undefined) return true;
-      if (writing.has(key)) return false;
-      writing.add(key);
+      const page = pages?.openPage(tokens);
+      if (page === undefined) return true;
+      if (writing.has(page.key)) return page.isBegun;
+      writing.add(page.key);
       return true;
     });
   }

@@ -62,12 +62,17 @@ export class SequencePages implements PageLease {
     }
   }
 
-  /** Tells pages apart that are about to be written: equal for two sequences that would write the same. */
-  nextPageKey(tokens: readonly number[]): string | undefined {
+  /**
+   * The page of `tokens` that is written next, or is half written: equal for two sequences that write the same. undefined
+   * where it will not be full of them.
+   */
+  openPage(tokens: readonly number[]): { readonly key: string; readonly isBegun: boolean } | undefined {
     const { pageTokens } = this.#tree;
-    const [begin, end] = [this.length, this.length + pageTokens];
-    if (begin !== this.#path.length * pageTokens || end > tokens.length) return undefined;
-    return `${this.#namespace}/${this.#path.at(-1)?.page ?? ''}/${tokens.slice(begin, end)}`;
+    const begin = this.#path.length * pageTokens;
+    if (begin + pageTokens > tokens.length) return undefined;
+    const content = tokens.slice(begin, begin + pageTokens);
+    const key = `${this.#namespace}/${this.#path.at(-1)?.page ?? ''}/${content}`;
+    return { key, isBegun: this.length > begin };
   }
 
   /** Lets go of every page. What was full stays in the tree until its memory is needed. */
