@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { trainBpe } from '@hadal/formats/bpe-trainer';
 import { openSafetensors, type Safetensors, writeSafetensors } from '@hadal/formats/safetensors';
+import { storedWeights } from '@hadal/formats/stored-weights';
 import { makeTokenizer } from '@hadal/formats/tokenizer';
 import { type Device, openDevice } from '@hadal/kernels/device';
 import { defineModel } from '@hadal/models/architectures';
@@ -99,7 +100,7 @@ class Hadal implements Contestant {
   async start(variant: Variant): Promise<void> {
     this.#trainer?.[Symbol.dispose]();
     this.#trainer = openTrainer(this.#device);
-    this.#trainer.load(this.#weights);
+    this.#trainer.load(storedWeights(this.#weights));
     if (variant.method === 'adamw') useAdamwOnly(this.#device, this.#trainer);
     this.#variant = variant;
     this.#number = 0;

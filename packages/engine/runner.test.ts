@@ -5,12 +5,14 @@ import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { openDevice } from '@hadal/kernels/device';
 import type { AttentionForm } from '@hadal/models/architecture';
 import { type LanguageModel, openModel } from '@hadal/models/language-model';
+import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
 import fc from 'fast-check';
 import { type GenerateRequest, plainRequest } from './engine.ts';
 import { Runner, type RunnerOptions } from './runner.ts';
 import type { RequestEvent } from './sequence.ts';
 
-const golden = fileURLToPath(new URL('../../test/golden/deepseek-v3', import.meta.url));
+const goldenOf = (name: string) => fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url));
+const golden = goldenOf('deepseek-v3');
 
 /** Token i is the character with code point i: enough to watch text, with nothing to train. */
 const tokenizer: Tokenizer = {
@@ -28,6 +30,8 @@ const base: GenerateRequest = {
 };
 
 interface Options extends Partial<RunnerOptions> {
+  readonly directory?: string;
+  readonly dtype?: PackedDtype;
   readonly form?: AttentionForm;
   readonly threads?: number;
 }
@@ -37,10 +41,11 @@ const pageBytes = 64 * (4 * 24 + 4 * 16) * 4 * 3;
 
 /** Runs requests to their ends, `arrival[i]` steps after the first; returns each one's events. */
 function run(requests: readonly GenerateRequest[], options: Options = {}, arrival: readonly number[] = []) {
-  const { form = 'expanded', threads = 2, ...rest } = options;
+  const { directory = golden, dtype = 'bf16', threads = 2, ...rest } = options;
+  const { form = directory === golden ? 'expanded' : 'standard', ...runnerOptions } = rest;
   using device = openDevice({ threads });
-  using model = openModel(device, golden, { form });
-  using runner = new Runner(device, model, tokenizer, { cacheBytes: 2 ** 22, ...rest });
+  using model = openModel(device, directory, { dtype, form });
+  using runner = new Runner(device, model, tokenizer, { cacheBytes: 2 ** 22, ...runnerOptions });
   return serve(runner, requests, arrival);
 }
 
@@ -132,6 +137,24 @@ test('a prompt read in pieces gives the bits of one read at once', () => {
   const request = { ...base, prompt: Array.from({ length: 150 }, (_, i) => (i * 7) % 128), topLogprobs: 5 };
   assert.deepEqual(run([request], { stepTokens: 7 }), run([request], { stepTokens: 512 }));
 });
+
+for (const [name, form] of [
+  ['deepseek-v3', 'absorbed'],
+  ['qwen2', 'standard'],
+  ['llama-all-biases', 'standard'],
+] as const) {
+  for (const dtype of packedDtypes) {
+    test(`${name} in ${dtype}: a request has the same bits alone, in a batch, and read in pieces`, () => {
+      const options = { directory: goldenOf(name), dtype, form };
+      const prompt = (seed: number) => Array.from({ length: 20 + 30 * seed }, (_, i) => (i * (7 + seed)) % 96);
+      const requests = [0, 1, 2].map((seed) => ({ ...base, seed, prompt: prompt(seed), topLogprobs: 3 }));
+      const together = run(requests, { ...options, stepTokens: 33 }, [0, 2, 3]);
+      requests.forEach((request, i) => {
+        assert.deepEqual(said(together[i]), said(run([request], { ...options, threads: 1 })[0]));
+      });
+    });
+  }
+}
 
 test('a seed repeats its choices and another seed makes others', () => {
   const request = { ...base, temperature: 1.5, maxTokens: 24 };

@@ -6,10 +6,10 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { openCheckpoint, openSafetensors, type Safetensors } from '@hadal/formats/safetensors';
+import { openSafetensors, type Safetensors } from '@hadal/formats/safetensors';
 import type { Device } from '@hadal/kernels/device';
 import type { ModelDefinition, Network, Predictor } from '@hadal/models/architecture';
-import { type LanguageModel, openModel, readDefinition } from '@hadal/models/language-model';
+import { type LanguageModel, openModel, openWeights, readDefinition } from '@hadal/models/language-model';
 import { PackedDocuments } from '@hadal/models/layers/attention-memory';
 import { ParameterSet } from '@hadal/models/parameter-set';
 import { collectSpecs, type WeightSource } from '@hadal/models/weight-source';
@@ -63,12 +63,9 @@ function compareForward(
   const predictor = golden.tensors.has('mtp_logits') ? 'present' : 'absent';
   const assemble = (source: WeightSource) =>
     definition.assemble(source, { form: definition.forms[0], positions: T, predictor });
-  const file = openCheckpoint(directory);
-  using parameters = new ParameterSet(
-    device,
-    collectSpecs(assemble, (name) => file.tensors.has(name)),
-  );
-  parameters.load(file);
+  const weights = openWeights(directory);
+  using parameters = new ParameterSet(device, collectSpecs(assemble, weights.has));
+  parameters.load(weights);
   using arena = new Arena(device.memory);
   const network = assemble(parameters);
 

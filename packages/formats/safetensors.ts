@@ -50,8 +50,8 @@ export interface Safetensors {
   /** In file order; of a sharded checkpoint, file after file. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: Readonly<Record<string, string>>;
-  /** The tensor's bytes, little-endian and row-major, in memory of their own. */
-  read(name: string): Uint8Array<ArrayBuffer>;
+  /** The tensor's bytes, or a range of them, little-endian and row-major, in memory of their own. */
+  read(name: string, range?: readonly [begin: number, end: number]): Uint8Array<ArrayBuffer>;
   /** The tensor's values, for F32, F16 and BF16. */
   readFloat32(name: string): Float32Array<ArrayBuffer>;
 }
@@ -337,8 +337,13 @@ function makeSafetensors(
     return entry;
   }
 
-  function read(name: string): Uint8Array<ArrayBuffer> {
+  function read(name: string, range?: readonly [number, number]): Uint8Array<ArrayBuffer> {
     const entry = entryOf(name);
+    const bytes = entry.end - entry.begin;
+    const [begin, end] = range ?? [0, bytes];
+    if (!(begin >= 0 && begin <= end && end <= bytes)) {
+      throw new Error(`${entry.path}: ${name}: expected a range within ${bytes} bytes, got ${begin} to ${end}`);
+    }
     const file = openFile(entry.path);
     try {
       const opened = versions.get(entry.path);
@@ -346,7 +351,7 @@ function makeSafetensors(
       if (opened === undefined || opened.size !== size || opened.mtimeMs !== mtimeMs) {
         throw new Error(`${entry.path}: ${name}: the file was replaced after its header was read`);
       }
-      return readRange(file, entry.begin, entry.end, entry.path);
+      return readRange(file, entry.begin + begin, entry.begin + end, entry.path);
     } finally {
       closeSync(file);
     }

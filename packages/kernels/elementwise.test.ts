@@ -89,12 +89,14 @@ test('copyColumns copies or adds a block of columns and leaves the others alone'
     [5, 100, 100, 100],
     [2, 2050, 2051, 2052],
     [0, 8, 8, 8],
+    [7, 33, 0, 33],
+    [3, 2050, 0, 2052],
   ] as const) {
     for (const accumulate of [false, true]) {
       const o = { rows, cols, srcStride, dstStride, accumulate };
       checkParity({
         name: `copyColumns ${JSON.stringify(o)}`,
-        tensors: { src: normals(rows * srcStride, 6), dst: normals(rows * dstStride, 7) },
+        tensors: { src: normals(srcStride === 0 ? cols : rows * srcStride, 6), dst: normals(rows * dstStride, 7) },
         native: (c, t) => copyColumns(c, t.src, t.dst, o),
         twin: (a) => copyColumnsTwin(a.src, a.dst, o),
         tolerance: 0,

@@ -10,7 +10,7 @@ import type { Ref } from './memory.ts';
 /** Any array a twin computes on: float32 as the kernels do, float64 where a test takes finite differences. */
 export type Floats = Float32Array | Float64Array;
 
-/** Rows of a matrix that may be part of wider ones: row r begins at r * srcStride and r * dstStride. */
+/** Rows of a matrix that may be part of wider ones: row r begins at r * srcStride (0: the same row for all) and r * dstStride. */
 export interface CopyColumnsOptions {
   readonly rows: number;
   readonly cols: number;
@@ -40,7 +40,7 @@ export function fillTwin(x: Floats, value: number): void {
 
 /** dst[r, c] (+)= src[r, c] for `rows` x `cols` elements inside wider rows. The two must not overlap. */
 export function copyColumns(c: Commands, src: Ref, dst: Ref, o: CopyColumnsOptions): void {
-  if (o.rows > 1 && (o.srcStride < o.cols || o.dstStride < o.cols)) {
+  if (o.rows > 1 && ((o.srcStride < o.cols && o.srcStride !== 0) || o.dstStride < o.cols)) {
     throw new Error(`copyColumns: expected strides of at least ${o.cols}, got ${o.srcStride} and ${o.dstStride}`);
   }
   c.begin('copyColumns');

@@ -4,10 +4,16 @@
 // is a file of its own and a row here.
 
 import type { Architecture, ModelDefinition } from './architecture.ts';
+import { deepseekV2 } from './deepseek-v2.ts';
 import { deepseekV3 } from './deepseek-v3.ts';
+import { llama } from './llama.ts';
+import { qwen2 } from './qwen2.ts';
 
 export const architectures: Readonly<Record<string, Architecture>> = {
+  deepseek_v2: deepseekV2,
   deepseek_v3: deepseekV3,
+  llama,
+  qwen2,
 };
 
 /** Understands config.json, or throws one line that names `where` and, for a model we do not have, those we have. */

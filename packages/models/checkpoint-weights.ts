@@ -3,11 +3,11 @@
 // Owns the native memory of a loaded model. Every tensor is checked against the shape that the configuration asks for
 // before a byte of it is used. Matrices are packed as they are read, so that at most one of them exists twice.
 
-import type { Safetensors } from '@hadal/formats/safetensors';
+import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { type PackedDtype, PackedMatrix, type Weight } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
-import { partRange, type WeightSource, type WeightSpec } from './weight-source.ts';
+import type { WeightSource, WeightSpec } from './weight-source.ts';
 
 export interface CheckpointWeightsOptions {
   /** How packed matrices are stored; the router and the head differ, see `storedDtype`. */
@@ -16,13 +16,13 @@ export interface CheckpointWeightsOptions {
 
 export class CheckpointWeights implements WeightSource {
   readonly #device: Device;
-  readonly #file: Safetensors;
+  readonly #weights: StoredWeights;
   readonly #options: CheckpointWeightsOptions;
   readonly #handles: number[] = [];
 
-  constructor(device: Device, file: Safetensors, options: CheckpointWeightsOptions) {
+  constructor(device: Device, weights: StoredWeights, options: CheckpointWeightsOptions) {
     this.#device = device;
-    this.#file = file;
+    this.#weights = weights;
     this.#options = options;
   }
 
@@ -36,7 +36,7 @@ export class CheckpointWeights implements WeightSource {
 
   tensor(spec: WeightSpec): Tensor {
     const tensor = this.#allocate(spec.shape, 'f32');
-    writeParts(this.#device, this.#file, spec, tensor);
+    writeParts(this.#device, this.#weights, spec, tensor);
     return tensor;
   }
 
@@ -51,7 +51,7 @@ export class CheckpointWeights implements WeightSource {
   }
 
   has(name: string): boolean {
-    return this.#file.tensors.has(name);
+    return this.#weights.has(name);
   }
 
   [Symbol.dispose](): void {
@@ -80,19 +80,19 @@ function storedDtype(kind: WeightSpec['kind'], dtype: PackedDtype): PackedDtype 
   return kind === 'head' && dtype === 'int4' ? 'int8' : dtype;
 }
 
-/** Fills `tensor` with the parts of `spec`, converted to float32. Throws a line that says what the file has instead. */
-export function writeParts(device: Device, file: Safetensors, spec: WeightSpec, tensor: Tensor): void {
+/** Fills `tensor` with the parts of `spec`, decoded to float32. Throws a line that says what the file has instead. */
+export function writeParts(device: Device, weights: StoredWeights, spec: WeightSpec, tensor: Tensor): void {
   let offset = tensor.offset;
   for (const part of spec.parts) {
-    const entry = file.tensors.get(part.name);
-    if (!entry)
-      throw new Error(`${part.name}: expected [${part.shape.join(', ')}] from config, absent in ${file.path}`);
-    if (entry.shape.join() !== part.shape.join()) {
-      const [want, have] = [part.shape.join(', '), entry.shape.join(', ')];
-      throw new Error(`${part.name}: expected [${want}] from config, ${file.path} has [${have}]`);
+    const want = part.shape.join(', ');
+    if (!weights.has(part.name)) {
+      throw new Error(`${part.name}: expected [${want}] from config, absent in ${weights.path}`);
     }
-    const { begin, end } = partRange(part);
-    const values = file.readFloat32(part.name).subarray(begin, end);
+    const weight = weights.find(part.name);
+    if (weight.shape.join() !== part.shape.join()) {
+      throw new Error(`${part.name}: expected [${want}] from config, ${weights.path} has [${weight.shape.join(', ')}]`);
+    }
+    const values = weights.readFloat32(weight, part.rows);
     device.memory.write({ handle: tensor.handle, offset, length: values.length }, values);
     offset += values.length;
   }

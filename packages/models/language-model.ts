@@ -7,6 +7,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openCheckpoint } from '@hadal/formats/safetensors';
+import { type StoredWeights, storedWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import type { PackedDtype, Weight } from '@hadal/tensor/packed-matrix';
 import {
@@ -19,6 +20,7 @@ import {
 } from './architecture.ts';
 import { defineModel } from './architectures.ts';
 import { CheckpointWeights } from './checkpoint-weights.ts';
+import { parseFp8Block } from './quantization-config.ts';
 
 export interface LanguageModel extends Disposable {
   readonly contextLength: number;
@@ -52,14 +54,19 @@ export function readDefinition(directory: string): ModelDefinition {
   return defineModel(readConfig(directory), join(directory, 'config.json'));
 }
 
+/** The weights of a model directory, in whatever encoding they are stored. */
+export function openWeights(directory: string): StoredWeights {
+  const fp8Block = parseFp8Block(readConfig(directory), join(directory, 'config.json'));
+  return storedWeights(openCheckpoint(directory), { fp8Block });
+}
+
 export function openModel(device: Device, directory: string, options: OpenModelOptions = {}): LanguageModel {
   const definition = readDefinition(directory);
   const { contextLength, vocabularySize, forms } = definition;
   const form = options.form ?? definition.preferredForm;
   if (!forms.includes(form))
     throw new Error(`${directory}: expected attention form ${forms.join(' or ')}, got ${form}`);
-  const file = openCheckpoint(directory);
-  const source = new CheckpointWeights(device, file, { dtype: options.dtype ?? 'bf16' });
+  const source = new CheckpointWeights(device, openWeights(directory), { dtype: options.dtype ?? 'bf16' });
   try {
     const network = definition.assemble(source, { form, positions: contextLength, predictor: 'absent' });
     return {

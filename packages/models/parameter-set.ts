@@ -5,7 +5,8 @@
 // whatever the file they came from or go to.
 
 import { float32ToBf16 } from '@hadal/formats/float16';
-import type { Safetensors, TensorSource } from '@hadal/formats/safetensors';
+import type { TensorSource } from '@hadal/formats/safetensors';
+import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { Tensor } from '@hadal/tensor/tensor';
 import { writeParts } from './checkpoint-weights.ts';
@@ -86,8 +87,8 @@ export class ParameterSet implements WeightSource {
   }
 
   /** Takes every value from a checkpoint. */
-  load(file: Safetensors): void {
-    for (const { spec, value } of this.parameters) writeParts(this.#device, file, spec, value);
+  load(weights: StoredWeights): void {
+    for (const { spec, value } of this.parameters) writeParts(this.#device, weights, spec, value);
   }
 
   /** The values as checkpoint tensors, ready to be written. */

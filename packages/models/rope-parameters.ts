@@ -24,6 +24,7 @@ const wireScaling = z.object({
   beta_slow: z.number().default(1),
   mscale: z.number().optional(),
   mscale_all_dim: z.number().optional(),
+  attention_factor: z.number().positive().nullish(),
   low_freq_factor: z.number().optional(),
   high_freq_factor: z.number().optional(),
 });
@@ -62,10 +63,12 @@ export function ropeParameters(json: unknown, dim: number, contextLength: number
     case 'yarn': {
       const factor = need('factor');
       const { beta_fast: betaFast, beta_slow: betaSlow, mscale, mscale_all_dim: mscaleAllDim } = wire;
+      const { attention_factor: attentionFactor } = wire;
       const scaling = {
         ...{ type: kind, factor, originalMaxPositions: original, betaFast, betaSlow },
         ...(mscale === undefined ? {} : { mscale }),
         ...(mscaleAllDim === undefined ? {} : { mscaleAllDim }),
+        ...(attentionFactor === undefined || attentionFactor === null ? {} : { attentionFactor }),
       };
       const table = { dim, theta, scaling };
       return { table, softmaxScale: ropeTable({ ...table, maxPositions: 1 }).softmaxFactor };

@@ -17,7 +17,7 @@ export interface Part {
 
 /** One weight of the architecture: the parts follow one another in its memory. */
 export interface WeightSpec {
-  readonly kind: 'matrix' | 'experts' | 'head' | 'router' | 'embedding' | 'norm' | 'routerBias';
+  readonly kind: 'matrix' | 'experts' | 'head' | 'router' | 'embedding' | 'norm' | 'bias' | 'routerBias';
   /** [out, in], [experts, out, in], [vocabulary, width] or [width]. */
   readonly shape: readonly number[];
   readonly parts: readonly Part[];
@@ -43,6 +43,11 @@ export function whole(kind: WeightSpec['kind'], name: string, ...shape: readonly
 
 export function elementsOf({ shape }: Pick<WeightSpec, 'shape'>): number {
   return shape.reduce((product, n) => product * n, 1);
+}
+
+/** How many rows of its checkpoint tensor a part takes. */
+export function rowsOf({ rows, shape }: Part): number {
+  return rows ? rows[1] - rows[0] : (shape[0] as number);
 }
 
 /** The rows of a checkpoint tensor that a part takes, as elements. */

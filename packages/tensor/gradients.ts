@@ -66,16 +66,17 @@ interface AttentionStep {
 
 /** What each operation leaves on the tape. */
 interface Steps {
-  linear: { x: Tensor; w: Tensor; y: Tensor };
+  linear: { x: Tensor; w: Tensor; bias: Tensor | undefined; y: Tensor };
   groupedLinear: { x: Tensor; w: Tensor; y: Tensor; groups: Groups };
   embedding: { table: Tensor; ids: Tensor; y: Tensor };
   rmsNorm: { x: Tensor; w: Tensor; y: Tensor; eps: number };
-  rope: { x: Tensor; y: Tensor; positions: Tensor; shape: RopeShape };
+  rope: { x: Tensor; column: number; y: Tensor; positions: Tensor; shape: RopeShape };
   assembleKeys: { kv: Tensor; kPe: Tensor; k: Tensor; v: Tensor; shape: HeadShape };
   attention: AttentionStep;
   swiglu: { x: Tensor; y: Tensor };
   residual: { x: Tensor; y: Tensor; sum: Tensor };
   concat: { a: Tensor; b: Tensor; y: Tensor };
+  columns: { x: Tensor; column: number; y: Tensor };
   route: { logits: Tensor; ids: Tensor; weights: Tensor; routing: Routing };
   gather: { x: Tensor; y: Tensor; groups: Groups };
   combine: { x: Tensor; weights: Tensor; y: Tensor; groups: Groups };
@@ -87,12 +88,17 @@ export type Step = { [K in keyof Steps]: { readonly op: K } & Readonly<Steps[K]>
 type GradRules = { readonly [K in keyof Steps]: (g: Graph, step: Readonly<Steps[K]>) => void };
 
 export const gradRules: GradRules = {
-  linear: (g, { x, w, y }) => {
+  linear: (g, { x, w, bias, y }) => {
     const [M, O, I] = [x.rows, w.dim(0), w.dim(1)];
     const dy = g.gradOf(y);
     const { commands } = g.device;
     give(g, x, (dx, accumulate) => matmul(commands, dy, w, dx, { M, N: I, K: O, accumulate }));
     give(g, w, (dw, accumulate) => matmul(commands, dy, x, dw, { M: O, N: I, K: M, transA: true, accumulate }));
+    if (!bias) return;
+    // The bias is a weight whose input is 1 in every row: its gradient sums the rows of dy, in their order.
+    const ones = g.arena.take([1, M]);
+    g.fill(ones, 1);
+    give(g, bias, (db, accumulate) => matmul(commands, ones, dy, db, { M: 1, N: O, K: M, accumulate }));
   },
 
   groupedLinear: (g, { x, w, y, groups }) => {
@@ -119,8 +125,8 @@ export const gradRules: GradRules = {
   },
 
   // A rotation's transpose is its inverse.
-  rope: (g, { x, y, positions, shape }) =>
-    giveFresh(g, x, (dx) => g.rotate(g.gradOf(y), dx, positions, shape, 'backward')),
+  rope: (g, { x, column, y, positions, shape }) =>
+    giveColumns(g, x, column, y.dim(-1), (dx) => g.rotate(g.gradOf(y), 0, dx, positions, shape, 'backward')),
 
   assembleKeys: (g, { kv, kPe, k, v, shape }) => {
     const { heads: H, nope, rope, vDim } = shape;
@@ -159,6 +165,10 @@ export const gradRules: GradRules = {
     const dy = g.gradOf(y);
     give(g, a, (da, add) => g.copyColumns(dy, 0, da, 0, a.dim(-1), add ? 'add' : 'write'));
     give(g, b, (db, add) => g.copyColumns(dy, a.dim(-1), db, 0, b.dim(-1), add ? 'add' : 'write'));
+  },
+
+  columns: (g, { x, column, y }) => {
+    if (x.needsGrad) g.copyColumns(g.gradOf(y), 0, g.gradOf(x), column, y.dim(-1), 'add');
   },
 
   route: (g, { logits, ids, weights, routing }) =>
@@ -206,4 +216,15 @@ function giveFresh(g: Graph, x: Tensor, write: (dx: Tensor) => void): void {
   if (!x.needsGrad) return;
   if (x.grad) axpy(g.device.commands, 1, made, x.grad);
   else x.grad = made;
+}
+
+/** `giveFresh` for `width` columns of `x` from `column` on; the others have readers, and gradients, of their own. */
+function giveColumns(g: Graph, x: Tensor, column: number, width: number, write: (dx: Tensor) => void): void {
+  if (width === x.dim(-1)) {
+    giveFresh(g, x, write);
+  } else if (x.needsGrad) {
+    const made = g.arena.take([x.rows, width]);
+    write(made);
+    g.copyColumns(made, 0, g.gradOf(x), column, width, 'add');
+  }
 }

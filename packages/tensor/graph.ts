@@ -57,18 +57,20 @@ export class Graph {
     this.#tape = mode === 'training' ? [] : undefined;
   }
 
-  /** y[n, o] = sum_i x[n, i] w[o, i]. x [N, I], w [O, I]; y [N, O]. */
-  linear(x: Tensor, w: Weight): Tensor {
+  /** y[n, o] = sum_i x[n, i] w[o, i] + bias[o]. x [N, I], w [O, I], bias [O] or none; y [N, O]. */
+  linear(x: Tensor, w: Weight, bias?: Tensor): Tensor {
     const N = x.rows;
     if (w instanceof PackedMatrix) {
       const y = this.arena.take([N, w.N]);
       w.multiply(this.device.commands, x, y, N);
+      if (bias) this.#addToRows(bias, y);
       return y;
     }
     const [O, I] = [w.dim(0), w.dim(1)];
     const y = this.arena.take([N, O]);
     matmul(this.device.commands, x, w, y, { M: N, N: O, K: I, transB: true });
-    return this.#note(y, [x, w], () => ({ op: 'linear', x, w, y }));
+    if (bias) this.#addToRows(bias, y);
+    return this.#note(y, bias ? [x, w, bias] : [x, w], () => ({ op: 'linear', x, w, bias, y }));
   }
 
   /** `linear` with the matrix of each row's expert. x [R, I] in the order of `groups`, w [E, O, I]; y [R, O]. */
@@ -100,22 +102,32 @@ export class Graph {
     return this.#note(y, [x, w], () => ({ op: 'rmsNorm', x, w, y, eps }));
   }
 
-  /** Rotates the last `ropeDim` values of each head by its row's position. x [N, heads * headDim]. Su et al. 2021. */
-  rope(x: Tensor, positions: Tensor, shape: RopeShape): Tensor {
-    const y = this.arena.take(x.shape);
-    this.rotate(x, y, positions, shape, 'forward');
-    return this.#note(y, [x], () => ({ op: 'rope', x, y, positions, shape }));
+  /**
+   * Rotates the last `ropeDim` values of each head by its row's position; y [N, heads * headDim]. The heads stand in
+   * columns `column` .. of x, which may be wider: queries and keys of one product need no copies. Su et al. 2021.
+   */
+  rope(x: Tensor, positions: Tensor, shape: RopeShape, column = 0): Tensor {
+    const y = this.arena.take([x.rows, shape.heads * shape.headDim]);
+    this.rotate(x, column, y, positions, shape, 'forward');
+    return this.#note(y, [x], () => ({ op: 'rope', x, column, y, positions, shape }));
   }
 
-  /** The rotation itself, also by the negative angle: what its gradient needs. */
-  rotate(x: Tensor, y: Tensor, positions: Tensor, shape: RopeShape, direction: 'forward' | 'backward'): void {
+  /** The rotation itself, also by the negative angle: what its gradient needs. y [N, heads * headDim]. */
+  rotate(
+    x: Tensor,
+    column: number,
+    y: Tensor,
+    positions: Tensor,
+    shape: RopeShape,
+    direction: 'forward' | 'backward',
+  ): void {
     const { heads, headDim, ropeDim, style, cos, sin } = shape;
     const [N, row] = [x.rows, heads * headDim];
     const still = headDim - ropeDim;
-    if (still > 0) this.copy(x, y);
-    rope(this.device.commands, tail(x, still), tail(y, still), cos, sin, positions, {
+    if (still > 0) this.copyColumns(x, column, y, 0, row, 'write');
+    rope(this.device.commands, tail(x, column + still), tail(y, still), cos, sin, positions, {
       ...{ N, H: heads, ropeDim, style, inverse: direction === 'backward' },
-      ...{ xRowStride: row, xHeadStride: headDim, yRowStride: row, yHeadStride: headDim },
+      ...{ xRowStride: x.dim(-1), xHeadStride: headDim, yRowStride: row, yHeadStride: headDim },
     });
   }
 
@@ -185,6 +197,13 @@ export class Graph {
     this.copyColumns(a, 0, y, 0, a.dim(-1), 'write');
     this.copyColumns(b, 0, y, a.dim(-1), b.dim(-1), 'write');
     return this.#note(y, [a, b], () => ({ op: 'concat', a, b, y }));
+  }
+
+  /** Columns `column` .. of x, `width` of them, as a tensor of their own: the inverse of `concat`. */
+  columns(x: Tensor, column: number, width: number): Tensor {
+    const y = this.arena.take([x.rows, width]);
+    this.copyColumns(x, column, y, 0, width, 'write');
+    return this.#note(y, [x], () => ({ op: 'columns', x, column, y }));
   }
 
   /** into[rows[i]] = x[i]: how new keys and values enter a cache. `rows` i32 [N]. Not differentiable. */
@@ -292,6 +311,12 @@ export class Graph {
     const tape = this.#tape;
     if (!tape) throw new Error('backward: this graph has no tape');
     for (let step = tape.pop(); step; step = tape.pop()) applyRule(this, step);
+  }
+
+  /** y[n, c] += row[c]. */
+  #addToRows(row: Tensor, y: Tensor): void {
+    const cols = row.length;
+    copyColumns(this.device.commands, row, y, { rows: y.rows, cols, srcStride: 0, dstStride: cols, accumulate: true });
   }
 
   #note(y: Tensor, inputs: readonly Tensor[], step: () => Step | undefined): Tensor {

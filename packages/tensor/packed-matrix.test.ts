@@ -79,6 +79,27 @@ test('a matrix packed in ranges of rows multiplies like one packed whole; a rang
   }
 });
 
+test('a bias is added to every row of the product, in every form, and to the bits of the plain product', () => {
+  const [M, N, K] = [5, 70, 96];
+  using device = openDevice({ threads: 2 });
+  using arena = new Arena(device.memory, 2 ** 20);
+  const g = new Graph(device, arena, 'inference');
+  const x = arena.floats(normals(M * K, 1), [M, K]);
+  const w = arena.floats(normals(N * K, 2), [N, K]);
+  const values = normals(N, 3);
+  const bias = arena.floats(values);
+  const read = (y: Tensor) => {
+    g.run();
+    const result = new Float32Array(y.length);
+    device.memory.read(y, result);
+    return result;
+  };
+  for (const weight of [w, ...packedDtypes.map((dtype) => PackedMatrix.pack(device, w, dtype))]) {
+    const expected = read(g.linear(x, weight)).map((y, i) => y + (values[i % N] as number));
+    assert.deepEqual(read(g.linear(x, weight, bias)), expected);
+  }
+});
+
 function assertWithin(actual: Float32Array, expected: Float32Array, limit: number, what: string): void {
   const at = actual.findIndex((y, i) => !(Math.abs(y - expected[i]!) <= limit));
   assert.equal(at, -1, `${what}: element ${at}: expected ${expected[at]} within ${limit}, got ${actual[at]}`);

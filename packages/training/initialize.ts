@@ -6,14 +6,15 @@ import { specKey } from '@hadal/models/weight-source';
 import { Random } from './tasks/random.ts';
 
 /**
- * Norms 1, router biases 0, everything else normal with standard deviation `deviation`, as DeepSeek-V3 starts. Each
+ * Norms 1, biases 0, everything else normal with standard deviation `deviation`, as DeepSeek-V3 starts. Each
  * weight draws from a stream of its own, so a change to one leaves the others as they were.
  */
 export function initialize(device: Device, parameters: ParameterSet, seed: string, deviation: number): void {
   for (const { spec, value } of parameters.parameters) {
     const values = new Float32Array(value.length);
     if (spec.kind === 'norm') values.fill(1);
-    else if (spec.kind !== 'routerBias') fillNormal(values, new Random(`${seed}/${specKey(spec)}`), deviation);
+    else if (spec.kind !== 'routerBias' && spec.kind !== 'bias')
+      fillNormal(values, new Random(`${seed}/${specKey(spec)}`), deviation);
     device.memory.write(value, values);
   }
 }

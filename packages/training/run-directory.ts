@@ -8,6 +8,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'nod
 import { join } from 'node:path';
 import { replaceFile } from '@hadal/formats/replace-file';
 import { openSafetensors, type TensorSource, writeSafetensors } from '@hadal/formats/safetensors';
+import { storedWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { z } from 'zod';
 import { lossCurve } from './loss-curve.ts';
@@ -67,7 +68,7 @@ export class RunDirectory {
     }
     const weights = openSafetensors(join(this.path, checkpoint, 'weights.safetensors'));
     const state = openSafetensors(join(this.path, checkpoint, 'optimizer.safetensors'));
-    trainer.load(weights);
+    trainer.load(storedWeights(weights));
     for (const { name, tensor } of trainer.optimizer.state()) device.memory.write(tensor, state.readFloat32(name));
     this.#trimMetrics(at.step);
     return at;

@@ -31,6 +31,22 @@ const definition = defineModel(
   'config.json',
 );
 
+/** Query, key and value projections of different heights in one weight, and biases. */
+const qwen2 = defineModel(
+  {
+    model_type: 'qwen2',
+    hidden_size: 32,
+    intermediate_size: 48,
+    max_position_embeddings: 128,
+    num_attention_heads: 4,
+    num_hidden_layers: 2,
+    num_key_value_heads: 1,
+    rms_norm_eps: 1e-6,
+    vocab_size: 64,
+  },
+  'config.json',
+);
+
 const settings: StepSettings = {
   learningRates: { adamw: 0.01, muon: 0.01 },
   predictorWeight: 0.3,
@@ -49,13 +65,14 @@ function run(
   threads: number,
   change: Partial<StepSettings> = {},
   each: (result: StepResult, bytes: number) => void = () => {},
+  model = definition,
 ): Map<string, Uint8Array> {
   using device = openDevice({ threads });
   const optimizer = {
     adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 },
     muon: { momentum: 0.95, weightDecay: 0.1, updateRms: 0.2, iterations: steepIterations },
   };
-  using trainer = new Trainer(device, definition, { optimizer, clipNorm: 1, contextLength: 128 });
+  using trainer = new Trainer(device, model, { optimizer, clipNorm: 1, contextLength: 128 });
   initialize(device, trainer.parameters, 'test', 0.02);
   let next = 0;
   for (let step = 1; step <= steps; step++) {
@@ -80,9 +97,27 @@ test('a small model learns to count, its predictor to count ahead, and no step t
   assert.equal(new Set(bytes).size, 1);
 });
 
+test('a model with grouped heads and biases learns to count, and its biases begin at zero and move', () => {
+  let loss = Number.NaN;
+  const trained = run(80, 2, {}, (result) => (loss = result.loss), qwen2);
+  assert.ok(loss < 0.5, `${loss} at last`);
+  const fresh = run(0, 2, {}, undefined, qwen2);
+  const biases = [...fresh].filter(([name]) => name.endsWith('.bias'));
+  assert.equal(biases.length, 6);
+  for (const [name, values] of biases) {
+    assert.ok(
+      values.every((byte) => byte === 0),
+      name,
+    );
+    assert.notDeepEqual(trained.get(name), values, name);
+  }
+});
+
 test('weights are the same bits for any number of threads', () => {
-  const [one, three] = [run(4, 1), run(4, 3)];
-  assert.deepEqual(one, three);
+  for (const model of [definition, qwen2]) {
+    const [one, three] = [run(4, 1, {}, undefined, model), run(4, 3, {}, undefined, model)];
+    assert.deepEqual(one, three);
+  }
 });
 
 test('a predictor without weight in the loss rests: its weights stay as they began', () => {

@@ -5,13 +5,13 @@
 // are loops around it. Invariant: a step is a pure function of weights, state and documents, bit for bit, for any number
 // of threads.
 
-import type { Safetensors } from '@hadal/formats/safetensors';
+import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { fill, sumSquares } from '@hadal/kernels/elementwise';
 import type { ModelDefinition, Network } from '@hadal/models/architecture';
 import { PackedDocuments } from '@hadal/models/layers/attention-memory';
 import { type Parameter, ParameterSet } from '@hadal/models/parameter-set';
-import { collectSpecs, specKey, type WeightSource } from '@hadal/models/weight-source';
+import { collectSpecs, rowsOf, specKey, type WeightSource, type WeightSpec } from '@hadal/models/weight-source';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import { Optimizer, type OptimizerSettings, type OptimizerTarget } from '@hadal/tensor/optimizer';
@@ -82,8 +82,8 @@ export class Trainer {
   }
 
   /** Starts from a checkpoint's weights. */
-  load(file: Safetensors): void {
-    this.parameters.load(file);
+  load(weights: StoredWeights): void {
+    this.parameters.load(weights);
   }
 
   /** Updates the weights by one step; `number` counts from 1 over the whole run. */
@@ -233,16 +233,33 @@ function optimizerTarget({ spec, value }: Parameter): OptimizerTarget[] {
     case 'routerBias':
       return [];
     case 'matrix':
-    case 'experts': {
-      // Each part is a matrix of its own: gate and up projections are fused in memory, not in meaning.
-      const rows = value.length / value.dim(-1) / spec.parts.length;
-      return [{ ...common, method: 'muon', rows, cols: value.dim(-1), decays: true }];
-    }
+    case 'experts':
+      return muonTargets(spec, value);
     case 'head':
     case 'router':
     case 'embedding':
       return [{ ...common, method: 'adamw', rows: value.rows, cols: value.dim(-1), decays: true }];
     case 'norm':
+    case 'bias':
       return [{ ...common, method: 'adamw', rows: 1, cols: value.length, decays: false }];
   }
+}
+
+/**
+ * Each part is a matrix of its own: gate and up projections are fused in memory, not in meaning. Parts of one size are
+ * one target, as matrices that lie one after another; query, key and value projections may differ and are one each.
+ */
+function muonTargets(spec: WeightSpec, value: Tensor): OptimizerTarget[] {
+  const cols = value.dim(-1);
+  const target = (name: string, part: Tensor, rows: number): OptimizerTarget[] => [
+    { name, value: part, method: 'muon', rows, cols, decays: true },
+  ];
+  const rows = spec.parts.map(rowsOf);
+  if (rows.every((count) => count === rows[0])) return target(specKey(spec), value, rows[0] as number);
+  let begin = 0;
+  return spec.parts.flatMap((part, i) => {
+    const count = rows[i] as number;
+    begin += count;
+    return target(`${specKey(spec)}/${part.name}`, value.slice(begin - count, count), count);
+  });
 }

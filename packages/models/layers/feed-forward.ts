@@ -22,6 +22,8 @@ export interface GatedWeights {
   /** `gate_proj` over `up_proj`, [2F, D]. */
   readonly gateUp: Weight;
   readonly down: Weight;
+  /** Llama's `mlp_bias`. */
+  readonly bias?: { readonly gateUp: Tensor; readonly down: Tensor } | undefined;
 }
 
 export interface MixtureConfig {
@@ -37,9 +39,16 @@ export interface MixtureConfig {
 }
 
 /** The gated layer under `at` (`model.layers.0.mlp`): `width` in and out, `hidden` between. */
-export function gatedFeedForward(source: WeightSource, at: string, width: number, hidden: number): FeedForward {
+export function gatedFeedForward(
+  source: WeightSource,
+  at: string,
+  width: number,
+  hidden: number,
+  bias: 'none' | 'all' = 'none',
+): FeedForward {
   const w = gatedWeights(source, at, width, hidden);
-  return { forward: (g, x) => gated(g, w, x), router: undefined };
+  const biases = bias === 'all' ? gatedBiases(source, at, width, hidden) : undefined;
+  return { forward: (g, x) => gated(g, { ...w, bias: biases }, x), router: undefined };
 }
 
 /** The mixture under `at` (`model.layers.3.mlp`): shared experts plus the weighted sum of those that the router chose. */
@@ -65,9 +74,9 @@ export function mixtureOfExperts(source: WeightSource, at: string, config: Mixtu
   };
 }
 
-/** (silu(x gate) * (x up)) down. x [N, D]; [N, D]. */
-export function gated(g: Graph, w: GatedWeights, x: Tensor): Tensor {
-  return g.linear(g.swiglu(g.linear(x, w.gateUp)), w.down);
+/** (silu(x gate) * (x up)) down, each with its bias where there is one. x [N, D]; [N, D]. */
+export function gated(g: Graph, { gateUp, down, bias }: GatedWeights, x: Tensor): Tensor {
+  return g.linear(g.swiglu(g.linear(x, gateUp, bias?.gateUp)), down, bias?.down);
 }
 
 export function gatedWeights(source: WeightSource, at: string, width: number, hidden: number): GatedWeights {
@@ -75,6 +84,14 @@ export function gatedWeights(source: WeightSource, at: string, width: number, hi
   return {
     gateUp: source.matrix({ kind: 'matrix', shape: [2 * hidden, width], parts: [part('gate_proj'), part('up_proj')] }),
     down: source.matrix(whole('matrix', `${at}.down_proj.weight`, width, hidden)),
+  };
+}
+
+function gatedBiases(source: WeightSource, at: string, width: number, hidden: number) {
+  const part = (name: string): Part => ({ name: `${at}.${name}.bias`, shape: [hidden] });
+  return {
+    gateUp: source.tensor({ kind: 'bias', shape: [2 * hidden], parts: [part('gate_proj'), part('up_proj')] }),
+    down: source.tensor(whole('bias', `${at}.down_proj.bias`, width)),
   };
 }
 
