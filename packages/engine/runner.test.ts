@@ -7,6 +7,7 @@ import type { AttentionForm } from '@hadal/models/architecture';
 import { type LanguageModel, openModel } from '@hadal/models/language-model';
 import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
 import fc from 'fast-check';
+import { ModelDrafter } from './drafters/draft-model.ts';
 import { type GenerateRequest, plainRequest } from './engine.ts';
 import { Runner, type RunnerOptions } from './runner.ts';
 import type { RequestEvent } from './sequence.ts';
@@ -36,16 +37,17 @@ interface Options extends Partial<RunnerOptions> {
   readonly threads?: number;
 }
 
-/** Bytes of one page of the golden's expanded cache: three layers of 4 heads. */
-const pageBytes = 64 * (4 * 24 + 4 * 16) * 4 * 3;
+/** Bytes of one page of the golden's expanded cache: three layers and the predictor of 4 heads. */
+const pageBytes = 64 * (4 * 24 + 4 * 16) * 4 * 4;
 
 /** Runs requests to their ends, `arrival[i]` steps after the first; returns each one's events. */
 function run(requests: readonly GenerateRequest[], options: Options = {}, arrival: readonly number[] = []) {
   const { directory = golden, dtype = 'bf16', threads = 2, ...rest } = options;
   const { form = directory === golden ? 'expanded' : 'standard', ...runnerOptions } = rest;
   using device = openDevice({ threads });
-  using model = openModel(device, directory, { dtype, form });
-  using runner = new Runner(device, model, tokenizer, { cacheBytes: 2 ** 22, ...runnerOptions });
+  using model = openModel(device, directory, { dtype, form, predictor: 'present' });
+  const drafters = { draft: new ModelDrafter(device, openModel(device, goldenOf('qwen2')), 2 ** 21) };
+  using runner = new Runner(device, model, tokenizer, { cacheBytes: 2 ** 22, drafters, ...runnerOptions });
   return serve(runner, requests, arrival);
 }
 
@@ -106,6 +108,9 @@ test('whatever shares its steps, whatever is cached, guessed or taken away: a re
       { method: 'none' },
       { method: 'ngram', draftTokens: 'adaptive' },
       { method: 'ngram', draftTokens: 5 },
+      { method: 'mtp', draftTokens: 'adaptive' },
+      { method: 'mtp', draftTokens: 3 },
+      { method: 'draft', draftTokens: 4 },
     ),
     at: fc.integer({ min: 0, max: 30 }),
   });
@@ -205,7 +210,7 @@ test('a stop token ends the text before it; a stop string too, even one that spa
 
 test('abort ends a request that runs, one that waits, and leaves the others alone', () => {
   using device = openDevice();
-  using model = openModel(device, golden, {});
+  using model = openModel(device, golden, { predictor: 'present' });
   using runner = new Runner(device, model, tokenizer, { stepTokens: 64, cacheBytes: 2 * pageBytes });
   const heard: RequestEvent[][] = [[], [], []];
   const long = { ...base, maxTokens: 60 };
@@ -237,14 +242,15 @@ test('what cannot be served is refused with the reason', () => {
   assert.match(refusal({ maxTokens: 0 }) ?? '', /^maxTokens: expected 1 to \d+ after 3 of prompt, got 0/);
   assert.match(refusal({ maxTokens: 500 }, { cacheBytes: 1 }) ?? '', /^prompt: expected at most 64 tokens/);
   const mtp = { method: 'mtp', draftTokens: 2 } as const;
-  assert.match(refusal({ speculation: mtp }) ?? '', /^speculation: this model has no drafter "mtp"/);
+  const refused = refusal({ speculation: mtp }, { directory: goldenOf('qwen2') });
+  assert.match(refused ?? '', /^speculation: this model has no drafter "mtp"/);
   const far = { method: 'ngram', draftTokens: 17 } as const;
   assert.match(refusal({ speculation: far }) ?? '', /^speculation: expected 1 to 16 tokens ahead, got 17/);
 });
 
 test('a prefix that was read before is not read again, to the page, in the same namespace only', () => {
   using device = openDevice();
-  using model = openModel(device, golden, {});
+  using model = openModel(device, golden, { predictor: 'present' });
   using runner = new Runner(device, model, tokenizer, { cacheBytes: 40 * pageBytes });
   const prompt = Array.from({ length: 200 }, (_, i) => (i * 11) % 128);
   const hits = (change: Partial<GenerateRequest>) =>
@@ -265,7 +271,7 @@ test('requests that come together with one prefix read it once', () => {
   const prompt = Array.from({ length: 400 }, (_, i) => (i * 11) % 128);
   const requests = Array.from({ length: 5 }, (_, seed) => ({ ...base, prompt: [...prompt, seed], seed }));
   using device = openDevice();
-  using model = openModel(device, golden, {});
+  using model = openModel(device, golden, { predictor: 'present' });
   let read = 0;
   using runner = new Runner(device, watched(model, (count) => (read += count)), tokenizer, {
     ...{ cacheBytes: 40 * pageBytes, stepTokens: 100 },
@@ -326,7 +332,7 @@ test('a prompt’s own log-probabilities are those its tokens would have been ch
 
 test('a full queue refuses, a deadline ends what waits and what runs, and neither costs the others anything', () => {
   using device = openDevice();
-  using model = openModel(device, golden, {});
+  using model = openModel(device, golden, { predictor: 'present' });
   let nowMs = 0;
   const options = { cacheBytes: 2 * pageBytes, maxWaiting: 2, now: () => nowMs };
   using runner = new Runner(device, model, tokenizer, options);
@@ -352,7 +358,7 @@ test('a full queue refuses, a deadline ends what waits and what runs, and neithe
 
 test('a long prompt does not hold up those that speak for longer than they were promised', () => {
   using device = openDevice();
-  using model = openModel(device, golden, {});
+  using model = openModel(device, golden, { predictor: 'present' });
   // A clock on which every token that is read takes a millisecond.
   let nowMs = 0;
   const slow = watched(model, (count) => (nowMs += count));

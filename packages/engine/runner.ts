@@ -11,16 +11,16 @@ import type { LanguageModel } from '@hadal/models/language-model';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import type { Tensor } from '@hadal/tensor/tensor';
+import { MtpDrafter } from './drafters/mtp.ts';
 import { NgramDrafter } from './drafters/ngram.ts';
 import type { GenerateRequest } from './engine.ts';
 import { KvCache } from './kv-cache.ts';
 import { StepPace } from './pace.ts';
 import { PrefixTree } from './prefix-tree.ts';
 import { type Choice, type ChoiceRow, chooseTokens, scoreTokens } from './sampler.ts';
-import { type Listener, Sequence } from './sequence.ts';
+import { choiceRow, type Listener, Sequence } from './sequence.ts';
 import { SequencePages } from './sequence-pages.ts';
 import { type Drafter, type DrafterName, maxDraftTokens, type ReadSpan } from './speculation.ts';
-import { uniformAt } from './uniform.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface RunnerOptions {
@@ -36,7 +36,7 @@ export interface RunnerOptions {
   readonly patienceMs: number;
   /** Milliseconds on any clock that does not go back. */
   readonly now: () => number;
-  /** Who guesses ahead, beside the n-gram drafter that is always there; the runner owns them. */
+  /** Who guesses ahead, beside the n-gram drafter and the model's own module; the runner owns them. */
   readonly drafters: Readonly<Partial<Record<DrafterName, Drafter>>>;
 }
 
@@ -85,7 +85,12 @@ export class Runner {
     this.#arena = new Arena(device.memory, 16 * 2 ** 20);
     this.#waiting = new WaitingLine({ capacity: maxWaiting, patienceMs });
     this.#pace = new StepPace(stallMs, stepTokens);
-    this.#drafters = { ngram: new NgramDrafter(), ...this.#options.drafters };
+    const { predictor } = model;
+    this.#drafters = {
+      ngram: new NgramDrafter(),
+      ...(predictor && { mtp: new MtpDrafter(device, predictor, this.#cache) }),
+      ...this.#options.drafters,
+    };
   }
 
   get hasWork(): boolean {
@@ -345,7 +350,9 @@ export class Runner {
     const drafter = this.#drafterOf(sequence);
     if (!drafter || sequence.isOver) return 0;
     const share = Math.floor(this.#options.stepTokens / this.#running.length) - 1;
-    return Math.min(sequence.draftTokens(drafter.cost), share);
+    const wanted = Math.max(0, Math.min(sequence.draftTokens(drafter.cost), share));
+    // Guesses must not cost another sequence its pages.
+    return wanted > 0 && sequence.pages?.reserve(wanted + 1) ? wanted : 0;
   }
 
   #speculate(g: Graph, hidden: Tensor, read: readonly ReadSpan[]): void {
@@ -381,13 +388,4 @@ export class Runner {
 function* choiceRows({ sequence, tokens, row }: Span): Iterable<[guess: number, row: number]> {
   const first = row + tokens.length - sequence.draft.length - 1;
   for (let guess = 0; guess <= sequence.draft.length; guess++) yield [guess, first + guess];
-}
-
-/** The choice after the first `guess` tokens of the draft, as it would be made without one. */
-function choiceRow({ request, seed, completion, counts, draft }: Sequence, guess: number): ChoiceRow {
-  const uniform = uniformAt(seed, completion + guess);
-  if (guess === 0) return { sampling: request, uniform, counts };
-  const ahead = new Map(counts);
-  for (const id of draft.slice(0, guess)) ahead.set(id, (ahead.get(id) ?? 0) + 1);
-  return { sampling: request, uniform, counts: ahead };
 }

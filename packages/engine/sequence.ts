@@ -6,10 +6,11 @@
 
 import type { StreamDecoder, Tokenizer } from '@hadal/formats/tokenizer';
 import type { FinishReason, GenerateRequest, TokenEvent } from './engine.ts';
-import type { Choice, TokenLogprob } from './sampler.ts';
+import type { Choice, ChoiceRow, TokenLogprob } from './sampler.ts';
 import type { SequencePages } from './sequence-pages.ts';
 import { DraftDepth, maxDraftTokens } from './speculation.ts';
 import { StopText } from './stop-text.ts';
+import { uniformAt } from './uniform.ts';
 import type { Waiter } from './waiting-line.ts';
 
 /** Receives the events of one request, in order. */
@@ -144,4 +145,13 @@ export class Sequence implements Waiter {
     if (this.#held) this.#emit(this.#held);
     this.#held = undefined;
   }
+}
+
+/** The choice after the first `guess` tokens of the draft, as it would be made without one. */
+export function choiceRow({ request, seed, completion, counts, draft }: Sequence, guess: number): ChoiceRow {
+  const uniform = uniformAt(seed, completion + guess);
+  if (guess === 0) return { sampling: request, uniform, counts };
+  const ahead = new Map(counts);
+  for (const id of draft.slice(0, guess)) ahead.set(id, (ahead.get(id) ?? 0) + 1);
+  return { sampling: request, uniform, counts: ahead };
 }

@@ -46,10 +46,14 @@ export interface Drafter extends Disposable {
 /** Weight of the newest step in the share of guesses that come true. */
 const freshness = 0.15;
 
+/** Steps without a guess before one is tried again. */
+const patience = 16;
+
 /** How many tokens to guess for one sequence. */
 export class DraftDepth {
   /** Of the guesses that were reached, the share that was right; hopeful at first. */
   #rate = 0.8;
+  #idleSteps = 0;
 
   note(accepted: number, rejected: number): void {
     // What stands behind the first wrong guess was never put to the test.
@@ -59,10 +63,14 @@ export class DraftDepth {
     this.#rate = this.#rate * (1 - weight) + (accepted / tested) * weight;
   }
 
-  /** The guess at depth k comes true with probability rate^k: it is worth making while that is more than it costs. */
+  /**
+   * The guess at depth k comes true with probability rate^k: it is worth making while that is more than it costs. Where
+   * none is, one is made now and then all the same: the text may have become easier.
+   */
   tokens(cost: number): number {
     const rate = Math.min(this.#rate, 0.995);
-    if (rate <= cost) return 0;
-    return Math.min(maxDraftTokens, Math.floor(Math.log(cost) / Math.log(rate)));
+    if (rate > cost) return Math.min(maxDraftTokens, Math.floor(Math.log(cost) / Math.log(rate)));
+    this.#idleSteps = (this.#idleSteps + 1) % patience;
+    return this.#idleSteps === 0 ? 1 : 0;
   }
 }

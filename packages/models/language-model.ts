@@ -17,6 +17,7 @@ import {
   type ModelDefinition,
   type Network,
   type ParameterCount,
+  type Predictor,
 } from './architecture.ts';
 import { defineModel } from './architectures.ts';
 import { CheckpointWeights } from './checkpoint-weights.ts';
@@ -26,16 +27,20 @@ export interface LanguageModel extends Disposable {
   readonly contextLength: number;
   readonly vocabularySize: number;
   readonly parameters: ParameterCount;
+  /** Of every layer; the prediction module's, where it is loaded, comes last. */
   readonly cache: CacheLayout;
   readonly form: AttentionForm;
   readonly head: Weight;
   /** Hidden states [N, D], normed. ids and positions i32 [N]. */
   readonly forward: Network['forward'];
+  readonly predictor: Predictor | undefined;
 }
 
 export interface OpenModelOptions {
   readonly dtype?: PackedDtype;
   readonly form?: AttentionForm;
+  /** Whether to load the multi-token prediction module, where the checkpoint has one. */
+  readonly predictor?: 'present' | 'absent';
 }
 
 /** Reads `config.json` of a model directory. */
@@ -68,13 +73,18 @@ export function openModel(device: Device, directory: string, options: OpenModelO
     throw new Error(`${directory}: expected attention form ${forms.join(' or ')}, got ${form}`);
   const source = new CheckpointWeights(device, openWeights(directory), { dtype: options.dtype ?? 'bf16' });
   try {
-    const network = definition.assemble(source, { form, positions: contextLength, predictor: 'absent' });
+    const { predictor: wanted = 'absent' } = options;
+    const network = definition.assemble(source, { form, positions: contextLength, predictor: wanted });
+    const layout = definition.cacheLayout(form);
+    const { predictor } = network;
     return {
       ...{ contextLength, vocabularySize, form },
       parameters: countParameters(definition),
-      cache: definition.cacheLayout(form),
+      // The module is one more block like the last.
+      cache: predictor ? [...layout, ...layout.slice(-1)] : layout,
       head: network.head,
       forward: network.forward,
+      predictor,
       [Symbol.dispose]: () => source[Symbol.dispose](),
     };
   } catch (error) {
