@@ -50,6 +50,43 @@ export class KvCache {
     );
   }
 
+  /** What one page holds, all layers together. */
+  get pageBytes(): number {
+    return this.#pageRefs(0).reduce((sum, { length }) => sum + 4 * length, 0);
+  }
+
+  /** A copy of a page: [pageBytes], store after store. */
+  readPage(page: number): Uint8Array {
+    const bytes = new Uint8Array(this.pageBytes);
+    let offset = 0;
+    for (const ref of this.#pageRefs(page)) {
+      this.#device.memory.read(ref, new Float32Array(bytes.buffer, offset, ref.length));
+      offset += 4 * ref.length;
+    }
+    return bytes;
+  }
+
+  /** Puts back what `readPage` gave. */
+  writePage(page: number, bytes: Uint8Array): void {
+    // Whoever read the bytes from a file may have them at an odd address.
+    const values = new Float32Array(Uint8Array.from(bytes).buffer);
+    let offset = 0;
+    for (const ref of this.#pageRefs(page)) {
+      this.#device.memory.write(ref, values.subarray(offset, offset + ref.length));
+      offset += ref.length;
+    }
+  }
+
+  /** The stretches of memory that a page is made of. */
+  #pageRefs(page: number): Tensor[] {
+    return this.#layers.flatMap((stores) =>
+      [...stores.values()].map((store) => {
+        const rows = store.rows / this.pageCount;
+        return store.slice(page * rows, rows);
+      }),
+    );
+  }
+
   /** The memory of a step that extends these sequences, whose new tokens stand in this order in the batch. */
   extend(arena: Arena, extensions: readonly Extension[]): { memory: AttentionMemory; positions: Tensor } {
     const total = extensions.reduce((sum, { count }) => sum + count, 0);

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
@@ -9,6 +12,7 @@ import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
 import fc from 'fast-check';
 import { ModelDrafter } from './drafters/draft-model.ts';
 import { type GenerateRequest, plainRequest } from './engine.ts';
+import { PageFiles } from './page-files.ts';
 import { Runner, type RunnerOptions } from './runner.ts';
 import type { RequestEvent } from './sequence.ts';
 
@@ -265,6 +269,32 @@ test('a prefix that was read before is not read again, to the page, in the same 
   const [first] = serve(runner, [{ ...base, prompt: [1, 2, 3], maxTokens: 130 }]);
   const conversation = [1, 2, 3, ...tokens(first).map(({ id }) => id), 4, 5];
   assert.deepEqual(hits({ prompt: conversation }), [128]);
+});
+
+test('a prefix outlives the process on disk, bit for bit, for the same model and namespace only', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'hadal-prefixes-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const prompt = Array.from({ length: 300 }, (_, i) => (i * 13) % 128);
+  const mtp = { method: 'mtp', draftTokens: 2 } as const;
+  const once = async (change: Partial<GenerateRequest>, fingerprint = 'golden') => {
+    using device = openDevice();
+    using model = openModel(device, golden, { form: 'expanded', predictor: 'present' });
+    const prefixFiles = { files: new PageFiles({ directory, maxBytes: 2 ** 26 }), fingerprint };
+    using runner = new Runner(device, model, tokenizer, { cacheBytes: 40 * pageBytes, prefixFiles });
+    const [events] = serve(runner, [{ ...base, prompt, topLogprobs: 3, ...change }]);
+    await runner.flush();
+    return events;
+  };
+  const cold = await once({ speculation: mtp });
+  const warm = await once({ speculation: mtp });
+  assert.equal(finishOf(cold).cacheHitTokens, 0);
+  assert.equal(finishOf(warm).cacheHitTokens, 256);
+  assert.deepEqual(said(warm), said(cold));
+  assert.equal(finishOf(await once({ namespace: 'other' })).cacheHitTokens, 0);
+  assert.equal(finishOf(await once({}, 'another model')).cacheHitTokens, 0);
+  const [first] = readdirSync(directory);
+  for (const file of readdirSync(directory)) writeFileSync(join(directory, file), file === first ? '' : 'damage');
+  assert.deepEqual(said(await once({})), said(cold));
 });
 
 test('requests that come together with one prefix read it once', () => {

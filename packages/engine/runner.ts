@@ -16,6 +16,8 @@ import { NgramDrafter } from './drafters/ngram.ts';
 import type { GenerateRequest } from './engine.ts';
 import { KvCache } from './kv-cache.ts';
 import { StepPace } from './pace.ts';
+import type { PageFiles } from './page-files.ts';
+import { PrefixStore } from './prefix-store.ts';
 import { PrefixTree } from './prefix-tree.ts';
 import { type Choice, type ChoiceRow, chooseTokens, scoreTokens } from './sampler.ts';
 import { choiceRow, type Listener, Sequence } from './sequence.ts';
@@ -36,6 +38,8 @@ export interface RunnerOptions {
   readonly patienceMs: number;
   /** Milliseconds on any clock that does not go back. */
   readonly now: () => number;
+  /** Where prefixes outlive the process, and what tells this model's from others'; undefined: nowhere. */
+  readonly prefixFiles: { readonly files: PageFiles; readonly fingerprint: string } | undefined;
   /** Who guesses ahead, beside the n-gram drafter and the model's own module; the runner owns them. */
   readonly drafters: Readonly<Partial<Record<DrafterName, Drafter>>>;
 }
@@ -43,7 +47,7 @@ export interface RunnerOptions {
 export const runnerDefaults = {
   ...{ cacheBytes: 512 * 2 ** 20, stepTokens: 512, stallMs: 150 },
   ...{ maxRunning: 256, maxWaiting: 4096, patienceMs: 30_000, now: () => performance.now() },
-  drafters: {},
+  ...{ prefixFiles: undefined, drafters: {} },
 } satisfies RunnerOptions;
 
 /** What a step reads of one sequence: `count` unread tokens, then its draft where they are the last. */
@@ -67,6 +71,7 @@ export class Runner {
   readonly #options: RunnerOptions;
   readonly #cache: KvCache;
   readonly #tree: PrefixTree;
+  readonly #store: PrefixStore | undefined;
   readonly #arena: Arena;
   readonly #waiting: WaitingLine<Sequence>;
   readonly #pace: StepPace;
@@ -82,6 +87,8 @@ export class Runner {
     const { cacheBytes, maxWaiting, patienceMs, stallMs, stepTokens } = this.#options;
     this.#cache = new KvCache(device, model.cache, cacheBytes);
     this.#tree = new PrefixTree(this.#cache.pageCount, this.#cache.pageTokens);
+    const { prefixFiles } = this.#options;
+    this.#store = prefixFiles && new PrefixStore(prefixFiles.files, this.#cache, this.#tree, prefixFiles.fingerprint);
     this.#arena = new Arena(device.memory, 16 * 2 ** 20);
     this.#waiting = new WaitingLine({ capacity: maxWaiting, patienceMs });
     this.#pace = new StepPace(stallMs, stepTokens);
@@ -143,6 +150,11 @@ export class Runner {
     this.#pace.note(spans.reduce((sum, { tokens }) => sum + tokens.length, 0), this.#options.now() - begun);
   }
 
+  /** Resolves when the prefixes read so far are on disk. */
+  async flush(): Promise<void> {
+    await this.#store?.flush();
+  }
+
   [Symbol.dispose](): void {
     for (const drafter of Object.values(this.#drafters)) drafter[Symbol.dispose]();
     this.#cache[Symbol.dispose]();
@@ -185,9 +197,8 @@ export class Runner {
     while (this.#running.length < this.#options.maxRunning) {
       const next = this.#waiting.next(nowMs);
       if (!next) return;
-      const pages = new SequencePages(this.#tree, next.namespace);
-      // Log-probabilities of the prompt need its hidden states, which are not kept.
-      if (next.request.promptLogprobs === 'none') pages.adopt(next.tokens, next.tokens.length - 1);
+      const pages = new SequencePages(this.#tree, next.namespace, this.#store);
+      pages.adopt(next.tokens, next.adoptable);
       const needed = pages.missing(next.tokens.length - pages.length + 1) + this.#running.length;
       // Alone it always fits, as `add` has seen to. Nobody overtakes it meanwhile: it would never find room.
       if (this.#running.length > 0 && needed > this.#tree.available) {
@@ -195,8 +206,7 @@ export class Runner {
         return;
       }
       this.#waiting.remove(next.key);
-      next.pages = pages;
-      next.cacheHit ??= pages.length;
+      next.adopt(pages);
       const place = this.#running.findIndex(({ arrivedMs }) => arrivedMs > next.arrivedMs);
       this.#running.splice(place < 0 ? this.#running.length : place, 0, next);
     }
@@ -247,10 +257,11 @@ export class Runner {
    */
   #distinct(reading: readonly Sequence[]): Sequence[] {
     const writing = new Set<string>();
-    return reading.filter(({ pages, tokens, request }) => {
-      if (request.promptLogprobs === 'all') return true;
-      pages?.adopt(tokens, tokens.length - 1);
-      const page = pages?.openPage(tokens);
+    return reading.filter((sequence) => {
+      const { pages, tokens, adoptable } = sequence;
+      if (!pages || adoptable === 0) return true;
+      sequence.adopt(pages);
+      const page = pages.openPage(tokens);
       if (page === undefined) return true;
       if (writing.has(page.key)) return page.isBegun;
       writing.add(page.key);
@@ -341,6 +352,7 @@ export class Runner {
         sequence.noteDraft(right, draft.length - right);
       }
       pages.keepFull(sequence.tokens);
+      sequence.noteRead();
       return { sequence, row, position, count: pages.length - position, wanted: isLast ? this.#wanted(sequence) : 0 };
     });
   }

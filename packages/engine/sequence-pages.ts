@@ -5,6 +5,7 @@
 // Invariant: everything before `length` is written; `release` gives back everything, whatever happened before.
 
 import type { PageLease } from './kv-cache.ts';
+import type { PrefixStore } from './prefix-store.ts';
 import type { PageNode, PrefixTree } from './prefix-tree.ts';
 
 export class SequencePages implements PageLease {
@@ -13,29 +14,30 @@ export class SequencePages implements PageLease {
   length = 0;
   readonly #tree: PrefixTree;
   readonly #namespace: string;
+  readonly #store: PrefixStore | undefined;
   /** The first pages, as nodes of the tree. */
   #path: PageNode[] = [];
 
-  constructor(tree: PrefixTree, namespace: string) {
+  /** `store`: where pages go that are to outlive the process. */
+  constructor(tree: PrefixTree, namespace: string, store?: PrefixStore) {
     this.#tree = tree;
     this.#namespace = namespace;
+    this.#store = store;
   }
 
   /**
-   * Takes over pages that others have written of `tokens`, at most `maxTokens` tokens in all. Returns how many tokens that
-   * gained: a multiple of the page, 0 while a page of its own is half written.
+   * Takes over pages that others have written of `tokens`, at most `maxTokens` tokens in all: whole pages, and none while one
+   * of its own is half written.
    */
-  adopt(tokens: readonly number[], maxTokens: number): number {
-    if (this.length !== this.#path.length * this.#tree.pageTokens) return 0;
-    const found = this.#tree.hold(this.#namespace, tokens, maxTokens, this.#path);
-    if (found.length === 0) return 0;
+  adopt(tokens: readonly number[], maxTokens: number): void {
+    const { pageTokens } = this.#tree;
+    if (this.length !== this.#path.length * pageTokens || this.length + pageTokens > maxTokens) return;
     // Pages that were reserved and not written to yet.
     for (const page of this.pages.splice(this.#path.length)) this.#tree.give(page);
-    this.#path.push(...found);
-    this.pages.push(...found.map(({ page }) => page));
-    const gained = found.length * this.#tree.pageTokens;
-    this.length += gained;
-    return gained;
+    this.#path.push(...this.#tree.hold(this.#namespace, tokens, maxTokens, this.#path));
+    this.#path.push(...(this.#store?.restore(this.#namespace, tokens, maxTokens, this.#path) ?? []));
+    this.pages.push(...this.#path.slice(this.pages.length).map(({ page }) => page));
+    this.length = this.#path.length * pageTokens;
   }
 
   /** Pages that `count` more tokens would take. */
@@ -57,6 +59,7 @@ export class SequencePages implements PageLease {
     for (let i = this.#path.length; (i + 1) * pageTokens <= this.length; i++) {
       const content = tokens.slice(i * pageTokens, (i + 1) * pageTokens);
       const node = this.#tree.keep(this.#namespace, this.#path.at(-1), content, this.pages[i] as number);
+      if (node.page === this.pages[i]) this.#store?.save(node, content);
       this.#path.push(node);
       this.pages[i] = node.page;
     }

@@ -29,8 +29,6 @@ export class Sequence implements Waiter {
   pages: SequencePages | undefined;
   /** Guesses of what follows `tokens`, to be verified in the next step. */
   draft: readonly number[] = [];
-  /** Tokens of the prompt that were found in the cache when it was first let in; undefined before. */
-  cacheHit: number | undefined;
   isOver = false;
   readonly #emit: Listener;
   readonly #decoder: StreamDecoder;
@@ -39,6 +37,9 @@ export class Sequence implements Waiter {
   readonly #depth = new DraftDepth();
   /** The last token's event while its text, or part of it, is held back. */
   #held: Extract<TokenEvent, { type: 'token' }> | undefined;
+  /** How far it has come before, should it have to start again; and of that, what it did not read itself. */
+  #reached = 0;
+  #cacheHit = 0;
   #accepted = 0;
   #rejected = 0;
 
@@ -78,6 +79,25 @@ export class Sequence implements Waiter {
   /** Whether nothing but the token just chosen is unread. */
   get isDecoding(): boolean {
     return this.unread === 1 && this.completion > 0;
+  }
+
+  /** Takes over what others have read of it, into `pages`, which become its own. */
+  adopt(pages: SequencePages): void {
+    pages.adopt(this.tokens, this.adoptable);
+    this.pages = pages;
+    this.#cacheHit += Math.max(0, pages.length - this.#reached);
+    this.noteRead();
+  }
+
+  /** Tokens that it need not read itself: all but the last, after which the next one is chosen. */
+  get adoptable(): number {
+    // Log-probabilities of the prompt need its hidden states, which are not kept.
+    return this.request.promptLogprobs === 'none' ? this.tokens.length - 1 : 0;
+  }
+
+  /** Notes how far it has been read. */
+  noteRead(): void {
+    this.#reached = Math.max(this.#reached, this.pages?.length ?? 0);
   }
 
   /** How often the completion holds each token. */
@@ -137,7 +157,7 @@ export class Sequence implements Waiter {
     this.isOver = true;
     this.#emit({
       ...{ type: 'finish', reason, promptTokens: this.request.prompt.length, completionTokens: this.completion },
-      ...{ cacheHitTokens: this.cacheHit ?? 0, acceptedDraftTokens: this.#accepted, rejectedDraftTokens: this.#rejected },
+      ...{ cacheHitTokens: this.#cacheHit, acceptedDraftTokens: this.#accepted, rejectedDraftTokens: this.#rejected },
     });
   }
 
