@@ -34,7 +34,9 @@ function join(events: readonly ChatEvent[], type: 'reasoning' | 'content') {
 
 test('reasoning is counted up to, and without, the token that closes it', () => {
   const finish = (text: string, isThinking = true) => read(text, { isThinking }).at(-1);
-  const usage = (completion: number, reasoning: number) => ({ prompt: 5, cacheHit: 0, completion, reasoning });
+  const usage = (completion: number, reasoning: number) => ({
+    ...{ prompt: 5, cacheHit: 0, completion, reasoning, acceptedPrediction: 0, rejectedPrediction: 0 },
+  });
   assert.deepEqual(finish(`abc${thinkEnd}de`), { type: 'finish', reason: 'stop', usage: usage(7, 3) });
   assert.deepEqual(finish('abc'), { type: 'finish', reason: 'stop', usage: usage(4, 3) });
   assert.deepEqual(finish('abc', false), { type: 'finish', reason: 'stop', usage: usage(4, 0) });
