@@ -31,6 +31,8 @@ export interface GenerateRequest extends Sampling {
   /** Matched on decoded text; never part of the output. */
   readonly stop: readonly string[];
   readonly stopTokens: readonly number[];
+  /** Ends the reasoning that the completion begins with: `endToken` is chosen after `maxTokens` without it. */
+  readonly reasoningLimit: { readonly endToken: number; readonly maxTokens: number } | undefined;
   /** Whether the prompt's own log-probabilities are wanted, before the first token. */
   readonly promptLogprobs: 'none' | 'all';
   /** Prefixes are shared, and service is divided, between namespaces. */
@@ -47,6 +49,7 @@ export interface GenerateRequest extends Sampling {
 export const plainRequest: Omit<GenerateRequest, 'prompt' | 'maxTokens'> = {
   ...{ temperature: 0, topP: 1, topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
   ...{ topLogprobs: undefined, seed: undefined, stop: [], stopTokens: [], promptLogprobs: 'none' },
+  reasoningLimit: undefined,
   ...{ namespace: '', priority: 'interactive', deadlineMs: undefined },
   ...{ speculation: { method: 'none' }, prediction: [] },
 };

@@ -106,6 +106,7 @@ test('whatever shares its steps, whatever is cached, guessed or taken away: a re
     topK: fc.constantFrom(0, 3),
     minP: fc.constantFrom(0, 0.05),
     seed: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+    reasoningLimit: fc.constantFrom(undefined, { endToken: 61, maxTokens: 5 }),
     namespace: fc.constantFrom('', 'a'),
     priority: fc.constantFrom('interactive' as const, 'batch' as const),
     speculation: fc.constantFrom<GenerateRequest['speculation'][]>(
@@ -344,6 +345,18 @@ test('what is biased, penalized or restricted is chosen so, and its log-probabil
     tokens(narrow).map(({ id }) => id),
     tokens(free).map(({ id }) => id),
   );
+});
+
+test('reasoning that does not end is ended at its limit, and may end before', () => {
+  const ids = (change: Partial<GenerateRequest>) =>
+    tokens(run([{ ...base, temperature: 0, maxTokens: 12, ...change }])[0]).map(({ id }) => id);
+  const free = ids({});
+  const [end] = Array.from({ length: 128 }, (_, id) => id).filter((id) => !free.includes(id));
+  const endToken = end as number;
+  const limited = ids({ reasoningLimit: { endToken, maxTokens: 4 } });
+  assert.deepEqual(limited.slice(0, 5), [...free.slice(0, 4), endToken]);
+  assert.equal(limited.filter((id) => id === endToken).length, 1);
+  assert.deepEqual(ids({ reasoningLimit: { endToken: free[2] as number, maxTokens: 4 } }), free);
 });
 
 test('a prompt’s own log-probabilities are those its tokens would have been chosen with', () => {

@@ -38,6 +38,8 @@ export interface ChoiceRow {
   readonly uniform: number;
   /** How often the completion holds each token so far; read only where there are penalties. */
   readonly counts: ReadonlyMap<number, number>;
+  /** The token that it must be, whatever the logits say. */
+  readonly forced: number | undefined;
 }
 
 export interface TokenLogprob {
@@ -133,8 +135,13 @@ function adjust(device: Device, arena: Arena, logits: Tensor, rows: readonly Cho
   const row: number[] = [];
   const token: number[] = [];
   const delta: number[] = [];
-  for (const [n, { sampling, counts }] of rows.entries()) {
+  for (const [n, { sampling, counts, forced }] of rows.entries()) {
     const { frequencyPenalty, presencePenalty, logitBias } = sampling;
+    if (forced !== undefined) {
+      row.push(n);
+      token.push(forced);
+      delta.push(Number.POSITIVE_INFINITY);
+    }
     for (const [id, bias] of logitBias) {
       row.push(n);
       token.push(id);

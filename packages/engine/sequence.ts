@@ -37,6 +37,8 @@ export class Sequence implements Waiter {
   readonly #depth = new DraftDepth();
   /** The last token's event while its text, or part of it, is held back. */
   #held: Extract<TokenEvent, { type: 'token' }> | undefined;
+  /** Whether the reasoning that the completion begins with is over, where there is a limit to it. */
+  #isReasoning: boolean;
   /** How far it has come before, should it have to start again; and of that, what it did not read itself. */
   #reached = 0;
   #cacheHit = 0;
@@ -53,6 +55,7 @@ export class Sequence implements Waiter {
     this.seed = seed;
     this.arrivedMs = arrivedMs;
     this.tokens = [...request.prompt];
+    this.#isReasoning = request.reasoningLimit !== undefined;
     this.#emit = emit;
     this.#decoder = tokenizer.decoder();
     this.#stop = new StopText(request.stop);
@@ -105,11 +108,19 @@ export class Sequence implements Waiter {
     return this.#counts;
   }
 
+  /** The token that must come after the first `guesses` of the draft; undefined where the model may choose. */
+  forcedAfter(guesses: number): number | undefined {
+    const limit = this.request.reasoningLimit;
+    if (!limit || !this.#isReasoning || this.completion + guesses < limit.maxTokens) return undefined;
+    return this.draft.slice(0, guesses).includes(limit.endToken) ? undefined : limit.endToken;
+  }
+
   /** Takes the next token of the completion, and ends where that is the last. */
   accept(choice: Choice): void {
     const { request } = this;
     this.tokens.push(choice.id);
     this.#counts.set(choice.id, (this.#counts.get(choice.id) ?? 0) + 1);
+    if (choice.id === request.reasoningLimit?.endToken) this.#isReasoning = false;
     if (request.stopTokens.includes(choice.id)) {
       this.end('stop');
       return;
@@ -168,10 +179,18 @@ export class Sequence implements Waiter {
 }
 
 /** The choice after the first `guess` tokens of the draft, as it would be made without one. */
-export function choiceRow({ request, seed, completion, counts, draft }: Sequence, guess: number): ChoiceRow {
-  const uniform = uniformAt(seed, completion + guess);
-  if (guess === 0) return { sampling: request, uniform, counts };
-  const ahead = new Map(counts);
-  for (const id of draft.slice(0, guess)) ahead.set(id, (ahead.get(id) ?? 0) + 1);
-  return { sampling: request, uniform, counts: ahead };
+export function choiceRow(sequence: Sequence, guess: number): ChoiceRow {
+  const { request, seed, completion, counts, draft } = sequence;
+  return {
+    sampling: request,
+    uniform: uniformAt(seed, completion + guess),
+    counts: guess === 0 ? counts : countsWith(counts, draft.slice(0, guess)),
+    forced: sequence.forcedAfter(guess),
+  };
+}
+
+function countsWith(counts: ReadonlyMap<number, number>, ids: readonly number[]): ReadonlyMap<number, number> {
+  const all = new Map(counts);
+  for (const id of ids) all.set(id, (all.get(id) ?? 0) + 1);
+  return all;
 }
