@@ -14,6 +14,7 @@ import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { trainBpe } from '@hadal/formats/bpe-trainer';
+import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
 import { openSafetensors, type Safetensors, writeSafetensors } from '@hadal/formats/safetensors';
 import { storedWeights } from '@hadal/formats/stored-weights';
 import { makeTokenizer } from '@hadal/formats/tokenizer';
@@ -69,11 +70,11 @@ const learningRates = { adamw: stage.learningRates.adamw / 10, muon: stage.learn
 function makeSteps(): PackedStep[] {
   const { mixture, documents } = recipe.tokenizer;
   const texts = Array.from({ length: documents / 10 }, (_, index) => {
-    const segments = problemSegments(mixtureProblem(mixture, `${recipe.seed}/tokenizer`, index));
+    const segments = problemSegments(mixtureProblem(mixture, `${recipe.seed}/tokenizer`, index), deepseekV4);
     return segments.map(({ text }) => text).join('');
   });
   const tokenizer = makeTokenizer(trainBpe({ texts, vocabularySize: definition.vocabularySize }), 'tokenizer');
-  const stream = documentStream(stage.mixture, `${recipe.seed}/1`, tokenizer, 'assistant');
+  const stream = documentStream(stage.mixture, `${recipe.seed}/1`, { tokenizer, dialect: deepseekV4 }, 'assistant');
   const steps: PackedStep[] = [];
   for (let next = 0; steps.length < warmupSteps + turns * stepsPerTurn; ) {
     const packed = packStep(stream, next, stage.rows, stage.rowTokens);

@@ -13,11 +13,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { openEngine } from '@hadal/engine/engine';
+import { openEngine, plainRequest } from '@hadal/engine/engine';
 import { encodeMessages } from '@hadal/formats/chat/deepseek-v4';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { type TensorSource, writeSafetensors } from '@hadal/formats/safetensors';
 import { beginOfSentence, endOfSentence } from '@hadal/formats/special-tokens';
-import { openTokenizer } from '@hadal/formats/tokenizer';
 import { openDevice } from '@hadal/kernels/device';
 import { openModel } from '@hadal/models/language-model';
 import { PackedDocuments } from '@hadal/models/layers/attention-memory';
@@ -42,7 +42,7 @@ const prompts = [
 /** Logits of every position of one prompt, [tokens, vocabulary], as the engine's own model computes them. */
 function logitsOf(directory: string, sequences: readonly (readonly number[])[]): TensorSource[] {
   using device = openDevice();
-  using model = openModel(device, directory);
+  using model = openModel(device, openCheckpointDirectory(directory));
   using arena = new Arena(device.memory);
   return sequences.map((ids, index) => {
     arena.reset();
@@ -58,12 +58,12 @@ function logitsOf(directory: string, sequences: readonly (readonly number[])[]):
 }
 
 async function continuationsOf(directory: string, sequences: readonly (readonly number[])[]): Promise<number[][]> {
-  await using engine = await openEngine({ directory });
+  await using engine = await openEngine({ checkpoint: openCheckpointDirectory(directory) });
   const end = engine.tokenizer.tokenId(endOfSentence);
   const continuations: number[][] = [];
   for (const prompt of sequences) {
     const request = {
-      ...{ prompt, maxTokens: completionTokens, temperature: 0, topP: 1, seed: 0, stop: [], topLogprobs: undefined },
+      ...{ ...plainRequest, prompt, maxTokens: completionTokens },
       stopTokens: end === undefined ? [] : [end],
     };
     const ids: number[] = [];
@@ -83,7 +83,7 @@ if (python === undefined) {
 } else {
   const exchange = mkdtempSync(join(tmpdir(), 'hadal-transformers-'));
   try {
-    const tokenizer = openTokenizer(join(model, 'tokenizer.json'));
+    const tokenizer = openCheckpointDirectory(model).tokenizer();
     const sequences = prompts.map((text) => tokenizer.encode(text));
     const continuations = await continuationsOf(model, sequences);
     writeSafetensors(join(exchange, 'logits.safetensors'), logitsOf(model, sequences));

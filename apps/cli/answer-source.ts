@@ -44,5 +44,5 @@ export async function openAnswerSource({ model, url, threads, apiKey }: SourceOp
     return await openRemoteModel({ url, model, apiKey });
   }
   const { openLocalModel } = await import('./local-model.ts');
-  return await openLocalModel({ directory: model, threads });
+  return await openLocalModel({ path: model, threads });
 }

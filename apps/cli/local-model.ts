@@ -3,34 +3,31 @@
 // Owns the engine and the provider in front of it as one thing to open and close, and which checkpoint is meant when none
 // is named. Knows nothing about terminals or HTTP.
 
-import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { type Engine, openEngine } from '@hadal/engine/engine';
-import { openEmbeddedProvider } from '@hadal/server/embedded-provider';
-import type { Provider } from '@hadal/server/provider';
+import { openCheckpoint } from '@hadal/formats/checkpoint';
+import { type EmbeddedProvider, openEmbeddedProvider } from '@hadal/server/embedded-provider';
 import type { AnswerSource } from './answer-source.ts';
 
 export interface LocalModelOptions {
-  /** A checkpoint; the repository's own where undefined. */
-  readonly directory: string | undefined;
+  /** Of a checkpoint; the repository's own where undefined. */
+  readonly path: string | undefined;
   /** undefined: as many as the machine has. */
   readonly threads: number | undefined;
 }
 
 export interface LocalModel extends AnswerSource {
   readonly engine: Engine;
-  readonly provider: Provider;
+  readonly provider: EmbeddedProvider;
 }
 
 /** Loads the checkpoint. Throws an Error of one line when it is missing or broken. */
 export async function openLocalModel(options: LocalModelOptions): Promise<LocalModel> {
-  const { directory = ownCheckpoint(), threads } = options;
-  if (!existsSync(join(directory, 'config.json'))) {
-    throw new Error(`${directory}: expected a checkpoint, found no config.json there; name another with --model`);
-  }
-  const engine = await openEngine({ directory, ...(threads !== undefined && { threads }) });
+  const { path = ownCheckpoint(), threads } = options;
+  const checkpoint = await openCheckpoint(path);
+  const engine = await openEngine({ checkpoint, ...(threads !== undefined && { threads }) });
   try {
-    const provider = await openEmbeddedProvider({ engine, directory });
+    const provider = await openEmbeddedProvider({ engine, checkpoint });
     const { sampling, maxOutputTokens } = provider.model;
     return {
       engine,
@@ -49,12 +46,14 @@ export async function openLocalModel(options: LocalModelOptions): Promise<LocalM
                 : { type: 'asked', tokens: maxTokens },
             temperature: temperature ?? sampling.temperature,
             topP: topP ?? sampling.topP,
+            ...{ topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
             seed,
             stop: [],
             responseFormat: 'text',
             tools: [],
             toolChoice: { type: 'none' },
             topLogprobs: undefined,
+            ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
             userId: '',
           },
           signal,

@@ -4,13 +4,13 @@
 // thread or a cache. Every generation ends in exactly one `finish`, unless it fails.
 
 import { randomInt } from 'node:crypto';
-import { basename, join, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { openTokenizer, type Tokenizer } from '@hadal/formats/tokenizer';
+import type { Checkpoint } from '@hadal/formats/checkpoint';
+import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import type { Choice, Sampling, TokenLogprob } from './sampler.ts';
 import type { RequestEvent } from './sequence.ts';
-import type { Speculation } from './speculation.ts';
+import type { DrafterName, Speculation } from './speculation.ts';
 import type { Priority } from './waiting-line.ts';
 
 export interface ModelInfo {
@@ -19,6 +19,8 @@ export interface ModelInfo {
   readonly contextLength: number;
   readonly vocabularySize: number;
   readonly parameters: { readonly total: number; readonly active: number };
+  /** Who can guess ahead. */
+  readonly drafters: readonly DrafterName[];
 }
 
 /** What is generated, and how its tokens are chosen. Random choices are a function of seed and place alone. */
@@ -92,18 +94,17 @@ export interface Engine extends AsyncDisposable {
 }
 
 export interface EngineOptions {
-  /** A model directory as Hugging Face lays it out. */
-  readonly directory: string;
+  readonly checkpoint: Checkpoint;
   /** Threads of arithmetic; as many as there are cores when absent. */
   readonly threads?: number;
   /** Memory for keys and values of all sequences together; 512 MiB when absent. */
   readonly cacheBytes?: number;
 }
 
-/** Loads a model in a thread of its own. Rejects with one line when the directory does not hold a model we can run. */
+/** Loads a model in a thread of its own. Rejects with one line when the checkpoint does not hold a model we can run. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  const { directory, threads, cacheBytes = 512 * 2 ** 20 } = options;
-  const workerData: WorkerOptions = { directory, threads, cacheBytes };
+  const { checkpoint, threads, cacheBytes = 512 * 2 ** 20 } = options;
+  const workerData: WorkerOptions = { path: checkpoint.path, threads, cacheBytes };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
   const listeners = new Map<number, (event: RequestEvent) => void>();
   const fail = (message: string) => {
@@ -137,8 +138,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     });
   });
 
-  const model = { id: basename(resolve(directory)), ...(await opened.promise) };
-  const tokenizer = openTokenizer(join(directory, 'tokenizer.json'));
+  const model = { id: checkpoint.name, ...(await opened.promise) };
+  const tokenizer = checkpoint.tokenizer();
   let nextKey = 0;
 
   async function* generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent> {

@@ -1,12 +1,19 @@
-// Cached rows: keys, values, and whatever else an architecture keeps of every token.
+// Cached rows: keys, values, and whatever else an architecture keeps of every token, or of every few.
 //
 // Owns one block of native memory for each row store of each layer, all cut into pages of 64 tokens. Which page holds which
-// span of which sequence is the caller's to say. Knows nothing of sampling or requests.
+// span of which sequence is the caller's to say; whatever a sequence needs to go on is in its pages, there is no state beside
+// them. Knows nothing of sampling or requests.
 
-import { KEY_BLOCK, type SequenceRows, sequenceTables } from '@hadal/kernels/attention';
+import { KEY_BLOCK } from '@hadal/kernels/attention';
 import type { Device } from '@hadal/kernels/device';
-import type { CacheLayout } from '@hadal/models/architecture';
-import { type AttentionMemory, attentionRows } from '@hadal/models/layers/attention-memory';
+import { rowsPerBlock } from '@hadal/kernels/windows';
+import type { CacheLayout, RowStore } from '@hadal/models/architecture';
+import {
+  type AttentionMemory,
+  type WindowedSequence,
+  type Windows,
+  windowsOf,
+} from '@hadal/models/layers/attention-memory';
 import type { Arena } from '@hadal/tensor/arena';
 import type { AttentionRows, Graph } from '@hadal/tensor/graph';
 import { Tensor } from '@hadal/tensor/tensor';
@@ -28,8 +35,13 @@ type LayerStores = ReadonlyMap<string, Tensor>;
 
 /** What 64 tokens take, all layers together. */
 export function pageBytes(layout: CacheLayout): number {
-  const widths = layout.flatMap((stores) => Object.values(stores).map(({ width }) => width));
-  return KEY_BLOCK * 4 * widths.reduce((sum, width) => sum + width, 0);
+  const values = layout.flatMap((stores) => Object.values(stores).map((store) => store.width * rowsPerPage(store)));
+  return 4 * values.reduce((sum, count) => sum + count, 0);
+}
+
+/** A page has one row at least, also where a row stands for more tokens than a page holds. */
+function rowsPerPage({ tokensPerRow = 1 }: RowStore): number {
+  return rowsPerBlock(tokensPerRow);
 }
 
 export class KvCache {
@@ -43,11 +55,11 @@ export class KvCache {
   constructor(device: Device, layout: CacheLayout, bytes: number) {
     this.pageCount = Math.max(1, Math.floor(bytes / pageBytes(layout)));
     this.#device = device;
-    const rows = this.pageCount * KEY_BLOCK;
-    const block = (width: number) => new Tensor(device.memory.allocate(rows * width * 4), 0, [rows, width]);
-    this.#layers = layout.map(
-      (stores) => new Map(Object.entries(stores).map(([name, { width }]) => [name, block(width)])),
-    );
+    const block = (store: RowStore) => {
+      const [rows, width] = [this.pageCount * rowsPerPage(store), store.width];
+      return new Tensor(device.memory.allocate(rows * width * 4), 0, [rows, width]);
+    };
+    this.#layers = layout.map((stores) => new Map(Object.entries(stores).map(([name, store]) => [name, block(store)])));
   }
 
   /** What one page holds, all layers together. */
@@ -91,19 +103,19 @@ export class KvCache {
   extend(arena: Arena, extensions: readonly Extension[]): { memory: AttentionMemory; positions: Tensor } {
     const total = extensions.reduce((sum, { count }) => sum + count, 0);
     const [rows, positions] = [new Int32Array(total), new Int32Array(total)];
-    const tables: SequenceRows[] = [];
+    const sequences: WindowedSequence[] = [];
     let token = 0;
     for (const { lease, count } of extensions) {
       const length = lease.length + count;
-      const blockStart = (block: number) => (lease.pages[block] as number) * KEY_BLOCK;
-      tables.push({ queryStart: token, queryCount: count, keyCount: length, blockStart });
+      const blockStart = (block: number, tokensPerRow: number) =>
+        (lease.pages[block] as number) * rowsPerBlock(tokensPerRow);
+      sequences.push({ queryStart: token, queryCount: count, keyCount: length, blockStart });
       for (let position = lease.length; position < length; position++, token++) {
-        rows[token] = blockStart(Math.floor(position / KEY_BLOCK)) + (position % KEY_BLOCK);
+        rows[token] = blockStart(Math.floor(position / KEY_BLOCK), 1) + (position % KEY_BLOCK);
         positions[token] = position;
       }
     }
-    const seen = attentionRows(arena, sequenceTables(tables));
-    const memory = new CachedRows(this.#layers, arena.integers(rows), seen);
+    const memory = new CachedRows(this.#layers, arena.integers(rows), windowsOf(arena, sequences));
     return { memory, positions: arena.integers(positions) };
   }
 
@@ -117,23 +129,30 @@ export class KvCache {
 /** Stores what the step computes among everything stored before. */
 class CachedRows implements AttentionMemory {
   readonly rows: AttentionRows;
+  readonly windows: (tokensPerRow: number) => Windows;
   readonly #layers: readonly LayerStores[];
   /** i32 [N]: where this step's tokens go. */
   readonly #places: Tensor;
 
-  constructor(layers: readonly LayerStores[], places: Tensor, rows: AttentionRows) {
-    this.rows = rows;
+  constructor(layers: readonly LayerStores[], places: Tensor, windows: (tokensPerRow: number) => Windows) {
+    this.rows = windows(1).rows;
+    this.windows = windows;
     this.#layers = layers;
     this.#places = places;
   }
 
   keep(g: Graph, layer: number, store: string, x: Tensor): Tensor {
-    const into = this.#layers[layer]?.get(store);
-    if (!into) throw new Error(`layer ${layer}: the cache has no store named ${store}`);
-    if (into.dim(-1) !== x.dim(-1)) {
-      throw new Error(`layer ${layer}: the cache's ${store} are ${into.dim(-1)} wide, the layer's ${x.dim(-1)}`);
-    }
+    const into = this.open(layer, store, { width: x.dim(-1) });
     g.storeRows(x, this.#places, into);
     return into;
+  }
+
+  open(layer: number, store: string, { width }: RowStore): Tensor {
+    const tensor = this.#layers[layer]?.get(store);
+    if (!tensor) throw new Error(`layer ${layer}: the cache has no store named ${store}`);
+    if (tensor.dim(-1) !== width) {
+      throw new Error(`layer ${layer}: the cache's ${store} are ${tensor.dim(-1)} wide, the layer's ${width}`);
+    }
+    return tensor;
   }
 }

@@ -4,7 +4,8 @@ import type { GenerateRequest, ModelInfo } from './engine.ts';
 import type { RequestEvent } from './sequence.ts';
 
 export interface WorkerOptions {
-  readonly directory: string;
+  /** The checkpoint's. */
+  readonly path: string;
   readonly threads: number | undefined;
   readonly cacheBytes: number;
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { type Checkpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { openDevice } from '@hadal/kernels/device';
 import type { AttentionForm } from '@hadal/models/architecture';
@@ -16,7 +17,8 @@ import { PageFiles } from './page-files.ts';
 import { Runner, type RunnerOptions } from './runner.ts';
 import type { RequestEvent } from './sequence.ts';
 
-const goldenOf = (name: string) => fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url));
+const goldenOf = (name: string) =>
+  openCheckpointDirectory(fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url)));
 const golden = goldenOf('deepseek-v3');
 
 /** Token i is the character with code point i: enough to watch text, with nothing to train. */
@@ -35,7 +37,7 @@ const base: GenerateRequest = {
 };
 
 interface Options extends Partial<RunnerOptions> {
-  readonly directory?: string;
+  readonly checkpoint?: Checkpoint;
   readonly dtype?: PackedDtype;
   readonly form?: AttentionForm;
   readonly threads?: number;
@@ -46,10 +48,10 @@ const pageBytes = 64 * (4 * 24 + 4 * 16) * 4 * 4;
 
 /** Runs requests to their ends, `arrival[i]` steps after the first; returns each one's events. */
 function run(requests: readonly GenerateRequest[], options: Options = {}, arrival: readonly number[] = []) {
-  const { directory = golden, dtype = 'bf16', threads = 2, ...rest } = options;
-  const { form = directory === golden ? 'expanded' : 'standard', ...runnerOptions } = rest;
+  const { checkpoint = golden, dtype = 'bf16', threads = 2, ...rest } = options;
+  const { form = checkpoint === golden ? 'expanded' : 'standard', ...runnerOptions } = rest;
   using device = openDevice({ threads });
-  using model = openModel(device, directory, { dtype, form, predictor: 'present' });
+  using model = openModel(device, checkpoint, { dtype, form, predictor: 'present' });
   const drafters = { draft: new ModelDrafter(device, openModel(device, goldenOf('qwen2')), 2 ** 21) };
   using runner = new Runner(device, model, tokenizer, { cacheBytes: 2 ** 22, drafters, ...runnerOptions });
   return serve(runner, requests, arrival);
@@ -152,10 +154,12 @@ for (const [name, form] of [
   ['deepseek-v3', 'absorbed'],
   ['qwen2', 'standard'],
   ['llama-all-biases', 'standard'],
+  ['deepseek-v3.2', 'absorbed'],
+  ['deepseek-v4-fp4', 'standard'],
 ] as const) {
   for (const dtype of packedDtypes) {
     test(`${name} in ${dtype}: a request has the same bits alone, in a batch, and read in pieces`, () => {
-      const options = { directory: goldenOf(name), dtype, form };
+      const options = { checkpoint: goldenOf(name), dtype, form };
       const prompt = (seed: number) => Array.from({ length: 20 + 30 * seed }, (_, i) => (i * (7 + seed)) % 96);
       const requests = [0, 1, 2].map((seed) => ({ ...base, seed, prompt: prompt(seed), topLogprobs: 3 }));
       const together = run(requests, { ...options, stepTokens: 33 }, [0, 2, 3]);
@@ -247,7 +251,7 @@ test('what cannot be served is refused with the reason', () => {
   assert.match(refusal({ maxTokens: 0 }) ?? '', /^maxTokens: expected 1 to \d+ after 3 of prompt, got 0/);
   assert.match(refusal({ maxTokens: 500 }, { cacheBytes: 1 }) ?? '', /^prompt: expected at most 64 tokens/);
   const mtp = { method: 'mtp', draftTokens: 2 } as const;
-  const refused = refusal({ speculation: mtp }, { directory: goldenOf('qwen2') });
+  const refused = refusal({ speculation: mtp }, { checkpoint: goldenOf('qwen2') });
   assert.match(refused ?? '', /^speculation: this model has no drafter "mtp"/);
   const far = { method: 'ngram', draftTokens: 17 } as const;
   assert.match(refusal({ speculation: far }) ?? '', /^speculation: expected 1 to 16 tokens ahead, got 17/);

@@ -7,6 +7,7 @@
 
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { Device } from '@hadal/kernels/device';
+import type { CacheLayout } from '@hadal/models/architecture';
 import type { LanguageModel } from '@hadal/models/language-model';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
@@ -22,7 +23,7 @@ import { PrefixTree } from './prefix-tree.ts';
 import { type Choice, type ChoiceRow, chooseTokens, scoreTokens } from './sampler.ts';
 import { choiceRow, type Listener, Sequence } from './sequence.ts';
 import { SequencePages } from './sequence-pages.ts';
-import { type Drafter, type DrafterName, maxDraftTokens, type ReadSpan } from './speculation.ts';
+import { type Drafter, type DrafterName, drafterNames, maxDraftTokens, type ReadSpan } from './speculation.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface RunnerOptions {
@@ -92,12 +93,12 @@ export class Runner {
     this.#arena = new Arena(device.memory, 16 * 2 ** 20);
     this.#waiting = new WaitingLine({ capacity: maxWaiting, patienceMs });
     this.#pace = new StepPace(stallMs, stepTokens);
-    const { predictor } = model;
-    this.#drafters = {
-      ngram: new NgramDrafter(),
-      ...(predictor && { mtp: new MtpDrafter(device, predictor, this.#cache) }),
-      ...this.#options.drafters,
-    };
+    this.#drafters = canTakeBack(model.cache) ? { ...this.#ownDrafters(), ...this.#options.drafters } : {};
+  }
+
+  /** Who can guess ahead for this model. */
+  get drafters(): DrafterName[] {
+    return drafterNames.filter((name) => this.#drafters[name] !== undefined);
   }
 
   get hasWork(): boolean {
@@ -159,6 +160,12 @@ export class Runner {
     for (const drafter of Object.values(this.#drafters)) drafter[Symbol.dispose]();
     this.#cache[Symbol.dispose]();
     this.#arena[Symbol.dispose]();
+  }
+
+  #ownDrafters(): Partial<Record<DrafterName, Drafter>> {
+    const { predictor } = this.#model;
+    const mtp = predictor && new MtpDrafter(this.#device, predictor, this.#cache);
+    return { ngram: new NgramDrafter(), ...(mtp && { mtp }) };
   }
 
   #reject({ prompt, maxTokens, speculation }: GenerateRequest): string | undefined {
@@ -394,6 +401,14 @@ export class Runner {
       if (!this.#running.some((running) => running.namespace === namespace)) this.#waiting.leave(namespace);
     }
   }
+}
+
+/**
+ * Whether a token that was read can be read over by another. A row for several tokens goes on from what they left in it: a
+ * wrong guess would stay in there.
+ */
+function canTakeBack(layout: CacheLayout): boolean {
+  return layout.every((stores) => Object.values(stores).every(({ tokensPerRow = 1 }) => tokensPerRow === 1));
 }
 
 /** Each row after which a token is chosen, with the number of guesses before it. */

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openCheckpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { openSafetensors, writeSafetensors } from '@hadal/formats/safetensors';
 import { openDevice } from '@hadal/kernels/device';
 import { architectures } from '@hadal/models/architectures';
-import { readConfig, readDefinition } from '@hadal/models/language-model';
+import { readDefinition } from '@hadal/models/language-model';
 import { passes, verifyCheckpoint } from './verify.ts';
 
 const goldens = fileURLToPath(new URL('../../test/golden', import.meta.url));
@@ -15,7 +16,10 @@ const checkpoints = readdirSync(goldens).filter((name) => existsSync(join(golden
 const golden = join(goldens, 'deepseek-v3');
 
 test('there is a golden of every architecture', () => {
-  const types = checkpoints.map((name) => (readConfig(join(goldens, name)) as { model_type: string }).model_type);
+  const types = checkpoints.map((name) => {
+    const config = openCheckpointDirectory(join(goldens, name)).config().value;
+    return (config as { model_type: string }).model_type;
+  });
   assert.deepEqual([...new Set(types)].sort(), Object.keys(architectures).sort());
 });
 
@@ -23,14 +27,25 @@ for (const name of checkpoints) {
   test(`${name}: all values of the reference implementation are reproduced, in every form of attention`, () => {
     using device = openDevice();
     const directory = join(goldens, name);
-    const comparisons = verifyCheckpoint(device, directory);
+    const checkpoint = openCheckpointDirectory(directory);
+    const comparisons = verifyCheckpoint(device, checkpoint);
     const compared = new Set(comparisons.map((comparison) => comparison.name));
-    const { forms } = readDefinition(directory);
+    const { forms } = readDefinition(checkpoint);
     for (const key of openSafetensors(join(directory, 'golden.safetensors')).tensors.keys()) {
       if (key === 'input_ids') continue;
       const inCache = ['logits', 'decode_logits', 'greedy_ids'].includes(key);
       for (const as of inCache ? forms.map((form) => `${key} (${form})`) : [key]) assert.ok(compared.has(as), as);
     }
+    for (const comparison of comparisons) assert.ok(passes(comparison), JSON.stringify(comparison));
+  });
+}
+
+for (const name of ['qwen2-one-key-head-tied', 'llama', 'deepseek-v2-lite']) {
+  test(`${name}: a GGUF file of the model has the same values`, async () => {
+    using device = openDevice();
+    const file = await openCheckpoint(join(goldens, 'gguf', `${name}.gguf`));
+    const comparisons = verifyCheckpoint(device, { ...file, directory: join(goldens, name) });
+    assert.ok(comparisons.length > 25);
     for (const comparison of comparisons) assert.ok(passes(comparison), JSON.stringify(comparison));
   });
 }
@@ -47,7 +62,7 @@ test('one changed weight is noticed', () => {
     });
     writeSafetensors(join(directory, 'model.safetensors'), tensors);
     using device = openDevice();
-    assert.ok(verifyCheckpoint(device, directory).some((comparison) => !passes(comparison)));
+    assert.ok(verifyCheckpoint(device, openCheckpointDirectory(directory)).some((comparison) => !passes(comparison)));
   } finally {
     rmSync(directory, { recursive: true });
   }

@@ -6,6 +6,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Checkpoint } from '@hadal/formats/checkpoint';
 import { openSafetensors, type Safetensors } from '@hadal/formats/safetensors';
 import type { Device } from '@hadal/kernels/device';
 import type { ModelDefinition, Network, Predictor } from '@hadal/models/architecture';
@@ -31,15 +32,16 @@ const tolerance = 1e-4;
 const greedyPrompt = 8;
 
 /** Compares all that the golden file has; throws one line when there is no such file or no such model. */
-export function verifyCheckpoint(device: Device, directory: string): Comparison[] {
-  const definition = readDefinition(directory);
-  const path = join(directory, 'golden.safetensors');
-  if (!existsSync(path)) throw new Error(`${directory}: expected golden.safetensors beside the checkpoint, found none`);
+export function verifyCheckpoint(device: Device, checkpoint: Checkpoint): Comparison[] {
+  const definition = readDefinition(checkpoint);
+  const path = join(checkpoint.directory, 'golden.safetensors');
+  if (!existsSync(path))
+    throw new Error(`${checkpoint.path}: expected golden.safetensors beside the checkpoint, found none`);
   const golden = openSafetensors(path);
   return [
-    ...compareForward(device, directory, definition, golden),
+    ...compareForward(device, checkpoint, definition, golden),
     ...definition.forms.flatMap((form) => {
-      using model = openModel(device, directory, { dtype: 'f32', form });
+      using model = openModel(device, checkpoint, { dtype: 'f32', form });
       return compareInference(device, model, golden);
     }),
   ];
@@ -52,7 +54,7 @@ export function passes({ difference, tolerance }: Comparison): boolean {
 /** What one pass over the documents yields, without a cache; backward too where the golden has a loss. */
 function compareForward(
   device: Device,
-  directory: string,
+  checkpoint: Checkpoint,
   definition: ModelDefinition,
   golden: Safetensors,
 ): Comparison[] {
@@ -63,7 +65,7 @@ function compareForward(
   const predictor = golden.tensors.has('mtp_logits') ? 'present' : 'absent';
   const assemble = (source: WeightSource) =>
     definition.assemble(source, { form: definition.forms[0], positions: T, predictor });
-  const weights = openWeights(directory);
+  const weights = openWeights(checkpoint);
   using parameters = new ParameterSet(device, collectSpecs(assemble, weights.has));
   parameters.load(weights);
   using arena = new Arena(device.memory);

@@ -3,35 +3,37 @@
 // Owns the model and the runner; hears requests and tells events. Between two steps it listens once, so an abort takes
 // effect within a step and the other thread never waits on arithmetic.
 
-import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { openTokenizer } from '@hadal/formats/tokenizer';
+import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { openDevice } from '@hadal/kernels/device';
 import { openModel } from '@hadal/models/language-model';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import { Runner } from './runner.ts';
-
-const stepTokens = 512;
 
 if (!parentPort) throw new Error('worker.ts runs as a worker thread only');
 const port = parentPort;
 const tell = (message: FromWorker) => port.postMessage(message);
 
 try {
-  serve(workerData as WorkerOptions);
+  await serve(workerData as WorkerOptions);
 } catch (error) {
   tell({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
   port.close();
 }
 
-function serve({ directory, threads, cacheBytes }: WorkerOptions): void {
+async function serve({ path, threads, cacheBytes }: WorkerOptions): Promise<void> {
+  const checkpoint = await openCheckpoint(path);
   const device = openDevice({ threads });
-  const tokenizer = openTokenizer(join(directory, 'tokenizer.json'));
-  const model = openModel(device, directory);
-  const runner = new Runner(device, model, tokenizer, { cacheBytes, stepTokens });
+  const tokenizer = checkpoint.tokenizer();
+  const model = openModel(device, checkpoint, { predictor: 'present' });
+  if (tokenizer.vocabularySize > model.vocabularySize) {
+    const [has, knows] = [tokenizer.vocabularySize, model.vocabularySize];
+    throw new Error(`${path}: expected a tokenizer of at most ${knows} tokens from config, it has ${has}`);
+  }
+  const runner = new Runner(device, model, tokenizer, { cacheBytes });
   const { contextLength, vocabularySize, parameters } = model;
-  tell({ type: 'opened', model: { contextLength, vocabularySize, parameters } });
+  tell({ type: 'opened', model: { contextLength, vocabularySize, parameters, drafters: runner.drafters } });
 
   let isRunning = false;
   port.on('message', (message: ToWorker) => {

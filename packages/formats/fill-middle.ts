@@ -3,7 +3,7 @@
 // Owns DeepSeek's order of the parts (prefix, suffix, middle). Knows nothing about code or chat. Prompt and training text
 // share one rendering, so that a model is asked exactly as it was taught.
 
-import type { Segment } from './chat/deepseek-v4.ts';
+import type { Segment } from './chat/dialect.ts';
 import { beginOfSentence, endOfSentence, fimBegin, fimEnd, fimHole } from './special-tokens.ts';
 
 /** The prompt after which a model writes the middle. DeepSeek-Coder, Guo et al. 2024, section 3.1. */

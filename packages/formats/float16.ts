@@ -1,7 +1,15 @@
-// The two 16-bit float formats of checkpoints, converted to and from float32.
+// The float formats of checkpoints, of 16 and 32 bits, converted to and from float32.
 //
 // Owns the bit arithmetic, on values as they lie in a little-endian file. Knows nothing about tensors. Widening is
 // exact; narrowing rounds to nearest, ties to even, and keeps infinities, NaNs and the sign of zero.
+
+export type FloatDtype = 'F32' | 'F16' | 'BF16';
+
+/** The values of a whole buffer of little-endian bytes; those of F32 share its memory. */
+export function floatsOf({ buffer }: Uint8Array<ArrayBuffer>, dtype: FloatDtype): Float32Array<ArrayBuffer> {
+  if (dtype === 'F32') return new Float32Array(buffer);
+  return dtype === 'F16' ? f16ToFloat32(new Uint16Array(buffer)) : bf16ToFloat32(new Uint16Array(buffer));
+}
 
 /** The float32 values of `bits` in bfloat16: the upper half of a float32. */
 export function bf16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> {

@@ -7,8 +7,8 @@ import fc from 'fast-check';
 import { float32ToBf16, float32ToF16 } from './float16.ts';
 import {
   type Dtype,
-  openCheckpoint,
   openSafetensors,
+  openSafetensorsDirectory,
   type TensorSource,
   tensorBytes,
   writeSafetensors,
@@ -183,7 +183,7 @@ test('a faulty write is refused and leaves the old file', () => {
 test('a checkpoint is one file or the shards of an index, which must agree with them', () => {
   const sharded = mkdtempSync(join(directory, 'sharded-'));
   assert.throws(
-    () => openCheckpoint(sharded),
+    () => openSafetensorsDirectory(sharded),
     /expected model\.safetensors or model\.safetensors\.index\.json, found neither/,
   );
   const shard = (name: string, tensor: string, value: number) =>
@@ -194,12 +194,12 @@ test('a checkpoint is one file or the shards of an index, which must agree with 
     writeFileSync(join(sharded, 'model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map: map }));
   const map = { a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors' };
   writeIndex(map);
-  const checkpoint = openCheckpoint(sharded);
+  const checkpoint = openSafetensorsDirectory(sharded);
   assert.deepEqual([...checkpoint.tensors.keys()], ['a', 'b']);
   assert.deepEqual(checkpoint.read('b'), Uint8Array.of(2));
   assert.equal(checkpoint.tensors.get('b')?.path, join(sharded, map.b));
 
-  const reopen = () => openCheckpoint(sharded);
+  const reopen = () => openSafetensorsDirectory(sharded);
   writeIndex({ ...map, c: map.b });
   assert.throws(reopen, /: c: expected in model-00002-of-00002\.safetensors, which does not hold it/);
   writeIndex({ ...map, b: map.a });
@@ -211,5 +211,5 @@ test('a checkpoint is one file or the shards of an index, which must agree with 
   writeIndex(['a']);
   assert.throws(reopen, /expected weight_map to be an object, found \["a"\]/);
   shard('model.safetensors', 'whole', 3);
-  assert.deepEqual([...openCheckpoint(sharded).tensors.keys()], ['whole']);
+  assert.deepEqual([...openSafetensorsDirectory(sharded).tensors.keys()], ['whole']);
 });

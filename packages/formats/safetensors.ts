@@ -4,9 +4,10 @@
 // may trust that the range lies inside the file, has the size that dtype and shape ask for, and is shared with no other
 // tensor. Knows nothing about models. A written file appears whole or not at all.
 
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { bf16ToFloat32, f16ToFloat32 } from './float16.ts';
+import { type FileVersion, fileVersion, readFileRange, readRange } from './file-range.ts';
+import { floatsOf } from './float16.ts';
 import { replaceFileInParts } from './replace-file.ts';
 
 /** Bits of one element, for each dtype that the format names. */
@@ -77,9 +78,9 @@ export function tensorBytes(dtype: Dtype, shape: readonly number[]): number {
 export function openSafetensors(path: string): Safetensors {
   const file = openFile(path);
   try {
-    const { size, mtimeMs } = fstatSync(file);
-    const { entries, metadata } = readHeader(file, size, path);
-    return makeSafetensors(path, entries, metadata, new Map([[path, { size, mtimeMs }]]));
+    const version = fileVersion(file);
+    const { entries, metadata } = readHeader(file, version.size, path);
+    return makeSafetensors(path, entries, metadata, new Map([[path, version]]));
   } finally {
     closeSync(file);
   }
@@ -89,7 +90,7 @@ export function openSafetensors(path: string): Safetensors {
  * Opens the checkpoint in a directory: `model.safetensors`, or the files that `model.safetensors.index.json` names.
  * Index and files must agree on which file holds which tensor.
  */
-export function openCheckpoint(directory: string): Safetensors {
+export function openSafetensorsDirectory(directory: string): Safetensors {
   const single = join(directory, 'model.safetensors');
   const index = join(directory, 'model.safetensors.index.json');
   if (existsSync(single)) return openSafetensors(single);
@@ -281,15 +282,15 @@ function openSharded(indexPath: string): Safetensors {
     const path = join(dirname(indexPath), shard);
     const opened = openFile(path);
     try {
-      const { size, mtimeMs } = fstatSync(opened);
-      for (const [name, entry] of readHeader(opened, size, path).entries) {
+      const version = fileVersion(opened);
+      for (const [name, entry] of readHeader(opened, version.size, path).entries) {
         const expected = weightMap.get(name);
         if (expected !== shard) {
           throw new Error(`${indexPath}: ${name}: expected in ${expected ?? 'no file'}, found in ${shard}`);
         }
         entries.set(name, entry);
       }
-      versions.set(path, { size, mtimeMs });
+      versions.set(path, version);
     } finally {
       closeSync(opened);
     }
@@ -319,12 +320,6 @@ function parseWeightMap(indexPath: string): Map<string, string> {
   return new Map(entries);
 }
 
-/** Tells a file from one that replaced it after its header was read. */
-interface FileVersion {
-  readonly size: number;
-  readonly mtimeMs: number;
-}
-
 function makeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, TensorEntry>,
@@ -344,17 +339,7 @@ function makeSafetensors(
     if (!(begin >= 0 && begin <= end && end <= bytes)) {
       throw new Error(`${entry.path}: ${name}: expected a range within ${bytes} bytes, got ${begin} to ${end}`);
     }
-    const file = openFile(entry.path);
-    try {
-      const opened = versions.get(entry.path);
-      const { size, mtimeMs } = fstatSync(file);
-      if (opened === undefined || opened.size !== size || opened.mtimeMs !== mtimeMs) {
-        throw new Error(`${entry.path}: ${name}: the file was replaced after its header was read`);
-      }
-      return readRange(file, entry.begin + begin, entry.begin + end, entry.path);
-    } finally {
-      closeSync(file);
-    }
+    return readFileRange(entry.path, versions.get(entry.path), [entry.begin + begin, entry.begin + end], name);
   }
 
   function readFloat32(name: string): Float32Array<ArrayBuffer> {
@@ -362,25 +347,10 @@ function makeSafetensors(
     if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16') {
       throw new Error(`${path}: ${name}: expected F32, F16 or BF16, file has ${dtype}`);
     }
-    const { buffer } = read(name);
-    if (dtype === 'F32') return new Float32Array(buffer);
-    return dtype === 'F16' ? f16ToFloat32(new Uint16Array(buffer)) : bf16ToFloat32(new Uint16Array(buffer));
+    return floatsOf(read(name), dtype);
   }
 
   return { path, tensors, metadata, read, readFloat32 };
-}
-
-/** Bytes `begin` to `end` in a buffer of exactly that size. */
-function readRange(file: number, begin: number, end: number, path: string): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(end - begin);
-  const maxBytes = 1 << 28;
-  let done = 0;
-  while (done < bytes.length) {
-    const count = readSync(file, bytes, done, Math.min(maxBytes, bytes.length - done), begin + done);
-    if (count === 0) throw new Error(`${path}: expected bytes ${begin} to ${end}, file ends at ${begin + done}`);
-    done += count;
-  }
-  return bytes;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -17,6 +17,13 @@ export const fimBegin = '<｜fim▁begin｜>';
 export const fimHole = '<｜fim▁hole｜>';
 export const fimEnd = '<｜fim▁end｜>';
 
+/** Marks of tool calls in V3, R1 and V3.1. */
+export const toolCallsBegin = '<｜tool▁calls▁begin｜>';
+export const toolCallsEnd = '<｜tool▁calls▁end｜>';
+export const toolCallBegin = '<｜tool▁call▁begin｜>';
+export const toolCallEnd = '<｜tool▁call▁end｜>';
+export const toolSeparator = '<｜tool▁sep｜>';
+
 /** Tokens that ask for one quick judgement about the conversation instead of an answer. */
 export const quickTasks = {
   action: '<｜action｜>',
@@ -44,11 +51,11 @@ export const specialTokens: readonly string[] = [
   fimHole,
   fimEnd,
   // V3 and R1 call tools with these.
-  '<｜tool▁calls▁begin｜>',
-  '<｜tool▁calls▁end｜>',
-  '<｜tool▁call▁begin｜>',
-  '<｜tool▁call▁end｜>',
-  '<｜tool▁sep｜>',
+  toolCallsBegin,
+  toolCallsEnd,
+  toolCallBegin,
+  toolCallEnd,
+  toolSeparator,
   '<｜tool▁outputs▁begin｜>',
   '<｜tool▁outputs▁end｜>',
   '<｜tool▁output▁begin｜>',

@@ -129,3 +129,19 @@ test('every E4M3 byte comes through a file', () => {
   ]);
   assert.deepEqual(weights.readFloat32(weights.find('x.weight')), e4m3Values);
 });
+
+test('a table of whole numbers is read from I32 and I64, and nothing else is taken for one', () => {
+  const values = Int32Array.of(3, -1, 2 ** 31 - 1, 0, 5, 7);
+  const weights = write([
+    { name: 'i32', dtype: 'I32', shape: [3, 2], data: bytesOf(values) },
+    { name: 'i64', dtype: 'I64', shape: [3, 2], data: bytesOf(BigInt64Array.from(values, BigInt)) },
+    ones('i8', 'I8', 4),
+  ]);
+  for (const name of ['i32', 'i64']) {
+    const table = weights.readIntegers(name);
+    assert.deepEqual([table.shape, table.values], [[3, 2], values]);
+  }
+  assert.throws(() => weights.readIntegers('i8'), /^Error: i8: expected I32 or I64, .* has I8$/);
+  assert.throws(() => weights.readIntegers('none'), /^Error: none: absent in /);
+  assert.throws(() => weights.find('i32'), /^Error: i32: expected F32, F16, BF16, .* has I32$/);
+});

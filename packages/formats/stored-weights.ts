@@ -4,7 +4,8 @@
 // scale's shape before anything is read. What the encodings mean is in `float16` and `quantized-layouts`; a faster
 // reader takes `StoredWeight`, which says where all the bytes are, and must make the same bits.
 
-import { bf16ToFloat32, f16ToFloat32 } from './float16.ts';
+import { type FloatDtype, floatsOf } from './float16.ts';
+import type { BlockType } from './gguf/blocks.ts';
 import { decodeScaledRows, e8m0Values, type ScaleBlock } from './quantized-layouts.ts';
 import type { Dtype, Safetensors, TensorEntry } from './safetensors.ts';
 
@@ -15,29 +16,40 @@ export interface StoredWeights {
   find(name: string): StoredWeight;
   /** Rows `begin` to `end` (exclusive) along the first axis, all without `rows`. */
   readFloat32(weight: StoredWeight, rows?: readonly [begin: number, end: number]): Float32Array<ArrayBuffer>;
+  /** A table of whole numbers, which is no weight: I32, or I64 of values that fit into it. Throws as `find` does. */
+  readIntegers(name: string): StoredTable;
+}
+
+export interface StoredTable {
+  readonly shape: readonly number[];
+  readonly entry: TensorEntry;
+  readonly values: Int32Array<ArrayBuffer>;
 }
 
 export interface StoredWeight {
   readonly name: string;
   /** Of the values: FP4 lies two in a byte, so its tensor's last axis is half as long. */
   readonly shape: readonly number[];
-  readonly entry: TensorEntry;
+  /** Where its bytes are; of a rearranged weight, where some of them are. */
+  readonly entry: Pick<TensorEntry, 'path' | 'begin' | 'end'>;
   readonly encoding: WeightEncoding;
 }
 
 export type WeightEncoding =
-  | { readonly kind: 'plain'; readonly dtype: PlainDtype }
-  | { readonly kind: 'scaled'; readonly element: 'e4m3' | 'e2m1'; readonly scale: Scale };
+  | { readonly kind: 'plain'; readonly dtype: FloatDtype }
+  | { readonly kind: 'scaled'; readonly element: 'e4m3' | 'e2m1'; readonly scale: Scale }
+  /** GGUF's: each row is whole blocks, one after another. */
+  | { readonly kind: 'blocks'; readonly type: BlockType }
+  /** Not as it lies in the file: only `readFloat32` knows how to put it together. */
+  | { readonly kind: 'rearranged' };
 
 /** The tensor of scales, [ceil(rows / block.rows), ceil(columns / block.columns)]. */
 export interface Scale {
   readonly name: string;
   readonly entry: TensorEntry;
-  readonly dtype: PlainDtype | 'F8_E8M0';
+  readonly dtype: FloatDtype | 'F8_E8M0';
   readonly block: ScaleBlock;
 }
-
-export type PlainDtype = 'F32' | 'F16' | 'BF16';
 
 export interface StoredWeightsOptions {
   /** Of E4M3 tensors, from config.json; without it the two shapes tell, see `blockOf`. */
@@ -101,16 +113,32 @@ export function storedWeights(file: Safetensors, { fp8Block }: StoredWeightsOpti
     const total = shape[0] ?? 1;
     const [begin, end] = rows ?? [0, total];
     const bytes = readRows(file, weight.name, total, begin, end);
-    if (encoding.kind === 'plain') return widen(bytes, encoding.dtype);
+    if (encoding.kind === 'plain') return floatsOf(bytes, encoding.dtype);
+    if (encoding.kind !== 'scaled')
+      throw new Error(`${weight.name}: expected an encoding of safetensors, got ${encoding.kind}`);
     const { element, scale } = encoding;
     const { block } = scale;
     const blocks = [Math.floor(begin / block.rows), Math.ceil(end / block.rows)] as const;
     const scaleBytes = readRows(file, scale.name, scale.entry.shape[0] as number, ...blocks);
-    const scales = scale.dtype === 'F8_E8M0' ? fromE8m0(scaleBytes) : widen(scaleBytes, scale.dtype);
+    const scales = scale.dtype === 'F8_E8M0' ? fromE8m0(scaleBytes) : floatsOf(scaleBytes, scale.dtype);
     return decodeScaledRows({ element, bytes, columns: shape[1] as number, firstRow: begin, scales, block });
   }
 
-  return { path: file.path, has: (name) => file.tensors.has(name), find, readFloat32 };
+  function readIntegers(name: string): StoredTable {
+    const entry = file.tensors.get(name);
+    if (!entry) throw new Error(`${name}: absent in ${file.path}`);
+    const { dtype, shape } = entry;
+    switch (dtype) {
+      case 'I32':
+        return { shape, entry, values: new Int32Array(file.read(name).buffer) };
+      case 'I64':
+        return { shape, entry, values: Int32Array.from(new BigInt64Array(file.read(name).buffer), Number) };
+      default:
+        throw new Error(`${name}: expected I32 or I64, ${entry.path} has ${dtype}`);
+    }
+  }
+
+  return { path: file.path, has: (name) => file.tensors.has(name), find, readFloat32, readIntegers };
 }
 
 /** What the scales of a tensor are called: by DeepSeek-V3 and by DeepSeek-V4. */
@@ -145,11 +173,6 @@ function readRows(file: Safetensors, name: string, total: number, begin: number,
   const { begin: from, end: to } = file.tensors.get(name) as TensorEntry;
   const row = (to - from) / Math.max(total, 1);
   return file.read(name, [begin * row, end * row]);
-}
-
-function widen({ buffer }: Uint8Array<ArrayBuffer>, dtype: PlainDtype): Float32Array<ArrayBuffer> {
-  if (dtype === 'F32') return new Float32Array(buffer);
-  return dtype === 'F16' ? f16ToFloat32(new Uint16Array(buffer)) : bf16ToFloat32(new Uint16Array(buffer));
 }
 
 function fromE8m0(bytes: Uint8Array): Float32Array {

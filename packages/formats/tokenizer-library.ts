@@ -16,5 +16,23 @@ export interface LibraryTokenizer {
 
 /** The tokenizer that the content of a `tokenizer.json` describes. Throws where the library cannot make sense of it. */
 export function makeLibraryTokenizer(json: object): LibraryTokenizer {
-  return new Tokenizer(json, { clean_up_tokenization_spaces: false });
+  return new Tokenizer(withUnicodeDigits(json), { clean_up_tokenization_spaces: false });
+}
+
+/** DeepSeek-V2 cuts out every digit with `Digits`, which means any number of Unicode there and only 0 to 9 in the library. */
+function withUnicodeDigits(json: object): object {
+  const { pre_tokenizer: stage } = json as { pre_tokenizer?: unknown };
+  return { ...json, pre_tokenizer: rewritten(stage) };
+
+  function rewritten(value: unknown): unknown {
+    const { type, pretokenizers, individual_digits: isEach } = (value ?? {}) as Record<string, unknown>;
+    if (Array.isArray(pretokenizers)) return { ...(value as object), pretokenizers: pretokenizers.map(rewritten) };
+    if (type !== 'Digits') return value;
+    return {
+      type: 'Split',
+      pattern: { Regex: isEach === true ? '\\p{N}' : '\\p{N}+' },
+      behavior: 'Isolated',
+      invert: false,
+    };
+  }
 }

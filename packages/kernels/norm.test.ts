@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import { openDevice, supportedIsas } from './device.ts';
 import { assertGradient, dot } from './gradient-check.ts';
-import { rmsNorm, rmsNormBackward, rmsNormBackwardTwin, rmsNormTwin } from './norm.ts';
+import { layerNorm, layerNormTwin, rmsNorm, rmsNormBackward, rmsNormBackwardTwin, rmsNormTwin } from './norm.ts';
 import { assertSameBits, checkParity, normals, runOn } from './parity.ts';
 
 const shapes = [
@@ -52,6 +52,22 @@ test('rmsNorm keeps rows of zeros at zero and scales tiny ones by eps', () => {
   });
 });
 
+test('layerNorm equals its twin, also of rows far from zero and over its input', () => {
+  for (const { N, D } of shapes) {
+    for (const offset of [0, 100]) {
+      const o = { N, D, eps: 1e-6 };
+      checkParity({
+        name: `layerNorm ${JSON.stringify(o)} ${offset}`,
+        tensors: { x: normals(N * D, 1).map((x) => x + offset), w: normals(D, 2), b: normals(D, 3) },
+        native: (c, t) => layerNorm(c, t.x, t.w, t.b, t.x, o),
+        twin: (a) => layerNormTwin(a.x, a.w, a.b, a.x, o),
+        // The mean's own rounding is a share of the offset, and a row of one is nothing but that.
+        tolerance: offset === 0 ? 1e-6 : 3e-4,
+      });
+    }
+  }
+});
+
 test('rmsNormBackward equals its twin, adds to dw, and adds to dx where asked', () => {
   for (const { N, D } of [...shapes, { N: 9000, D: 5 }]) {
     for (const accumulateDx of [false, true]) {
@@ -94,12 +110,14 @@ test('a row has the same bits alone, in a batch of 7 and in a batch of 512', () 
     using device = openDevice({ isa, threads: 2 });
     const run = (first: number, N: number) => {
       const rows = (a: Float32Array) => a.slice(first * D, (first + N) * D);
-      const empty = { y: new Float32Array(N * D), dx: new Float32Array(N * D), dw: new Float32Array(D) };
-      const { y, dx } = runOn(device, { x: rows(all.x), w: all.w, dy: rows(all.dy), ...empty }, (c, t) => {
+      const rowsOut = () => new Float32Array(N * D);
+      const empty = { y: rowsOut(), centered: rowsOut(), dx: rowsOut(), dw: new Float32Array(D) };
+      const { y, centered, dx } = runOn(device, { x: rows(all.x), w: all.w, dy: rows(all.dy), ...empty }, (c, t) => {
         rmsNorm(c, t.x, t.w, t.y, { N, D, eps: 1e-6 });
+        layerNorm(c, t.x, t.w, t.w, t.centered, { N, D, eps: 1e-6 });
         rmsNormBackward(c, t.x, t.w, t.dy, t.dx, t.dw, { N, D, eps: 1e-6 });
       });
-      return { y, dx };
+      return { y, centered, dx };
     };
     const whole = run(0, 512);
     for (const [first, N] of [
@@ -107,7 +125,8 @@ test('a row has the same bits alone, in a batch of 7 and in a batch of 512', () 
       [98, 7],
     ] as const) {
       const cut = (a: Float32Array) => a.slice(first * D, (first + N) * D);
-      assertSameBits(run(first, N), { y: cut(whole.y), dx: cut(whole.dx) }, `${isa}: rows ${first}.. of ${N}`);
+      const expected = { y: cut(whole.y), centered: cut(whole.centered), dx: cut(whole.dx) };
+      assertSameBits(run(first, N), expected, `${isa}: rows ${first}.. of ${N}`);
     }
   }
 });

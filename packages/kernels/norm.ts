@@ -1,6 +1,6 @@
-// Root-mean-square normalization and its gradient.
+// Root-mean-square normalization and its gradient, and LayerNorm for inference.
 //
-// Owns one row's scaling by its own root mean square and a learned weight. Knows nothing of where in a block it stands.
+// Owns one row's scaling by its own root mean square and a learned weight, and by its own deviation from its mean. Knows nothing of where in a block it stands.
 // Invariant: a row's output and input gradient depend on that row alone; the weight's gradient adds rows in order within
 // chunks whose size depends on the number of rows only, then the chunks in order.
 
@@ -110,6 +110,40 @@ export function rmsNormBackwardTwin(
     }
   }
   for (let d = 0; d < o.D; d++) dw[d] = dw[d]! + dwTotal[d]!;
+}
+
+/** `N` rows of width `D`, without gaps. */
+export interface LayerNormOptions {
+  readonly N: number;
+  readonly D: number;
+  readonly eps: number;
+}
+
+/**
+ * y[n, d] = (x[n, d] - mean) * w[d] / sqrt(variance + eps) + b[d], of the row's D values; no gradient.
+ * x, y [N, D] (may be the same), w, b [D]. Ba et al. 2016, arXiv 1607.06450.
+ */
+export function layerNorm(c: Commands, x: Ref, w: Ref, b: Ref, y: Ref, { N, D, eps }: LayerNormOptions): void {
+  c.begin('layerNorm');
+  c.tensor(x, N * D);
+  c.tensor(w, D);
+  c.tensor(b, D);
+  c.tensor(y, N * D);
+  c.int(N);
+  c.int(D);
+  c.float(eps);
+  c.end();
+}
+
+export function layerNormTwin(x: Floats, w: Floats, b: Floats, y: Floats, { N, D, eps }: LayerNormOptions): void {
+  for (let n = 0; n < N; n++) {
+    const row = Float64Array.from(x.subarray(n * D, (n + 1) * D));
+    const mean = row.reduce((sum, value) => sum + value, 0) / D;
+    const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / D;
+    row.forEach((value, d) => {
+      y[n * D + d] = ((value - mean) * w[d]!) / Math.sqrt(variance + eps) + b[d]!;
+    });
+  }
 }
 
 function reciprocalRoot(row: Floats, eps: number): number {

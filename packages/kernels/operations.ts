@@ -39,8 +39,9 @@ export const operations = {
   crossEntropyForward: 'logits:t targets:t loss:T N:i V:i',
   // routing.ts
   route:
-    'logits:t bias:t ids:T weights:T counts:T N:i E:i K:i groups:i topkGroups:i softmax:i maxGroupScore:i normalize:i scale:f',
-  routeBackward: 'logits:t ids:t dWeights:t dLogits:T N:i E:i K:i softmax:i normalize:i scale:f',
+    'logits:t bias:t ids:T weights:T counts:T N:i E:i K:i groups:i topkGroups:i scoring:i maxGroupScore:i normalize:i scale:f',
+  routeBackward: 'logits:t ids:t dWeights:t dLogits:T N:i E:i K:i scoring:i normalize:i scale:f',
+  routeByToken: 'logits:t table:t tokens:t ids:T weights:T counts:T N:i V:i E:i K:i scoring:i normalize:i scale:f',
   groupByExpert: 'ids:t order:T slots:T offsets:T N:i K:i E:i',
   gatherRows: 'x:t order:t xg:T N:i K:i D:i',
   gatherRowsBackward: 'dxg:t slots:t dx:T N:i K:i D:i',
@@ -56,6 +57,7 @@ export const operations = {
   // norm.ts
   rmsNorm: 'x:t w:t y:T N:i D:i xStride:i yStride:i eps:f',
   rmsNormBackward: 'x:t w:t dy:t dx:T dw:T N:i D:i xStride:i dyStride:i dxStride:i eps:f accumulateDx:i',
+  layerNorm: 'x:t w:t b:t y:T N:i D:i eps:f',
   // rope.ts
   rope: 'x:t y:T cos:t sin:t positions:t N:i H:i half:i xRowStride:i xHeadStride:i yRowStride:i yHeadStride:i isInterleaved:i isInverse:i maxPositions:i',
   // softmax.ts
@@ -63,6 +65,7 @@ export const operations = {
   softmaxBackward: 'y:t dy:t dx:T rows:i cols:i',
   // swiglu.ts
   swiglu: 'gateUp:t y:T N:i F:i',
+  clampedSwiglu: 'gateUp:t y:T N:i F:i limit:f',
   swigluBackward: 'gateUp:t dy:t dGateUp:T N:i F:i',
   // mla.ts
   mlaAssemble: 'kv:t kPe:t k:T v:T N:i H:i nope:i rope:i vDim:i kPeStride:i',
@@ -72,6 +75,20 @@ export const operations = {
     'q:t k:t v:t out:T lse:T sequences:t blockStarts:t S:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i NQ:i keyRows:i blockCount:i scale:f',
   attentionBackward:
     'q:t k:t v:t out:t dOut:t lse:t dq:T dk:T dv:T sequences:t blockStarts:t S:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i NQ:i keyRows:i blockCount:i scale:f',
+  // sparse-attention.ts
+  sparseAttention:
+    'q:t nearK:t? nearV:t? farK:t? farV:t? picks:t? sinks:t? out:T sequences:t nearStarts:t? farStarts:t? S:i NQ:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i nearRows:i farRows:i blockCount:i window:i K:i ratio:i scale:f',
+  // indexer.ts
+  indexScores:
+    'q:t weights:t keys:t scores:T sequences:t starts:t S:i NQ:i H:i D:i keyRows:i blockCount:i ratio:i enough:i rows:i firstRow:i stride:i factor:f',
+  selectTop: 'scores:t? picks:T sequences:t S:i NQ:i firstRow:i rows:i stride:i ratio:i K:i',
+  // compressor.ts
+  compress:
+    'kv:t gate:t bias:t state:T pooled:T? sequences:t starts:t S:i NQ:i W:i series:i ratio:i stateRows:i blockCount:i pooledRows:i',
+  // hyper-connections.ts
+  hyperWeights: 'mixes:t scale:t base:t pre:T post:T? comb:T? N:i streams:i iterations:i eps:f',
+  hyperCollapse: 'x:t pre:t y:T N:i streams:i D:i',
+  hyperExpand: 'x:t added:t post:t comb:t y:T N:i streams:i D:i',
   // machine.ts
   measureArithmetic: 'rounds:i out:T',
   measureReading: 'x:t n:i out:T',

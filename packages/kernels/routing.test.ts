@@ -19,11 +19,14 @@ import {
   route,
   routeBackward,
   routeBackwardTwin,
+  routeByToken,
+  routeByTokenTwin,
   routeTwin,
 } from './routing.ts';
 
 const v3 = { scoring: 'sigmoid', groupScore: 'top2sum', normalize: true, scale: 2.5 } as const;
 const v2 = { scoring: 'softmax', groupScore: 'max', normalize: false, scale: 16 } as const;
+const v4 = { scoring: 'sqrtsoftplus', groupScore: 'max', normalize: true, scale: 1.5 } as const;
 const routers: readonly RouteOptions[] = [
   { ...v3, N: 1, E: 1, K: 1, groups: 1, topkGroups: 1 },
   { ...v3, N: 3, E: 7, K: 3, groups: 1, topkGroups: 1 },
@@ -34,9 +37,11 @@ const routers: readonly RouteOptions[] = [
   { ...v2, N: 7, E: 64, K: 6, groups: 1, topkGroups: 1 },
   { ...v2, N: 33, E: 160, K: 6, groups: 8, topkGroups: 3 },
   { ...v2, N: 17, E: 33, K: 5, groups: 3, topkGroups: 1, normalize: true, scale: 1 },
+  { ...v4, N: 33, E: 384, K: 6, groups: 1, topkGroups: 1 },
+  { ...v4, N: 7, E: 9, K: 4, groups: 3, topkGroups: 2, normalize: false },
 ];
 
-test('route chooses and weighs as its twin, both scorings, with and without groups', () => {
+test('route chooses and weighs as its twin, all scorings, with and without groups', () => {
   for (const o of routers) {
     checkParity({
       name: `route ${JSON.stringify(o)}`,
@@ -74,7 +79,7 @@ test('whatever the logits hold, ids are K different experts', () => {
     fc.property(
       fc.array(value, { minLength: 12, maxLength: 12 }),
       fc.array(value, { minLength: 12, maxLength: 12 }),
-      fc.constantFrom(v3, v2),
+      fc.constantFrom(v3, v2, v4),
       (logits, bias, kind) => {
         const tensors = { logits: Float32Array.from(logits), bias: Float32Array.from(bias), ...routerOutputs(o) };
         const { ids, counts } = runOn1(tensors, (c, t) =>
@@ -91,7 +96,7 @@ test('whatever the logits hold, ids are K different experts', () => {
 });
 
 test('a token has the same route and gradient alone, among 7 and among 512', () => {
-  for (const kind of [v3, v2]) {
+  for (const kind of [v3, v2, v4]) {
     const o = { ...kind, N: 512, E: 33, K: 4, groups: 3, topkGroups: 2 };
     const all = routerInputs(o);
     const run = (begin: number, end: number) => {
@@ -124,6 +129,63 @@ test('a token has the same route and gradient alone, among 7 and among 512', () 
       };
       assertSameBits(run(begin, end), same, `tokens ${begin}..${end}`);
     }
+  }
+});
+
+test('routeByToken takes experts from the table and weighs them as its twin; what is not there weighs nothing', () => {
+  for (const kind of [v4, v3, v2]) {
+    for (const [N, V, E, K] of [
+      [1, 1, 1, 1],
+      [33, 50, 8, 2],
+      [17, 9, 384, 6],
+    ] as const) {
+      const { scoring, normalize, scale } = kind;
+      const o = { N, V, E, K, scoring, normalize, scale };
+      const random = uniforms(3);
+      const table = Int32Array.from({ length: V * K }, () => Math.floor(random() * E));
+      const tokens = Int32Array.from({ length: N }, (_, n) =>
+        n === 5 ? V + 3 : n === 6 ? -1 : Math.floor(random() * V),
+      );
+      if (V > 1) table[K] = E;
+      const tensors = {
+        logits: normals(N * E, 1),
+        table,
+        tokens,
+        ...routerOutputs({ ...kind, ...o, groups: 1, topkGroups: 1 }),
+      };
+      checkParity({
+        name: `routeByToken ${JSON.stringify(o)}`,
+        tensors,
+        native: (c, t) => routeByToken(c, t.logits, t.table, t.tokens, t.ids, t.weights, t.counts, o),
+        twin: (a) => routeByTokenTwin(a.logits, a.table, a.tokens, a.ids, a.weights, a.counts, o),
+        tolerance: 2e-6,
+      });
+    }
+  }
+});
+
+test('scores of logits of any size are finite, and tiny ones are not lost', () => {
+  const logits = Float32Array.of(-1e4, -90, -40, -1e-30, 0, 20, 90, 1e4);
+  const o = { ...v4, N: 1, E: 8, K: 8, groups: 1, topkGroups: 1, normalize: false };
+  const zeros = {
+    bias: new Float32Array(8),
+    ids: new Int32Array(8),
+    weights: new Float32Array(8),
+    counts: new Int32Array(8),
+  };
+  const { weights } = runOn1({ logits, ...zeros }, (c, t) => route(c, t.logits, t.bias, t.ids, t.weights, t.counts, o));
+  const expected = [
+    100,
+    Math.sqrt(90),
+    Math.sqrt(20),
+    Math.sqrt(Math.LN2),
+    Math.sqrt(Math.LN2),
+    Math.exp(-20),
+    Math.exp(-45),
+    0,
+  ];
+  for (const [i, want] of expected.entries()) {
+    assert.ok(Math.abs(weights[i]! - 1.5 * want) <= 1e-6 * want, `${weights[i]} is ${1.5 * want}`);
   }
 });
 

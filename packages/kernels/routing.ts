@@ -13,6 +13,9 @@ import type { Commands } from './commands.ts';
 import type { Floats } from './elementwise.ts';
 import type { Ref } from './memory.ts';
 
+/** The score s of an expert: sigmoid of its logit x, softmax over all experts, or the root of log(1 + exp(x)) (V4). */
+export type Scoring = 'sigmoid' | 'softmax' | 'sqrtsoftplus';
+
 /** `N` tokens, `E` experts, `K` chosen for each token. */
 export interface RouteOptions {
   readonly N: number;
@@ -21,8 +24,7 @@ export interface RouteOptions {
   /** Experts lie in `groups` equal groups, of which a token may use `topkGroups`. 1 and 1: no limit. */
   readonly groups: number;
   readonly topkGroups: number;
-  /** The score s of an expert: sigmoid of its logit, or softmax over all experts. */
-  readonly scoring: 'sigmoid' | 'softmax';
+  readonly scoring: Scoring;
   /** A group's score: the sum of its two largest s + bias (V3), or the largest (V2). */
   readonly groupScore: 'top2sum' | 'max';
   /** Divides a token's weights by their sum + 1e-20. */
@@ -65,7 +67,7 @@ export function route(c: Commands, logits: Ref, bias: Ref, ids: Ref, weights: Re
   c.int(o.K);
   c.int(o.groups);
   c.int(o.topkGroups);
-  c.int(o.scoring === 'softmax' ? 1 : 0);
+  c.int(scoringCodes[o.scoring]);
   c.int(o.groupScore === 'max' ? 1 : 0);
   c.int(o.normalize ? 1 : 0);
   c.float(o.scale);
@@ -101,6 +103,69 @@ export function routeTwin(
   }
 }
 
+/** `N` tokens out of a vocabulary of `V`, `E` experts, `K` for each token; the rest as in `RouteOptions`. */
+export interface RouteByTokenOptions extends Pick<RouteOptions, 'N' | 'E' | 'K' | 'scoring' | 'normalize' | 'scale'> {
+  readonly V: number;
+}
+
+/**
+ * Takes the experts of a token from a table and weighs them by their scores, as `route` does.
+ *
+ * logits [N, E], table int32 [V, K], tokens int32 [N], ids int32 [N, K], weights [N, K], counts int32 [E]. An expert that
+ * the table names and that does not exist, or a token outside the vocabulary, gives id -1 and weight 0. Roller et al.
+ * 2021, arXiv 2106.04426; the first layers of DeepSeek-V4.
+ */
+export function routeByToken(
+  c: Commands,
+  logits: Ref,
+  table: Ref,
+  tokens: Ref,
+  ids: Ref,
+  weights: Ref,
+  counts: Ref,
+  o: RouteByTokenOptions,
+): void {
+  checkExperts('routeByToken', o.E);
+  c.begin('routeByToken');
+  c.tensor(logits, o.N * o.E);
+  c.tensor(table, o.V * o.K);
+  c.tensor(tokens, o.N);
+  c.tensor(ids, o.N * o.K);
+  c.tensor(weights, o.N * o.K);
+  c.tensor(counts, o.E);
+  c.int(o.N);
+  c.int(o.V);
+  c.int(o.E);
+  c.int(o.K);
+  c.int(scoringCodes[o.scoring]);
+  c.int(o.normalize ? 1 : 0);
+  c.float(o.scale);
+  c.end();
+}
+
+export function routeByTokenTwin(
+  logits: Floats,
+  table: Int32Array,
+  tokens: Int32Array,
+  ids: Int32Array,
+  weights: Floats,
+  counts: Int32Array,
+  o: RouteByTokenOptions,
+): void {
+  for (let n = 0; n < o.N; n++) {
+    const scores = scoresOf(logits.subarray(n * o.E, (n + 1) * o.E), o.scoring);
+    const token = tokens[n]!;
+    const chosen = indices(o.K).map((k) => (token >= 0 && token < o.V ? table[token * o.K + k]! : -1));
+    const total = o.normalize ? chosen.reduce((sum, e) => sum + (scores[e] ?? 0), 0) + 1e-20 : 1;
+    chosen.forEach((e, k) => {
+      const isThere = e >= 0 && e < o.E;
+      ids[n * o.K + k] = isThere ? e : -1;
+      weights[n * o.K + k] = isThere ? (o.scale * scores[e]!) / total : 0;
+      if (isThere) counts[e] = counts[e]! + 1;
+    });
+  }
+}
+
 /**
  * dLogits [N, E] from dWeights [N, K], through normalization and score; ids int32 [N, K] are those `route` chose.
  * Written, not accumulated: an expert that was not chosen gets 0 under sigmoid, and its share under softmax.
@@ -115,7 +180,7 @@ export function routeBackward(c: Commands, logits: Ref, ids: Ref, dWeights: Ref,
   c.int(o.N);
   c.int(o.E);
   c.int(o.K);
-  c.int(o.scoring === 'softmax' ? 1 : 0);
+  c.int(scoringCodes[o.scoring]);
   c.int(o.normalize ? 1 : 0);
   c.float(o.scale);
   c.end();
@@ -141,7 +206,8 @@ export function routeBackwardTwin(
     const mean = scores.reduce((acc, s, e) => acc + s * dScores[e]!, 0);
     for (let e = 0; e < o.E; e++) {
       const s = scores[e]!;
-      dLogits[n * o.E + e] = o.scoring === 'sigmoid' ? dScores[e]! * s * (1 - s) : s * (dScores[e]! - mean);
+      dLogits[n * o.E + e] =
+        o.scoring === 'softmax' ? s * (dScores[e]! - mean) : dScores[e]! * slopeOf(logits[n * o.E + e]!, s, o.scoring);
     }
   }
 }
@@ -347,12 +413,28 @@ function checkRoute({ E, K, groups, topkGroups }: RouteOptions): void {
   }
 }
 
-function scoresOf(logits: Floats, scoring: 'sigmoid' | 'softmax'): Float64Array {
-  if (scoring === 'sigmoid') return Float64Array.from(logits, (x) => 1 / (1 + Math.exp(-x)));
+/** native/routing.cc has the same numbers. */
+const scoringCodes: Readonly<Record<Scoring, number>> = { sigmoid: 0, softmax: 1, sqrtsoftplus: 2 };
+
+function scoresOf(logits: Floats, scoring: Scoring): Float64Array {
+  if (scoring === 'sigmoid') return Float64Array.from(logits, sigmoid);
+  if (scoring === 'sqrtsoftplus') {
+    return Float64Array.from(logits, (x) => Math.sqrt(Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))));
+  }
   const max = Math.max(...logits);
   const exps = Float64Array.from(logits, (x) => Math.exp(x - max));
   const total = exps.reduce((a, b) => a + b, 0);
   return exps.map((e) => e / total);
+}
+
+/** ds/dx of a score that depends on its own logit alone. */
+function slopeOf(x: number, s: number, scoring: 'sigmoid' | 'sqrtsoftplus'): number {
+  if (scoring === 'sigmoid') return s * (1 - s);
+  return s > 0 ? sigmoid(x) / (2 * s) : 0;
+}
+
+function sigmoid(x: number): number {
+  return 1 / (1 + Math.exp(-x));
 }
 
 function rankable(value: number): number {

@@ -2,7 +2,7 @@ import { test } from 'node:test';
 import { openDevice, supportedIsas } from './device.ts';
 import { assertGradient, dot } from './gradient-check.ts';
 import { assertSameBits, checkParity, normals, runOn } from './parity.ts';
-import { swiglu, swigluBackward, swigluBackwardTwin, swigluTwin } from './swiglu.ts';
+import { clampedSwiglu, clampedSwigluTwin, swiglu, swigluBackward, swigluBackwardTwin, swigluTwin } from './swiglu.ts';
 
 const shapes = [
   { N: 1, F: 1 },
@@ -29,6 +29,20 @@ test('swiglu and its gradient equal their twins', () => {
       twin: (a) => swigluBackwardTwin(a.gateUp, a.dy, a.dGateUp, { N, F }),
       tolerance: 5e-7,
     });
+  }
+});
+
+test('clampedSwiglu equals its twin, with limits that bind on few values and on most', () => {
+  for (const { N, F } of shapes) {
+    for (const limit of [0.1, 1, 10]) {
+      checkParity({
+        name: `clampedSwiglu ${N} x ${F}, ${limit}`,
+        tensors: { gateUp: normals(N * 2 * F, 1).map((x) => 2 * x), y: new Float32Array(N * F) },
+        native: (c, t) => clampedSwiglu(c, t.gateUp, t.y, { N, F, limit }),
+        twin: (a) => clampedSwigluTwin(a.gateUp, a.y, { N, F, limit }),
+        tolerance: 5e-7,
+      });
+    }
   }
 });
 

@@ -35,6 +35,30 @@ export function swigluTwin(gateUp: Floats, y: Floats, { N, F }: SwigluOptions): 
   }
 }
 
+/** `limit`: the most a gate may be, and the most magnitude of what it gates. */
+export interface ClampedSwigluOptions extends SwigluOptions {
+  readonly limit: number;
+}
+
+/** `swiglu` of min(gate, limit) and of the other half clamped to [-limit, limit]; no gradient. DeepSeek-V4's experts. */
+export function clampedSwiglu(c: Commands, gateUp: Ref, y: Ref, { N, F, limit }: ClampedSwigluOptions): void {
+  c.begin('clampedSwiglu');
+  c.tensor(gateUp, N * 2 * F);
+  c.tensor(y, N * F);
+  c.int(N);
+  c.int(F);
+  c.float(limit);
+  c.end();
+}
+
+export function clampedSwigluTwin(gateUp: Floats, y: Floats, { N, F, limit }: ClampedSwigluOptions): void {
+  const clamped = gateUp.map((value, i) => {
+    const isGate = i % (2 * F) < F;
+    return Math.min(limit, isGate ? value : Math.max(-limit, value));
+  });
+  swigluTwin(clamped, y, { N, F });
+}
+
 /**
  * With s = sigmoid(gate): dGate = dy * up * s * (1 + gate * (1 - s)); dUp = dy * gate * s.
  * gateUp [N, 2F], dy [N, F], dGateUp [N, 2F] (written; may be `gateUp`).

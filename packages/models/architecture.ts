@@ -9,7 +9,7 @@ import type { Graph } from '@hadal/tensor/graph';
 import type { Weight } from '@hadal/tensor/packed-matrix';
 import type { Tensor } from '@hadal/tensor/tensor';
 import type { AttentionMemory } from './layers/attention-memory.ts';
-import { collectSpecs, elementsOf, everySpec, type WeightSource } from './weight-source.ts';
+import { collectSpecs, elementsOf, everySpec, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 /**
  * The ways to compute one attention that are equal in mathematics and not in bits. `standard`: there is only one;
@@ -17,13 +17,15 @@ import { collectSpecs, elementsOf, everySpec, type WeightSource } from './weight
  */
 export type AttentionForm = 'standard' | 'expanded' | 'absorbed';
 
-/** Rows that a layer keeps, one for each token. */
+/** Rows that a layer keeps of a sequence. */
 export interface RowStore {
   /** Float32 values in a row. */
   readonly width: number;
+  /** How many tokens a row stands for, a divisor or a multiple of 64; 1 where absent. See `kernels/windows`. */
+  readonly tokensPerRow?: number;
 }
 
-/** The row stores of each layer, by the names under which its attention asks for them (`AttentionMemory.keep`). */
+/** The row stores of each layer, by the names under which its attention asks for them (`AttentionMemory`). */
 export type CacheLayout = readonly Readonly<Record<string, RowStore>>[];
 
 export interface Architecture {
@@ -40,7 +42,7 @@ export interface ModelDefinition {
   readonly layers: number;
   /** Standard deviation of fresh weights. */
   readonly initializerRange: number;
-  /** The first one is differentiable: training and verification of gradients use it. */
+  /** The first one is differentiable, where any is: training and verification of gradients use it. */
   readonly forms: readonly [AttentionForm, ...AttentionForm[]];
   /** What an engine takes when nobody says otherwise. */
   readonly preferredForm: AttentionForm;
@@ -97,10 +99,11 @@ export interface ParameterCount {
 
 export function countParameters(model: ModelDefinition): ParameterCount {
   const options = { form: model.forms[0], positions: 1 };
-  const all = collectSpecs((source) => model.assemble(source, { ...options, predictor: 'present' }));
+  const isWeight = ({ kind }: WeightSpec) => kind !== 'table';
+  const all = collectSpecs((source) => model.assemble(source, { ...options, predictor: 'present' })).filter(isWeight);
   const total = all.reduce((sum, spec) => sum + elementsOf(spec), 0);
   // Every use counts: a head that shares the embedding's memory is multiplied by all the same.
-  const used = everySpec((source) => model.assemble(source, { ...options, predictor: 'absent' }));
+  const used = everySpec((source) => model.assemble(source, { ...options, predictor: 'absent' })).filter(isWeight);
   const active = used.reduce((sum, spec) => {
     if (spec.kind === 'embedding') return sum;
     return sum + elementsOf(spec) * (spec.kind === 'experts' ? model.activeShare : 1);

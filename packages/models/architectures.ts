@@ -6,12 +6,16 @@
 import type { Architecture, ModelDefinition } from './architecture.ts';
 import { deepseekV2 } from './deepseek-v2.ts';
 import { deepseekV3 } from './deepseek-v3.ts';
+import { deepseekV4 } from './deepseek-v4.ts';
+import { deepseekV32 } from './deepseek-v32.ts';
 import { llama } from './llama.ts';
 import { qwen2 } from './qwen2.ts';
 
 export const architectures: Readonly<Record<string, Architecture>> = {
   deepseek_v2: deepseekV2,
   deepseek_v3: deepseekV3,
+  deepseek_v32: deepseekV32,
+  deepseek_v4: deepseekV4,
   llama,
   qwen2,
 };

@@ -7,7 +7,7 @@ import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { type PackedDtype, PackedMatrix, type Weight } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
-import type { WeightSource, WeightSpec } from './weight-source.ts';
+import { dtypeOf, type WeightKind, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 export interface CheckpointWeightsOptions {
   /** How packed matrices are stored; the router and the head differ, see `storedDtype`. */
@@ -35,7 +35,7 @@ export class CheckpointWeights implements WeightSource {
   }
 
   tensor(spec: WeightSpec): Tensor {
-    const tensor = this.#allocate(spec.shape, 'f32');
+    const tensor = this.#allocate(spec.shape, dtypeOf(spec));
     writeParts(this.#device, this.#weights, spec, tensor);
     return tensor;
   }
@@ -72,15 +72,20 @@ export class CheckpointWeights implements WeightSource {
 }
 
 /**
- * The form of a matrix in a model opened as `dtype`. The router stays exact: it is small, and a choice of experts that flips
- * costs more than a rounded weight. The head decides between tokens by small margins, so int4 stops at int8 there.
+ * The form of a matrix in a model opened as `dtype`. Routers and mixers stay exact: they are small, and a choice of experts
+ * or keys that flips costs more than a rounded weight. What pools tokens is released as bfloat16 where the rest is
+ * quantized. The head decides between tokens by small margins, so int4 stops at int8 there.
  */
-function storedDtype(kind: WeightSpec['kind'], dtype: PackedDtype): PackedDtype {
-  if (kind === 'router') return 'f32';
+function storedDtype(kind: WeightKind, dtype: PackedDtype): PackedDtype {
+  if (kind === 'router' || kind === 'mixer') return 'f32';
+  if (kind === 'pooling') return dtype === 'f32' ? 'f32' : 'bf16';
   return kind === 'head' && dtype === 'int4' ? 'int8' : dtype;
 }
 
-/** Fills `tensor` with the parts of `spec`, decoded to float32. Throws a line that says what the file has instead. */
+/**
+ * Fills `tensor` with the parts of `spec`, decoded to float32 (a table's are whole numbers). Throws a line that says what
+ * the file has instead.
+ */
 export function writeParts(device: Device, weights: StoredWeights, spec: WeightSpec, tensor: Tensor): void {
   let offset = tensor.offset;
   for (const part of spec.parts) {
@@ -88,11 +93,13 @@ export function writeParts(device: Device, weights: StoredWeights, spec: WeightS
     if (!weights.has(part.name)) {
       throw new Error(`${part.name}: expected [${want}] from config, absent in ${weights.path}`);
     }
-    const weight = weights.find(part.name);
+    const weight = spec.kind === 'table' ? weights.readIntegers(part.name) : weights.find(part.name);
     if (weight.shape.join() !== part.shape.join()) {
-      throw new Error(`${part.name}: expected [${want}] from config, ${weights.path} has [${weight.shape.join(', ')}]`);
+      throw new Error(
+        `${part.name}: expected [${want}] from config, ${weight.entry.path} has [${weight.shape.join(', ')}]`,
+      );
     }
-    const values = weights.readFloat32(weight, part.rows);
+    const values = 'values' in weight ? weight.values : weights.readFloat32(weight, part.rows);
     device.memory.write({ handle: tensor.handle, offset, length: values.length }, values);
     offset += values.length;
   }

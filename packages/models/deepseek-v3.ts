@@ -16,11 +16,12 @@ import {
   type RouterChoice,
 } from './latent-mixture.ts';
 import { type Block, type Decoder, decoder, forwardBlock } from './layers/decoder.ts';
+import type { MakeKeyPicker } from './layers/indexer.ts';
 import { type WeightSource, whole } from './weight-source.ts';
 
 export const deepseekV3: Architecture = {
   className: 'DeepseekV3ForCausalLM',
-  define: (json, where) => latentMixtureModel(parseDeepseekV3Config(json, where), assemble),
+  define: (json, where) => latentMixtureModel(parseDeepseekV3Config(json, where), assembleDeepseekV3),
 };
 
 export interface DeepseekV3Config extends LatentMixtureConfig {
@@ -51,8 +52,14 @@ export function parseDeepseekV3Config(json: unknown, where: string): DeepseekV3C
   return { ...latentMixtureConfig(c, choice, ropeStyle, json, where), predictors: c.num_nextn_predict_layers };
 }
 
-function assemble(config: DeepseekV3Config, source: WeightSource, options: AssembleOptions): Network {
-  const block = latentMixtureBlocks(config, source, options);
+/** The network, whose attention sees all keys or, with `makeKeyPicker`, those that are picked (V3.2). */
+export function assembleDeepseekV3(
+  config: DeepseekV3Config,
+  source: WeightSource,
+  options: AssembleOptions,
+  makeKeyPicker?: MakeKeyPicker,
+): Network {
+  const block = latentMixtureBlocks(config, source, options, makeKeyPicker);
   const main = decoder(source, config, block);
   const isAhead = options.predictor === 'present' && config.predictors > 0;
   const predictor = isAhead ? assemblePredictor(config, source, main, block) : undefined;

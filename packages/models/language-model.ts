@@ -4,10 +4,8 @@
 // function from tokens to hidden states. Knows nothing of requests, and of architectures only that there is a table. The
 // form of attention is chosen here, once, so that everything the engine does has the same bits.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { openCheckpoint } from '@hadal/formats/safetensors';
-import { type StoredWeights, storedWeights } from '@hadal/formats/stored-weights';
+import type { Checkpoint } from '@hadal/formats/checkpoint';
+import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import type { PackedDtype, Weight } from '@hadal/tensor/packed-matrix';
 import {
@@ -43,35 +41,25 @@ export interface OpenModelOptions {
   readonly predictor?: 'present' | 'absent';
 }
 
-/** Reads `config.json` of a model directory. */
-export function readConfig(directory: string): unknown {
-  const path = join(directory, 'config.json');
-  if (!existsSync(path)) throw new Error(`${directory}: expected a model directory, found no config.json in it`);
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new Error(`${path}: expected JSON, ${error instanceof Error ? error.message : String(error)}`);
-  }
+/** Understands the configuration of a checkpoint. */
+export function readDefinition(checkpoint: Checkpoint): ModelDefinition {
+  const { value, path } = checkpoint.config();
+  return defineModel(value, path);
 }
 
-/** Understands the configuration of a model directory. */
-export function readDefinition(directory: string): ModelDefinition {
-  return defineModel(readConfig(directory), join(directory, 'config.json'));
+/** The weights of a checkpoint, in whatever encoding they are stored. */
+export function openWeights(checkpoint: Checkpoint): StoredWeights {
+  const { value, path } = checkpoint.config();
+  return checkpoint.weights({ fp8Block: parseFp8Block(value, path) });
 }
 
-/** The weights of a model directory, in whatever encoding they are stored. */
-export function openWeights(directory: string): StoredWeights {
-  const fp8Block = parseFp8Block(readConfig(directory), join(directory, 'config.json'));
-  return storedWeights(openCheckpoint(directory), { fp8Block });
-}
-
-export function openModel(device: Device, directory: string, options: OpenModelOptions = {}): LanguageModel {
-  const definition = readDefinition(directory);
+export function openModel(device: Device, checkpoint: Checkpoint, options: OpenModelOptions = {}): LanguageModel {
+  const definition = readDefinition(checkpoint);
   const { contextLength, vocabularySize, forms } = definition;
   const form = options.form ?? definition.preferredForm;
   if (!forms.includes(form))
-    throw new Error(`${directory}: expected attention form ${forms.join(' or ')}, got ${form}`);
-  const source = new CheckpointWeights(device, openWeights(directory), { dtype: options.dtype ?? 'bf16' });
+    throw new Error(`${checkpoint.path}: expected attention form ${forms.join(' or ')}, got ${form}`);
+  const source = new CheckpointWeights(device, openWeights(checkpoint), { dtype: options.dtype ?? 'bf16' });
   try {
     const { predictor: wanted = 'absent' } = options;
     const network = definition.assemble(source, { form, positions: contextLength, predictor: wanted });

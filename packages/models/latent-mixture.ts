@@ -1,13 +1,14 @@
-// What DeepSeek-V2 (arXiv 2405.04434) and V3 (arXiv 2412.19437) have in common.
+// What DeepSeek-V2 (arXiv 2405.04434), V3 (arXiv 2412.19437) and V3.2 have in common.
 //
-// Owns the keys of config.json that both have, and the blocks: latent attention, then a dense feed-forward network at the
+// Owns the keys of config.json that all have, and the blocks: latent attention, then a dense feed-forward network at the
 // bottom and a mixture of experts above. How experts are scored and chosen is the architecture's, as a value of the
-// configuration; nothing here asks which of the two it is.
+// configuration, and so is whether attention's keys are picked; nothing here asks which of them it is.
 
 import { z } from 'zod';
-import type { AssembleOptions, ModelDefinition, Network } from './architecture.ts';
+import type { AssembleOptions, ModelDefinition, Network, RowStore } from './architecture.ts';
 import type { Block, DecoderConfig } from './layers/decoder.ts';
 import { gatedFeedForward, type MixtureConfig, mixtureOfExperts } from './layers/feed-forward.ts';
+import type { MakeKeyPicker } from './layers/indexer.ts';
 import { latentAttention, type MlaConfig, type MlaForm, mlaCache, preferredMlaForm } from './layers/mla.ts';
 import { type RopeTables, ropeTables } from './layers/rotary.ts';
 import { type RopeParameters, ropeParameters } from './rope-parameters.ts';
@@ -122,6 +123,8 @@ export function latentMixtureConfig(
 export function latentMixtureModel<C extends LatentMixtureConfig>(
   config: C,
   assemble: (config: C, source: WeightSource, options: AssembleOptions) => Network,
+  /** What a layer keeps of a token beside the rows of latent attention. */
+  moreRows: Readonly<Record<string, RowStore>> = {},
 ): ModelDefinition {
   const { vocabularySize, contextLength, layers, initializerRange, mla, mixture } = config;
   return {
@@ -129,7 +132,7 @@ export function latentMixtureModel<C extends LatentMixtureConfig>(
     forms: ['expanded', 'absorbed'],
     preferredForm: preferredMlaForm(mla),
     activeShare: mixture.routing.K / mixture.experts,
-    cacheLayout: (form) => Array.from({ length: layers }, () => mlaCache(mla, form as MlaForm)),
+    cacheLayout: (form) => Array.from({ length: layers }, () => ({ ...mlaCache(mla, form as MlaForm), ...moreRows })),
     assemble: (source, options) => assemble(config, source, options),
   };
 }
@@ -139,13 +142,14 @@ export function latentMixtureBlocks(
   { width: D, denseLayers, denseWidth, mla, mixture, rope, ropeStyle }: LatentMixtureConfig,
   source: WeightSource,
   { form, positions }: AssembleOptions,
+  makeKeyPicker?: MakeKeyPicker,
 ): (layer: number) => Block {
   const tables = ropeTables(source, rope, ropeStyle, positions);
   return (layer) => {
     const at = `model.layers.${layer}`;
     return {
       attentionNorm: source.tensor(whole('norm', `${at}.input_layernorm.weight`, D)),
-      attention: latentAttention(source, `${at}.self_attn`, layer, mla, form as MlaForm, tables),
+      attention: latentAttention(source, `${at}.self_attn`, layer, mla, form as MlaForm, tables, makeKeyPicker),
       feedForwardNorm: source.tensor(whole('norm', `${at}.post_attention_layernorm.weight`, D)),
       feedForward:
         layer < denseLayers

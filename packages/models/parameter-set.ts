@@ -10,7 +10,7 @@ import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { Tensor } from '@hadal/tensor/tensor';
 import { writeParts } from './checkpoint-weights.ts';
-import { elementsOf, partRange, specKey, type WeightSource, type WeightSpec } from './weight-source.ts';
+import { dtypeOf, elementsOf, partRange, specKey, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 export interface Parameter {
   readonly spec: WeightSpec;
@@ -42,8 +42,8 @@ export class ParameterSet implements WeightSource {
     this.gradients = new Tensor(device.memory.allocate(total * 4), 0, [total]);
     let offset = 0;
     this.parameters = specs.map((spec, i) => {
-      const value = new Tensor(this.#values, offset, spec.shape);
-      if (spec.kind !== 'routerBias') {
+      const value = new Tensor(this.#values, offset, spec.shape, dtypeOf(spec));
+      if (spec.kind !== 'routerBias' && spec.kind !== 'table') {
         value.grad = new Tensor(this.gradients.handle, offset, spec.shape);
         value.needsGrad = true;
       }

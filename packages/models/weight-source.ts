@@ -5,7 +5,7 @@
 // and layout stand in one place for loading, training and saving.
 
 import type { Weight } from '@hadal/tensor/packed-matrix';
-import { Tensor } from '@hadal/tensor/tensor';
+import { type Dtype, Tensor } from '@hadal/tensor/tensor';
 
 /** A stretch of rows of one checkpoint tensor; `rows` absent means all of it. */
 export interface Part {
@@ -15,9 +15,26 @@ export interface Part {
   readonly rows?: readonly [begin: number, end: number];
 }
 
+/**
+ * What a weight is for, which decides how it is stored. `mixer`: a small one that chooses keys or mixes streams; `pooling`:
+ * one that weighs the tokens of a compressed entry; `table`: whole numbers (i32), which are not trained.
+ */
+export type WeightKind =
+  | 'matrix'
+  | 'experts'
+  | 'head'
+  | 'router'
+  | 'mixer'
+  | 'pooling'
+  | 'embedding'
+  | 'norm'
+  | 'bias'
+  | 'routerBias'
+  | 'table';
+
 /** One weight of the architecture: the parts follow one another in its memory. */
 export interface WeightSpec {
-  readonly kind: 'matrix' | 'experts' | 'head' | 'router' | 'embedding' | 'norm' | 'bias' | 'routerBias';
+  readonly kind: WeightKind;
   /** [out, in], [experts, out, in], [vocabulary, width] or [width]. */
   readonly shape: readonly number[];
   readonly parts: readonly Part[];
@@ -26,7 +43,7 @@ export interface WeightSpec {
 export interface WeightSource {
   /** Multiplied from the right: x [N, in] to x wT [N, out]; three axes for experts. */
   matrix(spec: WeightSpec): Weight;
-  /** Read element by element or row by row, never packed. */
+  /** Read element by element or row by row, never packed; i32 of a table. */
   tensor(spec: WeightSpec): Tensor;
   /** i32 [experts], zero: the load of each expert since someone last cleared it. */
   counter(experts: number): Tensor;
@@ -43,6 +60,10 @@ export function whole(kind: WeightSpec['kind'], name: string, ...shape: readonly
 
 export function elementsOf({ shape }: Pick<WeightSpec, 'shape'>): number {
   return shape.reduce((product, n) => product * n, 1);
+}
+
+export function dtypeOf({ kind }: Pick<WeightSpec, 'kind'>): Dtype {
+  return kind === 'table' ? 'i32' : 'f32';
 }
 
 /** How many rows of its checkpoint tensor a part takes. */
@@ -79,7 +100,7 @@ export function everySpec(
   const specs: WeightSpec[] = [];
   const note = (spec: WeightSpec) => {
     specs.push(spec);
-    return new Tensor(-1, 0, spec.shape);
+    return new Tensor(-1, 0, spec.shape, dtypeOf(spec));
   };
   const counter = (experts: number) => new Tensor(-1, 0, [experts], 'i32');
   describe({ matrix: note, tensor: note, counter, constant: (shape) => new Tensor(-1, 0, shape), has });

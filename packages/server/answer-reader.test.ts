@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
 import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import fc from 'fast-check';
@@ -14,13 +15,16 @@ const call =
 
 /** Reads `text`, one token for each special token and each byte. */
 function read(text: string, { isThinking = true, hasLogprobs = true } = {}): ChatEvent[] {
-  const reader = new AnswerReader({ tokenizer, isThinking, hasLogprobs, newCallId: (index) => `call_${index}` });
+  const parser = deepseekV4.openParser(isThinking ? 'reasoning' : 'content');
+  const reader = new AnswerReader({ tokenizer, parser, hasLogprobs, newCallId: (index) => `call_${index}` });
   const decoder = tokenizer.decoder();
   const ids = tokenizer.encode(text);
   const events = ids.flatMap((id) =>
     reader.token({ type: 'token', id, text: decoder.push(id), logprob: -id, top: [{ id, logprob: -id }] }),
   );
-  events.push(...reader.finish({ type: 'finish', reason: 'stop', promptTokens: 5, completionTokens: ids.length + 1 }));
+  const counts = { promptTokens: 5, completionTokens: ids.length + 1, cacheHitTokens: 0 };
+  const finish = { type: 'finish', reason: 'stop', ...counts, acceptedDraftTokens: 0, rejectedDraftTokens: 0 } as const;
+  events.push(...reader.finish(finish));
   return events;
 }
 

@@ -4,14 +4,15 @@
 // text, how an answer ended. The grammar is the parser's. Every token is counted once, whatever the parser holds back.
 
 import type { TokenEvent } from '@hadal/engine/engine';
-import { ChatParser, type ChatEvent as ParserEvent } from '@hadal/formats/chat/deepseek-v4-parser';
-import { thinkEnd } from '@hadal/formats/special-tokens';
+import type { AnswerEvent, AnswerParser } from '@hadal/formats/chat/dialect';
+import { thinkBegin, thinkEnd } from '@hadal/formats/special-tokens';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { ChatEvent, FinishReason, TokenLogprob, TokenLogprobs } from '@hadal/protocol/chat-event';
 
 export interface AnswerReaderOptions {
   readonly tokenizer: Tokenizer;
-  readonly isThinking: boolean;
+  /** Of the dialect that the prompt was written in, opened where the answer begins. */
+  readonly parser: AnswerParser;
   readonly hasLogprobs: boolean;
   /** A new id for a tool call. */
   readonly newCallId: (index: number) => string;
@@ -20,13 +21,14 @@ export interface AnswerReaderOptions {
 type Token = Extract<TokenEvent, { type: 'token' }>;
 type Finish = Extract<TokenEvent, { type: 'finish' }>;
 
+const finishReasons = {
+  ...{ stop: 'stop', length: 'length', aborted: 'aborted', deadline: 'insufficient_system_resource' },
+} as const satisfies Record<Finish['reason'], FinishReason>;
+
 /** Reads one answer, token by token. */
 export class AnswerReader {
   readonly #options: AnswerReaderOptions;
-  readonly #parser: ChatParser;
-  #isReasoning: boolean;
-  /** The end of the reasoning so far: it may be the beginning of `</think>`. */
-  #reasoningTail = '';
+  readonly #parser: AnswerParser;
   #reasoningTokens = 0;
   #hasCalled = false;
   /** Tokens whose text the parser has not given back yet. */
@@ -34,8 +36,7 @@ export class AnswerReader {
 
   constructor(options: AnswerReaderOptions) {
     this.#options = options;
-    this.#parser = new ChatParser({ thinking: options.isThinking });
-    this.#isReasoning = options.isThinking;
+    this.#parser = options.parser;
   }
 
   /** Text that the answer begins with although the model did not choose it. */
@@ -44,35 +45,31 @@ export class AnswerReader {
   }
 
   token(token: Token): ChatEvent[] {
-    const closesReasoning = this.#isReasoning && this.#closes(token.text);
-    if (closesReasoning) this.#isReasoning = false;
-    if (this.#isReasoning) this.#reasoningTokens++;
-    if (this.#options.hasLogprobs && !(closesReasoning && token.text === thinkEnd)) this.#pending.push(token);
-    return this.#translate(this.#parser.push(token.text));
+    const wasReasoning = this.#parser.isReasoning;
+    const events = this.#parser.push(token.text);
+    const { isReasoning } = this.#parser;
+    if (wasReasoning && isReasoning) this.#reasoningTokens++;
+    const isMark = wasReasoning !== isReasoning && (token.text === thinkBegin || token.text === thinkEnd);
+    if (this.#options.hasLogprobs && !isMark) this.#pending.push(token);
+    return this.#translate(events);
   }
 
   /** What was held back, and the end. */
   finish(finish: Finish): ChatEvent[] {
     const rest = this.#translate(this.#parser.end());
-    const reason: FinishReason = finish.reason === 'stop' && this.#hasCalled ? 'tool_calls' : finish.reason;
+    const reason = finishReasons[finish.reason];
     const usage = {
       prompt: finish.promptTokens,
-      // No prompt is kept from one request to the next yet.
-      cacheHit: 0,
+      cacheHit: finish.cacheHitTokens,
       completion: finish.completionTokens,
       reasoning: this.#reasoningTokens,
+      acceptedPrediction: finish.acceptedDraftTokens,
+      rejectedPrediction: finish.rejectedDraftTokens,
     };
-    return [...rest, { type: 'finish', reason, usage }];
+    return [...rest, { type: 'finish', reason: reason === 'stop' && this.#hasCalled ? 'tool_calls' : reason, usage }];
   }
 
-  #closes(text: string): boolean {
-    this.#reasoningTail += text;
-    const closes = this.#reasoningTail.includes(thinkEnd);
-    this.#reasoningTail = this.#reasoningTail.slice(1 - thinkEnd.length);
-    return closes;
-  }
-
-  #translate(events: readonly ParserEvent[]): ChatEvent[] {
+  #translate(events: readonly AnswerEvent[]): ChatEvent[] {
     return events.flatMap((event): ChatEvent[] => {
       switch (event.type) {
         case 'reasoning':

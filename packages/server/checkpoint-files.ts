@@ -1,49 +1,62 @@
 // What a served checkpoint says about itself beyond its weights.
 //
-// Owns the reading of `generation_config.json` (how its publisher wants it sampled, where it stops) and the fingerprint
-// of the files in its directory. Knows nothing about architectures. Reads weights only at their ends, so that it costs
-// the same for a large model as for a small one.
+// Owns how its publisher wants it sampled and where its answers stop, and the fingerprint of its files. Knows nothing
+// about architectures or layouts. Reads weights only at their ends, so that it costs the same for a large model as for a
+// small one.
 
 import { createHash, type Hash } from 'node:crypto';
-import { open, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open, readFile } from 'node:fs/promises';
+import type { ChatDialect } from '@hadal/formats/chat/dialect';
+import type { Checkpoint } from '@hadal/formats/checkpoint';
+import type { JsonDocument } from '@hadal/formats/json-document';
+import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { z } from 'zod';
 
 export interface GenerationDefaults {
   /** 0 where the publisher turned sampling off. */
   readonly temperature: number;
+  /** undefined: all tokens. */
+  readonly topK: number | undefined;
   readonly topP: number;
-  /** Ids after which an answer is over; undefined where the file does not say. */
-  readonly stopTokens: readonly number[] | undefined;
 }
 
+const tokenIds = z.object({ eos_token_id: z.union([z.int(), z.array(z.int())]).nullish() });
+
 const generationConfig = z.object({
-  do_sample: z.boolean().optional(),
-  temperature: z.number().min(0).max(2).optional(),
-  top_p: z.number().gt(0).max(1).optional(),
-  eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
+  do_sample: z.boolean().nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_k: z.int().min(0).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
 });
 
-/** Reads `generation_config.json` in `directory`, as Hugging Face writes it; without one, temperature and top-p are 1. */
-export async function readGenerationDefaults(directory: string): Promise<GenerationDefaults> {
-  const path = join(directory, 'generation_config.json');
-  const config = generationConfig.safeParse(parseJson(await readIfPresent(path), path));
-  if (!config.success) throw new Error(`${path}: ${z.prettifyError(config.error).replaceAll('\n', ' ')}`);
-  const { do_sample, temperature = 1, top_p = 1, eos_token_id: stop } = config.data;
+/** What `generation_config.json` advises; without one, to sample from all tokens as they are. */
+export function readGenerationDefaults(checkpoint: Checkpoint): GenerationDefaults {
+  const { do_sample, temperature, top_k, top_p } = parse(generationConfig, checkpoint.generationConfig());
   return {
-    temperature: do_sample === false ? 0 : temperature,
-    topP: top_p,
-    stopTokens: stop == null ? undefined : [stop].flat(),
+    temperature: do_sample === false ? 0 : (temperature ?? 1),
+    topK: top_k == null || top_k === 0 ? undefined : top_k,
+    topP: top_p ?? 1,
   };
 }
 
+/**
+ * Ids after which an answer is over: those that `generation_config.json` names, else `config.json`, and what ends an answer
+ * in the dialect, which some publishers forget to name.
+ */
+export function readStopTokens(checkpoint: Checkpoint, dialect: ChatDialect, tokenizer: Tokenizer): number[] {
+  const named = [checkpoint.generationConfig(), checkpoint.config()]
+    .map((document) => parse(tokenIds, document).eos_token_id)
+    .find((ids) => ids != null);
+  const spoken = dialect.stopTokens.flatMap((token) => tokenizer.tokenId(token) ?? []);
+  return [...new Set([named ?? [], spoken].flat())];
+}
+
 /** `fp_` and ten hexadecimal digits that differ for different configurations, tokenizers or weights. */
-export async function checkpointFingerprint(directory: string): Promise<string> {
+export async function checkpointFingerprint(checkpoint: Checkpoint): Promise<string> {
   const hash = createHash('sha256');
-  for (const name of (await readdir(directory)).sort()) {
-    if (name.endsWith('.safetensors')) await hashEnds(hash, join(directory, name));
-    else if (name.endsWith('config.json') || name === 'tokenizer.json')
-      hash.update(await readFile(join(directory, name)));
+  for (const path of checkpoint.files()) {
+    if (/\.(safetensors|gguf)$/.test(path)) await hashEnds(hash, path);
+    else hash.update(await readFile(path));
   }
   return `fp_${hash.digest('hex').slice(0, 10)}`;
 }
@@ -59,19 +72,8 @@ async function hashEnds(hash: Hash, path: string): Promise<void> {
   hash.update(String(size));
 }
 
-async function readIfPresent(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '{}';
-    throw error;
-  }
-}
-
-function parseJson(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Error(`${path}: expected JSON, ${error instanceof Error ? error.message : String(error)}`);
-  }
+function parse<S extends z.ZodType>(schema: S, document: JsonDocument | undefined): z.output<S> {
+  const parsed = schema.safeParse(document?.value ?? {});
+  if (parsed.success) return parsed.data;
+  throw new Error(`${document?.path}: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`);
 }

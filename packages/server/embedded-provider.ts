@@ -5,34 +5,45 @@
 // lifetime, which is their owner's.
 
 import { randomUUID } from 'node:crypto';
-import type { Engine } from '@hadal/engine/engine';
-import { encodeMessages, withTools } from '@hadal/formats/chat/deepseek-v4';
+import type { Engine, GenerateRequest } from '@hadal/engine/engine';
+import type { Sampling } from '@hadal/engine/sampler';
+import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
+import { type ChatDialect, type ChatPrompt, promptText } from '@hadal/formats/chat/dialect';
 import type { ToolSchema } from '@hadal/formats/chat/message';
-import { dsml, endOfSentence } from '@hadal/formats/special-tokens';
+import type { Checkpoint } from '@hadal/formats/checkpoint';
+import { thinkEnd } from '@hadal/formats/special-tokens';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { ChatRequest, FunctionTool, ToolChoice } from '@hadal/protocol/chat-request';
 import type { ModelCard } from '@hadal/protocol/models';
 import { requestError } from '@hadal/protocol/request-error';
 import { AnswerReader } from './answer-reader.ts';
-import { checkpointFingerprint, readGenerationDefaults } from './checkpoint-files.ts';
+import { checkpointFingerprint, readGenerationDefaults, readStopTokens } from './checkpoint-files.ts';
 import type { Provider } from './provider.ts';
 
 export interface EmbeddedProviderOptions {
   readonly engine: Engine;
-  /** The checkpoint that the engine has loaded. */
-  readonly directory: string;
+  /** What the engine has loaded. */
+  readonly checkpoint: Checkpoint;
   /** A new name, for the ids of tool calls. */
   readonly newId?: () => string;
 }
 
-/** Serves `engine` under its model's id, with the sampling that the checkpoint recommends. */
-export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Promise<Provider> {
-  const { engine, directory, newId = () => randomUUID() } = options;
+/** A provider that also says how its model is talked to, for those who talk to the engine themselves. */
+export interface EmbeddedProvider extends Provider {
+  readonly dialect: ChatDialect;
+  /** Ids after which an answer is over. */
+  readonly stopTokens: readonly number[];
+}
+
+/** Serves `engine` under its model's id, in the checkpoint's dialect and with the sampling that it recommends. */
+export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Promise<EmbeddedProvider> {
+  const { engine, checkpoint, newId = () => randomUUID() } = options;
   const { tokenizer } = engine;
   const { contextLength, id } = engine.model;
-  const defaults = await readGenerationDefaults(directory);
-  const stopTokens = defaults.stopTokens ?? [tokenizer.tokenId(endOfSentence) ?? []].flat();
+  const dialect = chooseDialect({ config: checkpoint.config(), template: checkpoint.chatTemplate(), tokenizer });
+  const defaults = readGenerationDefaults(checkpoint);
+  const stopTokens = readStopTokens(checkpoint, dialect, tokenizer);
   const longestToken = longestTokenBytes(tokenizer);
   const model: ModelCard = {
     id,
@@ -56,60 +67,114 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
 
   async function* chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void, void> {
     const { maxTokens } = request;
-    const isThinking = request.thinking !== 'off';
-    const prefill = forcedCall(request.toolChoice);
-    const prompt = encode(render(request) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
+    const rendered = render(request, dialect);
+    const prefill = forcedCall(request.toolChoice, dialect);
+    const prompt = encode(promptText(rendered) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
+    const limit = Math.min(maxTokens.tokens, contextLength - prompt.length);
+    checkBias(request.logitBias);
+    await using generation = engine.generate(
+      {
+        prompt,
+        maxTokens: limit,
+        ...samplingOf(request, defaults.topK),
+        seed: request.seed,
+        stop: request.stop,
+        stopTokens,
+        reasoningLimit: rendered.beginning === 'reasoning' ? reasoningLimit(request.thinking, limit) : undefined,
+        promptLogprobs: 'none',
+        namespace: request.userId,
+        priority: request.priority,
+        deadlineMs: undefined,
+        speculation: speculationOf(request.speculation),
+        prediction: request.prediction === '' ? [] : tokenizer.encode(request.prediction),
+      },
+      signal,
+    );
+    const first = await generation.next();
+    if (first.value?.type === 'refused') throw requestError('queue-full', { waiting: first.value.waiting });
     yield { type: 'start' };
 
     const reader = new AnswerReader({
       tokenizer,
-      isThinking,
+      parser: dialect.openParser(rendered.beginning),
       hasLogprobs: request.topLogprobs !== undefined,
       newCallId: (index) => `call_${String(index).padStart(2, '0')}_${newId().replaceAll('-', '').slice(0, 24)}`,
     });
     yield* reader.prefill(prefill);
     // Of the response format nothing is heard here: as on DeepSeek the prompt must ask for JSON, and nothing else makes
     // sure of it.
-    const generation = engine.generate(
-      {
-        prompt,
-        maxTokens: Math.min(maxTokens.tokens, contextLength - prompt.length),
-        temperature: request.temperature,
-        topP: request.topP,
-        seed: request.seed,
-        stop: request.stop,
-        stopTokens,
-        topLogprobs: request.topLogprobs,
-      },
-      signal,
-    );
     for await (const event of generation) {
-      yield* event.type === 'token' ? reader.token(event) : reader.finish(event);
+      if (event.type === 'token') yield* reader.token(event);
+      else if (event.type === 'finish') yield* reader.finish(event);
     }
   }
 
-  return { model, fingerprint: await checkpointFingerprint(directory), chat };
+  function checkBias(biases: ChatRequest['logitBias']): void {
+    const { vocabularySize } = engine.model;
+    const foreign = biases.find(([id]) => id >= vocabularySize);
+    if (foreign === undefined) return;
+    const problem = `expected token ids below ${vocabularySize}, got ${foreign[0]}`;
+    throw requestError('invalid-field', { field: 'logit_bias', problem });
+  }
+
+  /** Reasoning takes a share of the answer at most, by effort, so that there is one. */
+  function reasoningLimit(thinking: ChatRequest['thinking'], tokens: number): GenerateRequest['reasoningLimit'] {
+    const endToken = tokenizer.tokenId(thinkEnd);
+    if (thinking === 'off' || endToken === undefined) return undefined;
+    return { endToken, maxTokens: Math.max(1, Math.floor(tokens * reasoningShares[thinking])) };
+  }
+
+  function speculationOf(speculation: ChatRequest['speculation']): GenerateRequest['speculation'] {
+    const { drafters } = engine.model;
+    switch (speculation.method) {
+      case 'none':
+        return { method: 'none' };
+      case 'default':
+        return drafters.includes('mtp') ? { method: 'mtp', draftTokens: 'adaptive' } : { method: 'none' };
+      default:
+        if (drafters.includes(speculation.method)) return speculation;
+        throw requestError('invalid-field', {
+          field: 'speculative.method',
+          problem: `this model has ${drafters.join(', ') || 'no drafter'}, got "${speculation.method}"`,
+        });
+    }
+  }
+
+  return { model, dialect, stopTokens, fingerprint: await checkpointFingerprint(checkpoint), chat };
+}
+
+/** Of the tokens that an answer may have, the share that reasoning may take. */
+const reasoningShares = { low: 0.25, high: 0.75, max: 0.9 } as const;
+
+function samplingOf(request: ChatRequest, advisedTopK: number | undefined): Sampling {
+  const { temperature, topP, minP, frequencyPenalty, presencePenalty, logitBias, topLogprobs } = request;
+  const topK = request.topK > 0 ? request.topK : (advisedTopK ?? 0);
+  return { temperature, topP, topK, minP, frequencyPenalty, presencePenalty, logitBias, topLogprobs };
 }
 
 /** The prompt. With tool_choice none, the tools stay out of it, as on DeepSeek. */
-function render({ messages, thinking, tools, toolChoice }: ChatRequest): string {
+function render({ messages, thinking, tools, toolChoice }: ChatRequest, dialect: ChatDialect): ChatPrompt {
   const offered = toolChoice.type === 'none' ? [] : tools.map(toolSchemaOf);
-  return encodeMessages(withTools(messages, offered), {
+  if (offered.length > 0 && !dialect.canCallTools) {
+    throw requestError('invalid-field', { field: 'tools', problem: 'this model was not taught to call tools' });
+  }
+  return dialect.prompt(messages, {
     thinking: thinking !== 'off',
     ...(thinking !== 'off' && { effort: thinking }),
+    tools: offered,
   });
 }
 
 /** The beginning of an answer that must call a tool: what follows it can only be a call. */
-function forcedCall(choice: ToolChoice): string {
+function forcedCall(choice: ToolChoice, dialect: ChatDialect): string {
   switch (choice.type) {
     case 'none':
     case 'auto':
       return '';
     case 'required':
-      return `\n\n<${dsml}tool_calls>\n<${dsml}invoke`;
+      return dialect.callOpening(undefined);
     case 'function':
-      return `\n\n<${dsml}tool_calls>\n<${dsml}invoke name="${choice.name}">\n`;
+      return dialect.callOpening(choice.name);
     default:
       return unreachable(choice);
   }

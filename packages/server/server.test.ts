@@ -3,7 +3,16 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
+import {
+  dsml,
+  thinkEnd,
+  toolCallBegin,
+  toolCallEnd,
+  toolCallsBegin,
+  toolCallsEnd,
+  toolSeparator,
+} from '@hadal/formats/special-tokens';
+import { r1Template, v2Template } from '@hadal/formats/testing/chat-templates';
 import OpenAI, { APIConnectionError, APIError, BadRequestError } from 'openai';
 
 import { ListenError, startServer } from './server.ts';
@@ -134,7 +143,7 @@ test('on the wire, a stream is DeepSeek chunks, usage on the last, then [DONE]',
 });
 
 test('thinking can be turned off, and sampling comes from the caller, else from the checkpoint', async () => {
-  const generationConfig = { do_sample: true, temperature: 0.7, top_p: 0.9, eos_token_id: 1 };
+  const generationConfig = { do_sample: true, temperature: 0.7, top_k: 20, top_p: 0.9, eos_token_id: 1 };
   await using toy = await serveToy({ script: () => ['ok'], generationConfig });
   const { completions } = clientOf(toy).chat;
   await completions.create({ ...hello, ...calm });
@@ -148,6 +157,7 @@ test('thinking can be turned off, and sampling comes from the caller, else from 
       prompt: [],
       maxTokens: 4096 - first.prompt.length,
       temperature: 0.7,
+      topK: 20,
       topP: 0.9,
       seed: undefined,
       stop: [],
@@ -160,6 +170,39 @@ test('thinking can be turned off, and sampling comes from the caller, else from 
     [second.temperature, second.topP, second.seed, second.stop, second.maxTokens],
     [0, 0.5, 7, ['x'], 9],
   );
+});
+
+test('a checkpoint with a chat template is asked by it and understood in its own form of calls', async () => {
+  const script = (prompt: string) =>
+    prompt.endsWith('<think>\n')
+      ? ['hm\n</think>\n\nLet me see.', `${toolCallsBegin}${toolCallBegin}function${toolSeparator}weather\n`]
+          .concat(['```json\n{"city": "Rome"}\n', `\`\`\`${toolCallEnd}${toolCallsEnd}`])
+          .values()
+      : ['at once'].values();
+  await using toy = await serveToy({ script, chatTemplate: r1Template() });
+  const { completions } = clientOf(toy).chat;
+  const completion = await completions.create({ ...hello, tools: [weather] });
+  const { message, finish_reason } = completion.choices[0] ?? {};
+  assert.equal((message as { reasoning_content?: string }).reasoning_content, 'hm');
+  assert.equal(message?.content, 'Let me see.');
+  assert.equal(finish_reason, 'tool_calls');
+  const [call] = message?.tool_calls ?? [];
+  assert.deepEqual(call?.type === 'function' && call.function, { name: 'weather', arguments: '{"city": "Rome"}' });
+  assert.equal((await completions.create({ ...hello, ...calm })).choices[0]?.message.content, 'at once');
+  const [asked, calmly] = toy.engine.requests.map(({ prompt }) => toy.engine.tokenizer.decode(prompt));
+  assert.ok(asked?.startsWith('<｜begin▁of▁sentence｜>## Tools\n') && asked.includes('### weather'));
+  assert.ok(calmly?.endsWith('<｜Assistant｜><think>\n\n</think>\n\n'));
+});
+
+test('tools are refused where the checkpoint was not taught to call any', async () => {
+  await using toy = await serveToy({ script: () => ['no'], chatTemplate: v2Template });
+  const { completions } = clientOf(toy).chat;
+  assert.equal((await completions.create(hello)).choices[0]?.message.content, 'no');
+  await assert.rejects(completions.create({ ...hello, tools: [weather] }), (error) => {
+    assert.ok(error instanceof BadRequestError);
+    assert.match(error.message, /tools: this model was not taught to call tools/);
+    return true;
+  });
 });
 
 test('a checkpoint that does not sample is greedy by default', async () => {

@@ -10,7 +10,7 @@ import { embeddingBackward } from '@hadal/kernels/embedding';
 import { groupedMatmul, matmul } from '@hadal/kernels/matmul';
 import { mlaAssembleBackward } from '@hadal/kernels/mla';
 import { rmsNormBackward } from '@hadal/kernels/norm';
-import { combineRowsBackward, gatherRowsBackward, routeBackward } from '@hadal/kernels/routing';
+import { combineRowsBackward, gatherRowsBackward, routeBackward, type Scoring } from '@hadal/kernels/routing';
 import { swigluBackward } from '@hadal/kernels/swiglu';
 import { type AttentionRows, attentionStrides, type Graph, type Groups } from './graph.ts';
 import type { Tensor } from './tensor.ts';
@@ -18,8 +18,9 @@ import type { Tensor } from './tensor.ts';
 export interface RopeShape {
   readonly heads: number;
   readonly headDim: number;
-  /** The last `ropeDim` of each head's `headDim` values turn. */
+  /** The last `ropeDim` of each head's `headDim` values turn, or the first. */
   readonly ropeDim: number;
+  readonly place?: 'last' | 'first';
   readonly style: 'interleaved' | 'half';
   /** [positions, ropeDim / 2] each. */
   readonly cos: Tensor;
@@ -48,7 +49,7 @@ export interface Routing {
   readonly K: number;
   readonly groups: number;
   readonly topkGroups: number;
-  readonly scoring: 'sigmoid' | 'softmax';
+  readonly scoring: Scoring;
   readonly groupScore: 'top2sum' | 'max';
   readonly normalize: boolean;
   readonly scale: number;

@@ -103,7 +103,7 @@ export class Graph {
   }
 
   /**
-   * Rotates the last `ropeDim` values of each head by its row's position; y [N, heads * headDim]. The heads stand in
+   * Rotates `ropeDim` values of each head, as a rule the last, by its row's position; y [N, heads * headDim]. The heads stand in
    * columns `column` .. of x, which may be wider: queries and keys of one product need no copies. Su et al. 2021.
    */
   rope(x: Tensor, positions: Tensor, shape: RopeShape, column = 0): Tensor {
@@ -123,8 +123,8 @@ export class Graph {
   ): void {
     const { heads, headDim, ropeDim, style, cos, sin } = shape;
     const [N, row] = [x.rows, heads * headDim];
-    const still = headDim - ropeDim;
-    if (still > 0) this.copyColumns(x, column, y, 0, row, 'write');
+    const still = shape.place === 'first' ? 0 : headDim - ropeDim;
+    if (headDim > ropeDim) this.copyColumns(x, column, y, 0, row, 'write');
     rope(this.device.commands, tail(x, column + still), tail(y, still), cos, sin, positions, {
       ...{ N, H: heads, ropeDim, style, inverse: direction === 'backward' },
       ...{ xRowStride: x.dim(-1), xHeadStride: headDim, yRowStride: row, yHeadStride: headDim },
@@ -165,7 +165,7 @@ export class Graph {
 
   /** y[h] = x[h] w[h] for each head: x [N, heads * inDim], w [heads, inDim, outDim] or its transpose; inference only. */
   headLinear(x: Tensor, w: Tensor, shape: HeadLinearShape): Tensor {
-    if (this.#tape) throw new Error('headLinear has no gradient: absorbed attention serves inference only');
+    this.inferenceOnly('headLinear');
     const { heads, inDim, outDim, xHeadStride, wHeadStride, transposed } = shape;
     const N = x.rows;
     const y = this.arena.take([N, heads * outDim]);
@@ -290,6 +290,11 @@ export class Graph {
     copyColumns(this.device.commands, tail(x, xColumn), tail(y, yColumn), {
       ...{ rows: x.rows, cols, srcStride: x.dim(-1), dstStride: y.dim(-1), accumulate: how === 'add' },
     });
+  }
+
+  /** Refuses an operation that has no gradient where one may be asked for. */
+  inferenceOnly(operation: string): void {
+    if (this.#tape) throw new Error(`${operation} has no gradient: it serves inference only`);
   }
 
   /** The gradient tensor of `t`, made of zeros if nothing has reached it yet. */

@@ -31,6 +31,12 @@ export interface PackedMatrixShape {
   readonly dtype: PackedDtype;
 }
 
+/** Elements from one row to the next; the row's width where absent. */
+export interface RowStrides {
+  readonly ldx?: number;
+  readonly ldy?: number;
+}
+
 /** Where rows that are packed by themselves belong. */
 export interface RowRange {
   readonly matrix: number;
@@ -91,13 +97,13 @@ export class PackedMatrix implements Ref {
     }
   }
 
-  /** Records y [M, N] = x [M, K] times the (first) matrix, transposed. */
-  multiply(c: Commands, x: Ref, y: Ref, M: number): void {
+  /** Records y [M, N] = x [M, K] times the (first) matrix, transposed; x and y may be columns of wider rows. */
+  multiply(c: Commands, x: Ref, y: Ref, M: number, { ldx, ldy }: RowStrides = {}): void {
     const { N, K, dtype } = this;
     if (isQuantized(dtype)) {
-      matmulQuantized(c, x, this, y, { M, N, K, dtype });
+      matmulQuantized(c, x, this, y, { M, N, K, dtype, ldx, ldy });
     } else {
-      matmulPacked(c, x, this, y, { M, N, K, dtype });
+      matmulPacked(c, x, this, y, { M, N, K, dtype, ldx, ldy });
     }
   }
 

@@ -4,12 +4,18 @@
 // would, until an answer that the problem can judge. Uses the engine as any client does. Knows nothing about any task.
 
 import { type Engine, plainRequest } from '@hadal/engine/engine';
-import { encodeMessages, withTools } from '@hadal/formats/chat/deepseek-v4';
-import { parseCompletion } from '@hadal/formats/chat/deepseek-v4-parser';
+import { type ChatDialect, parseAnswer, promptText } from '@hadal/formats/chat/dialect';
 import type { ChatMessage, ToolCall } from '@hadal/formats/chat/message';
 import { encodeFillMiddle } from '@hadal/formats/fill-middle';
-import { endOfSentence } from '@hadal/formats/special-tokens';
 import type { Answer, ChatProblem, Problem, Split, Task, TaskOptions } from './tasks/task.ts';
+
+/** A model and how it is talked to. */
+export interface Candidate {
+  readonly engine: Engine;
+  readonly dialect: ChatDialect;
+  /** Ids after which an answer is over. */
+  readonly stopTokens: readonly number[];
+}
 
 export interface EvaluationOptions {
   readonly split: Split;
@@ -44,11 +50,11 @@ export interface Evaluation {
 const maxRounds = 6;
 
 /** Asks `count` problems greedily, all at once: the engine decides how many run together. */
-export async function evaluate(engine: Engine, task: Task, options: EvaluationOptions): Promise<Evaluation> {
+export async function evaluate(candidate: Candidate, task: Task, options: EvaluationOptions): Promise<Evaluation> {
   const problems = selectProblems(task, options);
   const outcomes = await Promise.all(
     problems.map(async (problem) => {
-      const outcome = await attempt(engine, problem, options.signal);
+      const outcome = await attempt(candidate, problem, options.signal);
       options.onProblem?.(outcome);
       return outcome;
     }),
@@ -76,32 +82,34 @@ function selectProblems(
 }
 
 /** One problem from its prompt to the judge. */
-export async function attempt(engine: Engine, problem: Problem, signal?: AbortSignal): Promise<Outcome> {
+export async function attempt(candidate: Candidate, problem: Problem, signal?: AbortSignal): Promise<Outcome> {
   const { answer, completionTokens } =
-    problem.kind === 'fim' ? await fillMiddle(engine, problem, signal) : await converse(engine, problem, signal);
+    problem.kind === 'fim' ? await fillMiddle(candidate, problem, signal) : await converse(candidate, problem, signal);
   const { isCorrect, reason } = problem.judge(answer);
   return { problem, answer, isCorrect, reason, completionTokens };
 }
 
-async function fillMiddle(engine: Engine, problem: Extract<Problem, { kind: 'fim' }>, signal?: AbortSignal) {
-  const { text, tokens } = await complete(engine, encodeFillMiddle(problem.prefix, problem.suffix), signal);
+async function fillMiddle(candidate: Candidate, problem: Extract<Problem, { kind: 'fim' }>, signal?: AbortSignal) {
+  const { text, tokens } = await complete(candidate, encodeFillMiddle(problem.prefix, problem.suffix), signal);
   return { answer: { reasoning: '', content: text, toolCalls: [] }, completionTokens: tokens };
 }
 
-async function converse(engine: Engine, problem: ChatProblem, signal?: AbortSignal) {
+async function converse(candidate: Candidate, problem: ChatProblem, signal?: AbortSignal) {
+  const { dialect } = candidate;
   const { thinking, tools } = problem;
-  const messages: ChatMessage[] = withTools(problem.messages, tools);
+  const messages: ChatMessage[] = [...problem.messages];
   const toolCalls: ToolCall[] = [];
   let completionTokens = 0;
   for (let round = 0; ; round++) {
-    const { text, tokens } = await complete(engine, encodeMessages(messages, { thinking }), signal);
+    const prompt = dialect.prompt(messages, { thinking, tools });
+    const { text, tokens } = await complete(candidate, promptText(prompt), signal);
     completionTokens += tokens;
-    const turn = parseCompletion(text, { thinking });
+    const turn = parseAnswer(dialect.openParser(prompt.beginning), text);
     // The engine's clients name the calls; what a model writes has no ids.
-    const calls = (turn.toolCalls ?? []).map((call, i) => ({ ...call, id: `call_${round}_${i}` }));
+    const calls = turn.toolCalls.map((call, i) => ({ ...call, id: `call_${round}_${i}` }));
     toolCalls.push(...calls);
     if (calls.length === 0 || !problem.respond || round === maxRounds) {
-      const answer: Answer = { reasoning: turn.reasoning ?? '', content: turn.content, toolCalls };
+      const answer: Answer = { reasoning: turn.reasoning, content: turn.content, toolCalls };
       return { answer, completionTokens };
     }
     messages.push({ ...turn, toolCalls: calls });
@@ -111,7 +119,7 @@ async function converse(engine: Engine, problem: ChatProblem, signal?: AbortSign
 
 /** Greedy completion of a prompt, up to the end of the sentence or of the context. */
 async function complete(
-  engine: Engine,
+  { engine, stopTokens }: Candidate,
   prompt: string,
   signal?: AbortSignal,
 ): Promise<{ text: string; tokens: number }> {
@@ -120,7 +128,7 @@ async function complete(
   if (maxTokens < 1) return { text: '', tokens: 0 };
   const request = {
     ...{ ...plainRequest, prompt: ids, maxTokens },
-    stopTokens: [engine.tokenizer.tokenId(endOfSentence) ?? 1],
+    stopTokens,
   };
   let text = '';
   let tokens = 0;

@@ -11,6 +11,11 @@ import { Random } from './tasks/random.ts';
  */
 export function initialize(device: Device, parameters: ParameterSet, seed: string, deviation: number): void {
   for (const { spec, value } of parameters.parameters) {
+    if (spec.kind === 'table') {
+      throw new Error(
+        `${specKey(spec)}: expected weights that can be drawn, got a table: such a model is for inference only`,
+      );
+    }
     const values = new Float32Array(value.length);
     if (spec.kind === 'norm') values.fill(1);
     else if (spec.kind !== 'routerBias' && spec.kind !== 'bias')

@@ -11,7 +11,7 @@ import type { TrainingRun } from './training-run.ts';
 
 /** Runs `stage` from `at` to its end, or until the run is asked to stop. Returns where it stands then. */
 export async function pretrain(run: TrainingRun, stage: Stage, at: Position): Promise<Position> {
-  const stream = documentStream(stage.mixture, `${run.recipe.seed}/${at.stage}`, run.tokenizer, 'everything');
+  const stream = documentStream(stage.mixture, `${run.recipe.seed}/${at.stage}`, run, 'everything');
   while (run.goesOn(stage, at)) {
     const packed = packStep(stream, at.nextDocument, stage.rows, stage.rowTokens);
     at = await run.step(stage, at, packed);

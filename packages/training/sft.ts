@@ -15,8 +15,8 @@ const validationEvery = 250;
 /** Runs `stage` from `at` to its end, or until the run is asked to stop. Returns where it stands then. */
 export async function sft(run: TrainingRun, stage: Stage, at: Position): Promise<Position> {
   const seed = `${run.recipe.seed}/${at.stage}`;
-  const stream = documentStream(stage.mixture, seed, run.tokenizer, 'assistant');
-  const heldOut = documentStream(stage.mixture, seed, run.tokenizer, 'assistant', 'validation');
+  const stream = documentStream(stage.mixture, seed, run, 'assistant');
+  const heldOut = documentStream(stage.mixture, seed, run, 'assistant', 'validation');
   while (run.goesOn(stage, at)) {
     const packed = packStep(stream, at.nextDocument, stage.rows, stage.rowTokens);
     at = await run.step(stage, at, packed);

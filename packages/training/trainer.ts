@@ -231,12 +231,15 @@ function optimizerTarget({ spec, value }: Parameter): OptimizerTarget[] {
   const common = { name: specKey(spec), value };
   switch (spec.kind) {
     case 'routerBias':
+    case 'table':
       return [];
     case 'matrix':
+    case 'pooling':
     case 'experts':
       return muonTargets(spec, value);
     case 'head':
     case 'router':
+    case 'mixer':
     case 'embedding':
       return [{ ...common, method: 'adamw', rows: value.rows, cols: value.dim(-1), decays: true }];
     case 'norm':

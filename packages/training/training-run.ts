@@ -8,6 +8,8 @@ import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { tokenizerConfig, trainBpe } from '@hadal/formats/bpe-trainer';
+import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
+import type { ChatDialect } from '@hadal/formats/chat/dialect';
 import { replaceFile } from '@hadal/formats/replace-file';
 import { writeSafetensors } from '@hadal/formats/safetensors';
 import { openTokenizer, type Tokenizer } from '@hadal/formats/tokenizer';
@@ -23,6 +25,9 @@ import { type Metrics, type Position, RunDirectory, startPosition } from './run-
 import { scheduleFactor } from './schedule.ts';
 import { sft } from './sft.ts';
 import { Trainer } from './trainer.ts';
+
+/** How models that start from nothing are taught to be talked to. */
+const ownDialect = deepseekV4;
 
 export interface Progress extends Metrics {
   /** Of the whole recipe, at the speed so far. */
@@ -58,6 +63,7 @@ export async function train(recipe: Recipe, options: TrainingOptions): Promise<b
 export class TrainingRun {
   readonly recipe: Recipe;
   readonly tokenizer: Tokenizer;
+  readonly dialect: ChatDialect = ownDialect;
   readonly signal: AbortSignal | undefined;
   readonly #options: TrainingOptions;
   readonly #definition: ModelDefinition;
@@ -181,7 +187,7 @@ function definitionOf({ name, config }: Recipe): ModelDefinition {
 function trainTokenizer({ tokenizer, seed, config }: Recipe) {
   function* texts() {
     for (let index = 0; index < tokenizer.documents; index++) {
-      const segments = problemSegments(mixtureProblem(tokenizer.mixture, `${seed}/tokenizer`, index));
+      const segments = problemSegments(mixtureProblem(tokenizer.mixture, `${seed}/tokenizer`, index), ownDialect);
       yield segments.map(({ text }) => text).join('');
     }
   }

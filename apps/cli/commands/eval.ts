@@ -69,7 +69,7 @@ async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<
     throw new UsageError(`${unknown}: expected one of the tasks ${known.map(({ name }) => name).join(', ')}`);
   }
   const tasks = known.filter(({ name }) => options.task?.includes(name) ?? true);
-  await using model = await openLocalModel({ directory: options.model, threads: options.threads });
+  await using model = await openLocalModel({ path: options.model, threads: options.threads });
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort());
 
@@ -77,7 +77,7 @@ async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<
   const width = Math.max(...tasks.map(({ name }) => name.length));
   for (const task of tasks) {
     const counter = answerCounter(`${task.name.padEnd(width)}  `, options, terminal);
-    const result = await evaluate(model.engine, task, {
+    const result = await evaluate({ engine: model.engine, ...model.provider }, task, {
       split: options.split,
       first: options.seed * problemsPerSeed,
       count: options.count,

@@ -53,7 +53,7 @@ async function serve({ port, host, model, threads, log }: ServeOptions, terminal
     import('@hadal/server/server'),
     import('@hadal/server/logger'),
   ]);
-  await using local = await openLocalModel({ directory: model, threads });
+  await using local = await openLocalModel({ path: model, threads });
   const stopped = stopRequest();
   await using server = await startServer({ port, host, providers: [local.provider], logger: createLogger(log) });
   terminal.out(`${local.description} is ready at ${server.url}\n`);

@@ -27,12 +27,14 @@ Examples:
 }
 
 async function verify(directory: string, options: { threads?: number; json?: true }, terminal: Terminal) {
-  const [{ openDevice }, { passes, verifyCheckpoint }] = await Promise.all([
+  const [{ openCheckpoint }, { openDevice }, { passes, verifyCheckpoint }] = await Promise.all([
+    import('@hadal/formats/checkpoint'),
     import('@hadal/kernels/device'),
     import('@hadal/engine/verify'),
   ]);
   using device = openDevice(options.threads === undefined ? {} : { threads: options.threads });
-  const comparisons = verifyCheckpoint(device, directory).map((result) => ({ ...result, passes: passes(result) }));
+  const checkpoint = await openCheckpoint(directory);
+  const comparisons = verifyCheckpoint(device, checkpoint).map((result) => ({ ...result, passes: passes(result) }));
   const failed = comparisons.filter((result) => !result.passes);
   if (options.json) {
     terminal.out(`${JSON.stringify({ directory, passes: failed.length === 0, comparisons })}\n`);

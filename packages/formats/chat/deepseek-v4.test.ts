@@ -1,66 +1,13 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { trainBpe } from '../bpe-trainer.ts';
+import { goldenNames, readGolden } from '../testing/golden-conversations.ts';
 import { makeTokenizer } from '../tokenizer.ts';
-import { type Effort, encodeMessages, renderConversation, withTools } from './deepseek-v4.ts';
-import type { ChatMessage, JsonValue, QuickTask, ToolCall, ToolSchema } from './message.ts';
+import { encodeMessages, renderConversation } from './deepseek-v4.ts';
+import { type ChatMessage, type ToolCall, withTools } from './message.ts';
 
-const goldens = join(import.meta.dirname, '../../../test/golden/encodings/deepseek-v4');
-
-/** A message as the golden files have it: the shape of DeepSeek's wire. */
-interface WireMessage {
-  role: ChatMessage['role'];
-  content?: string;
-  reasoning_content?: string;
-  tools?: { function: ToolSchema }[];
-  tool_calls?: { id?: string; function: { name: string; arguments: string } }[];
-  tool_call_id?: string;
-  response_format?: JsonValue;
-  task?: QuickTask;
-}
-
-interface Golden {
-  messages: WireMessage[];
-  tools?: { function: ToolSchema }[];
-  thinking_mode: 'thinking' | 'chat';
-  reasoning_effort: Effort | null;
-}
-
-function fromWire(wire: WireMessage): ChatMessage {
-  const content = wire.content ?? '';
-  const tools = wire.tools && { tools: wire.tools.map((tool) => tool.function) };
-  const task = wire.task && { task: wire.task };
-  switch (wire.role) {
-    case 'tool':
-      return { role: 'tool', content, toolCallId: wire.tool_call_id ?? '' };
-    case 'assistant': {
-      const toolCalls: ToolCall[] = (wire.tool_calls ?? []).map(({ id = '', function: call }) => ({ id, ...call }));
-      return { role: 'assistant', content, reasoning: wire.reasoning_content ?? '', toolCalls, ...task };
-    }
-    case 'user':
-      return { role: 'user', content, ...task };
-    default:
-      return { role: wire.role, content, ...tools };
-  }
-}
-
-/** Each golden's messages and options, with the text that the reference encoder made of them. */
-function readGolden(name: string): { messages: ChatMessage[]; thinking: boolean; effort?: Effort; text: string } {
-  const json: Golden | WireMessage[] = JSON.parse(readFileSync(join(goldens, name), 'utf8'));
-  const text = readFileSync(join(goldens, name.replace('input', 'output').replace('.json', '.txt')), 'utf8');
-  // The four files of the reference's own test leave the mode to the test: the fourth is chat, the others think.
-  if (Array.isArray(json)) return { messages: json.map(fromWire), thinking: name !== 'test_input_4.json', text };
-  const messages = withTools(
-    json.messages.map(fromWire),
-    (json.tools ?? []).map((tool) => tool.function),
-  );
-  const effort = json.reasoning_effort && { effort: json.reasoning_effort };
-  return { messages, thinking: json.thinking_mode !== 'chat', ...effort, text };
-}
-
-const names = readdirSync(goldens).filter((name) => name.endsWith('.json'));
+const names = goldenNames('deepseek-v4');
+const golden = (name: string) => readGolden('deepseek-v4', name);
 
 test('there are ten golden conversations', () => {
   assert.equal(names.length, 10);
@@ -68,7 +15,7 @@ test('there are ten golden conversations', () => {
 
 for (const name of names) {
   test(`the reference's text is reproduced exactly: ${name}`, () => {
-    const { text, messages, ...options } = readGolden(name);
+    const { text, messages, ...options } = golden(name);
     assert.equal(encodeMessages(messages, options), text);
   });
 }
@@ -90,10 +37,10 @@ test('output segments are what the assistant generates, from its first character
 });
 
 test('segments can be turned into tokens one by one: their borders are special tokens', () => {
-  const texts = names.map((name) => readGolden(name).text);
+  const texts = names.map((name) => golden(name).text);
   const tokenizer = makeTokenizer(trainBpe({ texts, vocabularySize: 500 }), 'trained');
   for (const name of names) {
-    const { text, messages, ...options } = readGolden(name);
+    const { text, messages, ...options } = golden(name);
     const segments = renderConversation(messages, options);
     assert.deepEqual(
       segments.flatMap((segment) => tokenizer.encode(segment.text)),

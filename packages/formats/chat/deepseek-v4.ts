@@ -15,21 +15,21 @@ import {
   thinkEnd,
   userTurn,
 } from '../special-tokens.ts';
-import type {
-  AssistantMessage,
-  ChatMessage,
-  DeveloperMessage,
-  JsonValue,
-  QuickTask,
-  SystemMessage,
-  ToolCall,
-  ToolMessage,
-  ToolSchema,
-  UserMessage,
+import type { ChatDialect, Effort, Segment } from './dialect.ts';
+import { callOpening, callsText, responseFormatText } from './dsml.ts';
+import { DsmlParser } from './dsml-parser.ts';
+import {
+  type AssistantMessage,
+  type ChatMessage,
+  type DeveloperMessage,
+  type QuickTask,
+  type SystemMessage,
+  type ToolMessage,
+  type ToolSchema,
+  type UserMessage,
+  withTools,
 } from './message.ts';
-import { JsonNumber, parseJson, pythonJson } from './python-json.ts';
-
-export type Effort = 'low' | 'high' | 'max';
+import { pythonJson } from './python-json.ts';
 
 /** Which checkpoint's effort texts: the preview of April 2026 (the default), or the releases since 0731. */
 export type EffortDialect = 'preview' | 'release';
@@ -41,12 +41,6 @@ export interface EncodeOptions {
   readonly effortDialect?: EffortDialect;
   /** Keep the reasoning of turns before the last user turn even where no message has tools. */
   readonly keepReasoning?: boolean;
-}
-
-/** A stretch of the prompt. The model wrote it when `isOutput`; everything else was put before it. */
-export interface Segment {
-  readonly text: string;
-  readonly isOutput: boolean;
 }
 
 const thorough =
@@ -67,6 +61,19 @@ const relentless =
 const effortTexts: Record<EffortDialect, Record<Effort, string>> = {
   preview: { low: '', high: '', max: thorough },
   release: { low: '', high: thorough, max: relentless },
+};
+
+const callsTag = 'tool_calls';
+
+export const deepseekV4: ChatDialect = {
+  stopTokens: [endOfSentence],
+  canCallTools: true,
+  prompt: (messages, { tools = [], ...options }) => ({
+    segments: renderConversation(withTools(messages, tools), options),
+    beginning: options.thinking ? 'reasoning' : 'content',
+  }),
+  openParser: (beginning) => new DsmlParser({ beginning, callsTag }),
+  callOpening: (name) => callOpening(name, callsTag),
 };
 
 /** The prompt for `messages`, up to where the model goes on. Starts with the begin-of-sentence token. */
@@ -109,26 +116,6 @@ export function renderConversation(messages: readonly ChatMessage[], options: En
   });
   if (prompt !== '') segments.push({ text: prompt, isOutput: false });
   return segments;
-}
-
-/**
- * The messages with `tools` (and a format for the answer) on their first system message, as DeepSeek's API puts them;
- * a system message without text is placed first where there is none.
- */
-export function withTools(
-  messages: readonly ChatMessage[],
-  tools: readonly ToolSchema[],
-  responseFormat?: JsonValue,
-): ChatMessage[] {
-  if (tools.length === 0 && responseFormat === undefined) return [...messages];
-  const index = messages.findIndex((message) => message.role === 'system');
-  const system = messages[index];
-  const equipped: SystemMessage = {
-    ...(system?.role === 'system' ? system : { role: 'system', content: '' }),
-    ...(tools.length > 0 && { tools }),
-    ...(responseFormat !== undefined && { responseFormat }),
-  };
-  return index < 0 ? [equipped, ...messages] : messages.with(index, equipped);
 }
 
 /** What a user turn is made of: V4 has no role for tool results. */
@@ -220,11 +207,7 @@ function blockText(block: Block): string {
 function appendix({ tools, responseFormat }: SystemMessage | DeveloperMessage): string {
   let text = '';
   if (tools !== undefined && tools.length > 0) text += `\n\n${toolsText(tools)}`;
-  if (responseFormat !== undefined) {
-    text +=
-      '\n\n## Response Format:\n\nYou MUST strictly adhere to the following schema to reply:\n' +
-      pythonJson(responseFormat);
-  }
+  if (responseFormat !== undefined) text += `\n\n${responseFormatText(responseFormat)}`;
   return text;
 }
 
@@ -268,40 +251,10 @@ function generationHeader(turn: Turn, opensThinking: boolean): string {
 
 function assistantText(turn: AssistantMessage, reasons: boolean): string {
   const { content, reasoning = '', toolCalls = [], isPrefix = false } = turn;
-  const calls = toolCalls.length === 0 ? '' : `\n\n${toolCallsText(toolCalls)}`;
+  const calls = toolCalls.length === 0 ? '' : `\n\n${callsText(toolCalls, callsTag)}`;
   const isInReasoning = isPrefix && content === '' && calls === '' && reasoning !== '';
   const thought = reasons ? reasoning + (isInReasoning ? '' : thinkEnd) : '';
   return thought + content + calls + (isPrefix ? '' : endOfSentence);
-}
-
-/** The block of tool calls as the model writes it, without the two line breaks before it. */
-export function toolCallsText(calls: readonly ToolCall[]): string {
-  const invocations = calls.map(
-    (call) => `<${dsml}invoke name="${call.name}">\n${parametersText(call.arguments)}\n</${dsml}invoke>`,
-  );
-  return `<${dsml}tool_calls>\n${invocations.join('\n')}\n</${dsml}tool_calls>`;
-}
-
-function parametersText(argumentsJson: string): string {
-  return Object.entries(argumentsOf(argumentsJson))
-    .map(([name, value]) => {
-      const isString = typeof value === 'string';
-      const text = isString ? value : pythonJson(value);
-      return `<${dsml}parameter name="${name}" string="${isString}">${text}</${dsml}parameter>`;
-    })
-    .join('\n');
-}
-
-/** Text that is not the JSON of an object stands whole as the one parameter `arguments`. */
-function argumentsOf(json: string): object {
-  try {
-    const value = parseJson(json);
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-    if (isObject && !(value instanceof JsonNumber)) return value;
-  } catch {
-    // Falls through: a model's malformed arguments are still part of its history.
-  }
-  return { arguments: json };
 }
 
 function unreachable(value: never): never {

@@ -1,7 +1,8 @@
 // The messages of a conversation, as every part of Hadal past the wire knows them.
 //
-// Owns the types. Knows nothing about the wire format that a message came in or the text that a model reads. Tool calls
-// carry their arguments as JSON text, exactly as generated, because parsing may lose what a model wrote.
+// Owns the types, and in which message tools are offered. Knows nothing about the wire format that a message came in or
+// the text that a model reads. Tool calls carry their arguments as JSON text, exactly as generated, because parsing may
+// lose what a model wrote.
 
 import type { quickTasks } from '../special-tokens.ts';
 
@@ -87,3 +88,23 @@ export type ChatMessage =
   | AssistantMessage
   | ToolMessage
   | LatestReminderMessage;
+
+/**
+ * The messages with `tools` (and a format for the answer) on their first system message, as DeepSeek's API puts them;
+ * a system message without text is placed first where there is none.
+ */
+export function withTools(
+  messages: readonly ChatMessage[],
+  tools: readonly ToolSchema[],
+  responseFormat?: JsonValue,
+): ChatMessage[] {
+  if (tools.length === 0 && responseFormat === undefined) return [...messages];
+  const index = messages.findIndex((message) => message.role === 'system');
+  const system = messages[index];
+  const equipped: SystemMessage = {
+    ...(system?.role === 'system' ? system : { role: 'system', content: '' }),
+    ...(tools.length > 0 && { tools }),
+    ...(responseFormat !== undefined && { responseFormat }),
+  };
+  return index < 0 ? [equipped, ...messages] : messages.with(index, equipped);
+}

@@ -14,9 +14,6 @@ namespace {
 // Query rows that share one transposition of a key block: at most, and at least where tasks are few.
 constexpr int MOST_ROWS = 40 * ROWS;
 constexpr int LEAST_ROWS = 8 * ROWS;
-// Vectors that hold one number for each row of a tile.
-constexpr int STATE_VECTORS = (ROWS + LANES - 1) / LANES;
-constexpr int STATE = STATE_VECTORS * LANES;
 
 struct ForwardTensors {
   const float *q, *k, *v;
@@ -41,62 +38,6 @@ struct Rows {
   Int query(Int r) const { return (first + r) / group; }
   Int head(Int r) const { return kv_head * group + (first + r) % group; }
 };
-
-/** Largest scores of a tile's rows, and what a row's sums so far and its new block count by. */
-struct Merge {
-  V top[STATE_VECTORS];
-  float keep[STATE], take[STATE];
-};
-
-/** A tile's scores become weights, exp(score - the row's largest); row r sees its first visible[r] keys. */
-HADAL_INLINE void weigh(float* scores, Int rows, const Int* visible, V* tops, float* block_sums) {
-  V lane;
-  for (int i = 0; i < LANES; i++) lane[i] = (float)i;
-  const V hidden = splat(-__builtin_inff());
-  // Gathered lane by lane: a vector load would stall on six single stores.
-  for (int i = 0; i < STATE_VECTORS; i++) tops[i] = hidden;
-  for (Int r = 0; r < rows; r++) {
-    if (visible[r] <= 0) continue;
-    float* x = scores + r * KEYS;
-    if (visible[r] < KEYS) {
-      for (int j = 0; j < KEYS; j += LANES) store(x + j, lane < splat((float)(visible[r] - j)) ? load(x + j) : hidden);
-    }
-    V top = hidden;
-#pragma GCC unroll 16
-    for (int j = 0; j < KEYS; j += LANES) top = max(top, load(x + j));
-    top = spread_max(top);
-    for (int i = 0; i < STATE_VECTORS; i++) tops[i] = lane == splat((float)(r - i * LANES)) ? top : tops[i];
-  }
-  float top_of[STATE];
-  for (int i = 0; i < STATE_VECTORS; i++) store(top_of + i * LANES, tops[i]);
-  for (Int r = 0; r < rows; r++) {
-    float* x = scores + r * KEYS;
-    V sum = V{};
-    if (visible[r] <= 0) {
-      clear_row(x, KEYS);
-    } else {
-      const V top = splat(top_of[r]);
-#pragma GCC unroll 16
-      for (int j = 0; j < KEYS; j += LANES) {
-        V weight = exp_negative(load(x + j) - top);
-        sum = sum + weight;
-        store(x + j, weight);
-      }
-    }
-    store(block_sums + r * LANES, sum);
-  }
-}
-
-/** Raises the running maxima to this block's, and says what both sides then shrink by. */
-HADAL_INLINE void raise(float* running, Merge& m) {
-  for (int i = 0; i < STATE_VECTORS; i++) {
-    V before = load(running + i * LANES);
-    V after = max(before, m.top[i]);
-    store(running + i * LANES, after);
-    store(m.keep + i * LANES, exp_negative(before - after));
-    store(m.take + i * LANES, exp_negative(m.top[i] - after));
-  }
-}
 
 /** out = sums / total, lse = log of the total of exp(score). */
 HADAL_INLINE void finish_row(const ForwardTensors& t, const Sizes& z, Int row, Int head, const float* sums, V totals,

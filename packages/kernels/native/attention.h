@@ -1,24 +1,17 @@
 // What attention's forward and backward pass share: small products, packed blocks, and the tables of sequences.
 //
-// Owns the register tile over blocks of 64 keys, the exponential and the packing around it, and the reading of
-// `sequences` and `blockStarts`. Its products are a few dozen rows and columns out of packed scratch, so it has a tile of its own
-// instead of the matrix product's panels. Invariant: an element of a product is one chain of fused multiply-adds in
-// ascending order, whatever tile it falls into.
+// Owns the register tile over blocks of 64 keys, the packing around it, and the reading of `sequences` and `blockStarts`.
+// Its products are a few dozen rows and columns out of packed scratch, so it has a tile of its own instead of the matrix
+// product's panels. Invariant: an element of a product is one chain of fused multiply-adds in ascending order, whatever
+// tile it falls into.
 #pragma once
 
-#include "passes.h"
-#include "shuffle.h"
+#include "online_softmax.h"
 
 namespace hadal {
 namespace HADAL_ISA {
 
-typedef long long Int;
-
-/** Keys in a block: their scores fill whole vectors on every instruction set. */
-constexpr int KEYS = 64;
-
-/** A register tile: six rows of four vectors fill 32 registers, six of two fill 16. */
-constexpr int ROWS = 6;
+/** Vectors of columns in a register tile. */
 #if defined(__AVX512F__) || defined(HADAL_NEON)
 constexpr int VECTORS = 4;
 #else
@@ -30,34 +23,6 @@ HADAL_INLINE Int max_of(Int a, Int b) { return a > b ? a : b; }
 HADAL_INLINE Int blocks_of(Int n, Int size) { return (n + size - 1) / size; }
 /** Columns of a packed row: whole vectors. */
 HADAL_INLINE Int padded(Int n) { return blocks_of(n, LANES) * LANES; }
-
-// ---- Reductions and exponential -----------------------------------------------------------------------------------------
-
-HADAL_INLINE V spread_max(V x) {
-  return fold(x, [](V a, V b) HADAL_INLINE_LAMBDA { return max(a, b); });
-}
-HADAL_INLINE V spread_sum(V x) {
-  return fold(x, [](V a, V b) HADAL_INLINE_LAMBDA { return a + b; });
-}
-
-/** exp(x) for x <= 0, to about 1 ulp; 0 below -87.3, where the exponent would leave the normal numbers. NaN stays NaN.
- *  Degree 6 by Remez' exchange, exact at 0; ln 2 in one part suffices, as the float is nearer to it than usual. */
-HADAL_INLINE V exp_negative(V x) {
-  const V magic = splat(12582912.0f);
-  V shifted = fma(x, splat(1.44269504088896341f), magic);
-  V n = shifted - magic;
-  V r = fma(n, splat(-0.693147180559945f), x);
-  V p = splat(0.0013843559427186847f);
-  p = fma(p, r, splat(0.008374235592782497f));
-  p = fma(p, r, splat(0.041668009012937546f));
-  p = fma(p, r, splat(0.16666430234909058f));
-  p = fma(p, r, splat(0.4999999403953552f));
-  p = fma(p, r, splat(1.0f));
-  p = fma(p, r, splat(1.0f));
-  // The integer n in the low bits of `shifted` goes straight into the exponent; a NaN's low bits are zeros.
-  V y = (V)((VI)p + ((VI)shifted << 23));
-  return x < splat(-87.3f) ? V{} : y;
-}
 
 // ---- Register tiles -----------------------------------------------------------------------------------------------------
 
@@ -167,7 +132,7 @@ struct Source {
 };
 
 /** to[d][key] = from[key * stride + d] for a block of 64 keys, zeros from `rows` on. */
-static void pack_transposed(const Source& s, Int rows, Int width, float* to) {
+[[maybe_unused]] static void pack_transposed(const Source& s, Int rows, Int width, float* to) {
   for (Int key = 0; key < KEYS; key += LANES) {
     for (Int d = 0; d < width; d += LANES) {
       V x[LANES];
@@ -202,7 +167,7 @@ HADAL_INLINE void pack_row(const float* from, Int width, float factor, float* to
 }
 
 /** to[row][d] = from[row * stride + d] * factor, rows padded. */
-static void pack_rows(const Source& s, Int rows, Int width, float factor, float* to) {
+[[maybe_unused]] static void pack_rows(const Source& s, Int rows, Int width, float factor, float* to) {
   for (Int r = 0; r < rows; r++) {
     prefetch_rows(s.next + r * s.stride, 0, 1, width);
     pack_row(s.from + r * s.stride, width, factor, to + r * padded(width));
@@ -242,7 +207,7 @@ struct Sequence {
 };
 
 /** Sequence s, or an empty one where the tables would lead outside the tensors. */
-static Sequence sequence_at(const Tables& tables, Int s, const Sizes& z) {
+[[maybe_unused]] static Sequence sequence_at(const Tables& tables, Int s, const Sizes& z) {
   const int* row = tables.sequences + 4 * s;
   const Sequence none = {0, 0, 0, 0, tables.block_starts};
   const Sequence q = {row[0], row[1], row[2], row[3], tables.block_starts + row[3]};

@@ -12,6 +12,14 @@ constexpr float LOWEST = -__builtin_inff();
 
 HADAL_INLINE float rankable(float x) { return x == x ? x : LOWEST; }
 
+/** Unsigned integers in the order of the floats they come from; -0 counts as 0. */
+HADAL_INLINE unsigned radix(float x) {
+  float positive_zero = x + 0.0f;
+  unsigned bits;
+  __builtin_memcpy(&bits, &positive_zero, 4);
+  return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
 /** The best few of a sequence: values falling, equal ones in the order they came. */
 struct Best {
   float* values;

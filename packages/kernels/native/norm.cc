@@ -1,4 +1,4 @@
-// RMSNorm and its gradient, a row at a time. Contract and twins: norm.ts.
+// RMSNorm and its gradient, and LayerNorm, a row at a time. Contract and twins: norm.ts.
 #include "passes.h"
 
 namespace hadal {
@@ -50,6 +50,29 @@ void rms_norm(Context& c, const Arg* a) {
     const V r = splat(row_scale(squares, D, eps));
     for_vectors(0, D, [=](long long i, auto count) HADAL_INLINE_LAMBDA {
       store(y + i, load(x + i, count) * r * load(w + i, count), count);
+    });
+  }
+}
+
+void layer_norm(Context& c, const Arg* a) {
+  const float* w = (const float*)a[1].p;
+  const float* b = (const float*)a[2].p;
+  const long long N = a[4].i, D = a[5].i;
+  const float eps = (float)a[6].f;
+  Share s = share(c, N);
+  for (long long n = s.begin; n < s.end; n++) {
+    const float* x = (const float*)a[0].p + n * D;
+    float* y = (float*)a[3].p + n * D;
+    Chains values, squares;
+    for_chains(D, [&](long long i, auto count, int chain) HADAL_INLINE_LAMBDA { values.parts[chain] += load(x + i, count); });
+    const V mean = splat(values.total() / (float)D);
+    for_chains(D, [&](long long i, auto count, int chain) HADAL_INLINE_LAMBDA {
+      V v = first_lanes(load(x + i, count) - mean, count);
+      squares.parts[chain] = fma(v, v, squares.parts[chain]);
+    });
+    const V r = splat(row_scale(squares, D, eps));
+    for_vectors(0, D, [=](long long i, auto count) HADAL_INLINE_LAMBDA {
+      store(y + i, fma((load(x + i, count) - mean) * r, load(w + i, count), load(b + i, count)), count);
     });
   }
 }

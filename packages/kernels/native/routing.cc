@@ -7,10 +7,19 @@ namespace HADAL_ISA {
 
 namespace {
 
-/** s[e] = sigmoid(x[e]), or the softmax of x. */
-HADAL_INLINE void score(const float* x, float* s, long long E, bool softmax) {
-  if (!softmax) {
+/** As routing.ts numbers them. */
+enum Scoring { SIGMOID = 0, SOFTMAX = 1, SQRT_SOFTPLUS = 2 };
+
+/** s[e] = sigmoid(x[e]), or the root of log(1 + exp(x[e])), or the softmax of x. */
+HADAL_INLINE void score(const float* x, float* s, long long E, long long scoring) {
+  if (scoring == SIGMOID) {
     for_vectors(0, E, [=](long long e, auto n) HADAL_INLINE_LAMBDA { store(s + e, sigmoid(load(x + e, n)), n); });
+    return;
+  }
+  if (scoring == SQRT_SOFTPLUS) {
+    // In this form nothing overflows, and what is tiny stays exact.
+    for_vectors(0, E, [=](long long e, auto n) HADAL_INLINE_LAMBDA { store(s + e, exp(-abs(load(x + e, n))), n); });
+    for (long long e = 0; e < E; e++) s[e] = __builtin_sqrtf((x[e] > 0 ? x[e] : 0) + __builtin_log1pf(s[e]));
     return;
   }
   float max = x[0];
@@ -33,8 +42,27 @@ HADAL_INLINE float group_score(const float* choice, long long n, bool max_only) 
   return max_only || n == 1 ? first : rankable(first + second);
 }
 
-/** Whether a slot or an assignment is one of the N * K there are. */
+/** Whether an index (of a slot, an assignment, an expert) is one of those there are. */
 HADAL_INLINE bool exists(long long index, long long count) { return index >= 0 && index < count; }
+
+/** A token's weights from the scores of its experts, and one more token for each of these; -1 is no expert. */
+HADAL_INLINE void weigh(const float* scores, const int* ids, float* weights, long long K, bool normalize, float factor,
+                        int* counts) {
+  float total = 0;
+  for (long long k = 0; k < K; k++) total += ids[k] < 0 ? 0 : scores[ids[k]];
+  float multiplier = normalize ? factor / (total + 1e-20f) : factor;
+  for (long long k = 0; k < K; k++) {
+    weights[k] = ids[k] < 0 ? 0 : scores[ids[k]] * multiplier;
+    if (ids[k] >= 0) counts[ids[k]]++;
+  }
+}
+
+/** A thread's counts joined to all. Integers: whichever thread comes first, the sum is the same. */
+HADAL_INLINE void add_counts(const int* own, int* counts, long long E) {
+  for (long long e = 0; e < E; e++) {
+    if (own[e] != 0) __atomic_fetch_add(counts + e, own[e], __ATOMIC_RELAXED);
+  }
+}
 
 }  // namespace
 
@@ -42,7 +70,8 @@ void route(Context& c, const Arg* a) {
   const float* bias = (const float*)a[1].p;
   int* counts = (int*)a[4].p;
   long long N = a[5].i, E = a[6].i, K = a[7].i, groups = a[8].i, topk_groups = a[9].i;
-  bool softmax = a[10].i != 0, max_only = a[11].i != 0, normalize = a[12].i != 0;
+  long long scoring = a[10].i;
+  bool max_only = a[11].i != 0, normalize = a[12].i != 0;
   float factor = (float)a[13].f;
   long long size = E / groups;
 
@@ -57,7 +86,7 @@ void route(Context& c, const Arg* a) {
   for_claimed_rows(c, N, E, [=](long long n) HADAL_INLINE_LAMBDA {
     int* ids = (int*)a[2].p + n * K;
     float* weights = (float*)a[3].p + n * K;
-    score((const float*)a[0].p + n * E, scores, E, softmax);
+    score((const float*)a[0].p + n * E, scores, E, scoring);
     for (long long e = 0; e < E; e++) choice[e] = rankable(scores[e] + bias[e]);
 
     Best best = {best_values, ids, K, 0};
@@ -74,30 +103,45 @@ void route(Context& c, const Arg* a) {
       }
     }
 
-    float total = 0;
-    for (long long k = 0; k < K; k++) total += scores[ids[k]];
-    float multiplier = normalize ? factor / (total + 1e-20f) : factor;
-    for (long long k = 0; k < K; k++) {
-      weights[k] = scores[ids[k]] * multiplier;
-      own_counts[ids[k]]++;
-    }
+    weigh(scores, ids, weights, K, normalize, factor, own_counts);
   });
-  // Integers: whichever thread comes first, the sum is the same.
-  for (long long e = 0; e < E; e++) {
-    if (own_counts[e] != 0) __atomic_fetch_add(counts + e, own_counts[e], __ATOMIC_RELAXED);
-  }
+  add_counts(own_counts, counts, E);
+}
+
+void route_by_token(Context& c, const Arg* a) {
+  const int* table = (const int*)a[1].p;
+  const int* tokens = (const int*)a[2].p;
+  long long N = a[6].i, V = a[7].i, E = a[8].i, K = a[9].i, scoring = a[10].i;
+  bool normalize = a[11].i != 0;
+  float factor = (float)a[12].f;
+  float* scores = (float*)c.scratch;
+  int* own_counts = (int*)(scores + E);
+  for (long long e = 0; e < E; e++) own_counts[e] = 0;
+  for_claimed_rows(c, N, E, [=](long long n) HADAL_INLINE_LAMBDA {
+    int* ids = (int*)a[3].p + n * K;
+    float* weights = (float*)a[4].p + n * K;
+    score((const float*)a[0].p + n * E, scores, E, scoring);
+    for (long long k = 0; k < K; k++) {
+      const int id = exists(tokens[n], V) ? table[tokens[n] * K + k] : -1;
+      ids[k] = exists(id, E) ? id : -1;
+    }
+    weigh(scores, ids, weights, K, normalize, factor, own_counts);
+  });
+  add_counts(own_counts, (int*)a[5].p, E);
 }
 
 void route_backward(Context& c, const Arg* a) {
   long long N = a[4].i, E = a[5].i, K = a[6].i;
-  bool softmax = a[7].i != 0, normalize = a[8].i != 0;
+  long long scoring = a[7].i;
+  bool normalize = a[8].i != 0;
   float factor = (float)a[9].f;
   float* scores = (float*)c.scratch;
   for_claimed_rows(c, N, E, [=](long long n) HADAL_INLINE_LAMBDA {
     const int* ids = (const int*)a[1].p + n * K;
     const float* d_weights = (const float*)a[2].p + n * K;
+    const float* x = (const float*)a[0].p + n * E;
     float* d_logits = (float*)a[3].p + n * E;
-    score((const float*)a[0].p + n * E, scores, E, softmax);
+    score(x, scores, E, scoring);
     clear_row(d_logits, E);
 
     // w_k = factor s_k / S, S = sum_j s_j + 1e-20: dw_k / ds_j = factor ([k = j] / S - s_k / S^2).
@@ -114,10 +158,14 @@ void route_backward(Context& c, const Arg* a) {
       if (!exists(ids[k], E)) continue;
       float score = scores[ids[k]];
       float d_score = factor * (d_weights[k] - shared) / divisor;
-      d_logits[ids[k]] = softmax ? d_score : d_score * score * (1 - score);
+      // The root's slope has the score below it: a logit so low that its score is 0 has none.
+      const float slope = scoring == SIGMOID         ? score * (1 - score)
+                          : scoring == SQRT_SOFTPLUS ? (score > 0 ? sigmoid(x[ids[k]]) / (2 * score) : 0)
+                                                     : 1;
+      d_logits[ids[k]] = d_score * slope;
       mean += d_score * score;
     }
-    if (!softmax) return;
+    if (scoring != SOFTMAX) return;
     for_vectors(0, E, [=](long long e, auto count) HADAL_INLINE_LAMBDA {
       store(d_logits + e, load(scores + e, count) * (load(d_logits + e, count) - splat(mean)), count);
     });

@@ -53,14 +53,6 @@ HADAL_INLINE double weigh(const float* x, float* w, long long n, float max, floa
   return total.total();
 }
 
-/** Unsigned integers in the order of the floats they come from; -0 counts as 0. */
-HADAL_INLINE unsigned radix(float x) {
-  float positive_zero = x + 0.0f;
-  unsigned bits;
-  __builtin_memcpy(&bits, &positive_zero, 4);
-  return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-
 /** Of the listed candidates, in the order of indices, those with the largest logits, equal ones by index, until what
  *  `measure` gives them reaches `target`; one at least. They come to stand at the front of `tokens`. Returns how many.
  *

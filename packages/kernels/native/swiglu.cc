@@ -34,6 +34,19 @@ void swiglu(Context& c, const Arg* a) {
   });
 }
 
+void clamped_swiglu(Context& c, const Arg* a) {
+  const float* gate_up = (const float*)a[0].p;
+  float* y = (float*)a[1].p;
+  const long long F = a[3].i;
+  const V most = splat((float)a[4].f), least = -most;
+  for_pieces(c, a[2].i, F, [=](long long row, long long i, auto count) HADAL_INLINE_LAMBDA {
+    const float* x = gate_up + row * 2 * F + i;
+    // In this order a NaN passes through.
+    V gate = min(most, load(x, count)), up = min(most, max(least, load(x + F, count)));
+    store(y + row * F + i, gate * sigmoid(gate) * up, count);
+  });
+}
+
 void swiglu_backward(Context& c, const Arg* a) {
   const float* gate_up = (const float*)a[0].p;
   const float* dy = (const float*)a[1].p;

@@ -26,6 +26,15 @@ export interface GatedWeights {
   readonly bias?: { readonly gateUp: Tensor; readonly down: Tensor } | undefined;
 }
 
+/** What a checkpoint calls the three matrices. */
+export interface GatedNames {
+  readonly gate: string;
+  readonly up: string;
+  readonly down: string;
+}
+
+const hubNames: GatedNames = { gate: 'gate_proj', up: 'up_proj', down: 'down_proj' };
+
 export interface MixtureConfig {
   /** Of the residual stream. */
   readonly width: number;
@@ -65,13 +74,25 @@ export function mixtureOfExperts(source: WeightSource, at: string, config: Mixtu
   return {
     router: { counts, bias: config.bias === 'byLoad' ? bias : undefined },
     forward(g, x) {
-      const { ids, weights } = g.route(g.linear(x, router), bias, counts, routing);
-      const groups = g.group(ids, E);
-      const hidden = g.swiglu(g.groupedLinear(g.gather(x, groups), experts.gateUp, groups));
-      const routed = g.combine(g.groupedLinear(hidden, experts.down, groups), weights, groups);
+      const chosen = g.route(g.linear(x, router), bias, counts, routing);
+      const routed = mixExperts(g, x, chosen, experts, E, (y) => g.swiglu(y));
       return shared ? g.residual(gated(g, shared, x), routed) : routed;
     },
   };
+}
+
+/** The weighted sum of the experts that each token chose: ids i32 and weights [N, K], `activate` [N, 2F] to [N, F]. */
+export function mixExperts(
+  g: Graph,
+  x: Tensor,
+  { ids, weights }: { readonly ids: Tensor; readonly weights: Tensor },
+  experts: GatedWeights,
+  count: number,
+  activate: (gateUp: Tensor) => Tensor,
+): Tensor {
+  const groups = g.group(ids, count);
+  const hidden = activate(g.groupedLinear(g.gather(x, groups), experts.gateUp, groups));
+  return g.combine(g.groupedLinear(hidden, experts.down, groups), weights, groups);
 }
 
 /** (silu(x gate) * (x up)) down, each with its bias where there is one. x [N, D]; [N, D]. */
@@ -79,11 +100,17 @@ export function gated(g: Graph, { gateUp, down, bias }: GatedWeights, x: Tensor)
   return g.linear(g.swiglu(g.linear(x, gateUp, bias?.gateUp)), down, bias?.down);
 }
 
-export function gatedWeights(source: WeightSource, at: string, width: number, hidden: number): GatedWeights {
+export function gatedWeights(
+  source: WeightSource,
+  at: string,
+  width: number,
+  hidden: number,
+  { gate, up, down } = hubNames,
+): GatedWeights {
   const part = (name: string): Part => ({ name: `${at}.${name}.weight`, shape: [hidden, width] });
   return {
-    gateUp: source.matrix({ kind: 'matrix', shape: [2 * hidden, width], parts: [part('gate_proj'), part('up_proj')] }),
-    down: source.matrix(whole('matrix', `${at}.down_proj.weight`, width, hidden)),
+    gateUp: source.matrix({ kind: 'matrix', shape: [2 * hidden, width], parts: [part(gate), part(up)] }),
+    down: source.matrix(whole('matrix', `${at}.${down}.weight`, width, hidden)),
   };
 }
 
@@ -99,7 +126,8 @@ function gatedBiases(source: WeightSource, at: string, width: number, hidden: nu
 export function expertWeights(
   source: WeightSource,
   at: string,
-  { width: D, experts: E, expertWidth: F }: MixtureConfig,
+  { width: D, experts: E, expertWidth: F }: Pick<MixtureConfig, 'width' | 'experts' | 'expertWidth'>,
+  { gate, up, down } = hubNames,
 ): GatedWeights {
   const indices = Array.from({ length: E }, (_, e) => e);
   const part = (expert: number, name: string, ...shape: number[]): Part => ({
@@ -110,8 +138,8 @@ export function expertWeights(
     gateUp: source.matrix({
       kind: 'experts',
       shape: [E, 2 * F, D],
-      parts: indices.flatMap((e) => [part(e, 'gate_proj', F, D), part(e, 'up_proj', F, D)]),
+      parts: indices.flatMap((e) => [part(e, gate, F, D), part(e, up, F, D)]),
     }),
-    down: source.matrix({ kind: 'experts', shape: [E, D, F], parts: indices.map((e) => part(e, 'down_proj', D, F)) }),
+    down: source.matrix({ kind: 'experts', shape: [E, D, F], parts: indices.map((e) => part(e, down, D, F)) }),
   };
 }

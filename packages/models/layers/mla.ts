@@ -12,6 +12,7 @@ import type { RowStore } from '../architecture.ts';
 import { type Part, type WeightSource, whole } from '../weight-source.ts';
 import { type AttentionMemory, attend } from './attention-memory.ts';
 import type { Attention } from './decoder.ts';
+import type { KeyPicker, MakeKeyPicker } from './indexer.ts';
 import type { RopeTables } from './rotary.ts';
 
 /** The reference normalizes latents with its default, whatever `rms_norm_eps` says of the other norms. */
@@ -94,7 +95,7 @@ export function preferredMlaForm({ heads, nope, rope, vDim, kvRank }: MlaConfig)
   return heads * (nope + rope + vDim) <= 8 * (kvRank + rope) ? 'expanded' : 'absorbed';
 }
 
-/** The attention of one layer, over the weights under `at` (`model.layers.0.self_attn`). */
+/** The attention of one layer, over the weights under `at` (`model.layers.0.self_attn`), to all keys or to those picked. */
 export function latentAttention(
   source: WeightSource,
   at: string,
@@ -102,10 +103,12 @@ export function latentAttention(
   config: MlaConfig,
   form: MlaForm,
   tables: RopeTables,
+  makeKeyPicker?: MakeKeyPicker,
 ): Attention {
   const w = mlaWeights(source, at, config, form);
+  const pick = makeKeyPicker?.(at, layer, tables);
   const mla = mlaForms[form];
-  return (g, x, positions, memory) => mla(g, layer, w, x, positions, tables, memory, config);
+  return (g, x, positions, memory) => mla(g, layer, w, x, positions, tables, memory, config, pick);
 }
 
 /** x [N, D] to [N, D]; a function for each form, `mlaWeights` of the same form. */
@@ -118,19 +121,21 @@ export type Mla = (
   tables: RopeTables,
   memory: AttentionMemory,
   config: MlaConfig,
+  pick?: KeyPicker,
 ) => Tensor;
 
-const expandedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => {
+const expandedMla: Mla = (g, layer, w, x, positions, tables, memory, config, pick) => {
   const { heads, nope, rope, vDim } = config;
-  const { q, c, kPe } = project(g, w, x, positions, tables, config);
+  const { q, queryLatent, c, kPe } = project(g, w, x, positions, tables, config);
   const { k, v } = g.assembleKeys(g.linear(c, w.keyValue), kPe, { heads, nope, rope, vDim });
+  const picks = pick?.(g, x, queryLatent, positions, memory);
   const shape = { H: heads, Hkv: heads, dk: nope + rope, dv: vDim, scale: config.softmaxScale };
-  return g.linear(attend(g, memory, layer, q, k, v, shape), w.out);
+  return g.linear(attend(g, memory, layer, q, k, v, shape, picks), w.out);
 };
 
-const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => {
+const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, config, pick) => {
   const { heads, nope, rope, vDim, kvRank } = config;
-  const { q, c, kPe } = project(g, w, x, positions, tables, config);
+  const { q, queryLatent, c, kPe } = project(g, w, x, positions, tables, config);
   if (!(w.keyValue instanceof Tensor)) throw new Error('absorbed attention needs kv_b_proj unpacked');
   const keys = { heads, wHeadStride: (nope + vDim) * kvRank };
   const values = new Tensor(w.keyValue.handle, w.keyValue.offset + nope * kvRank, [w.keyValue.length - nope * kvRank]);
@@ -141,8 +146,9 @@ const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => 
   const query = interleaveHeads(g, qLatent, q, config);
   const latent = g.concat(c, kPe);
   const width = kvRank + rope;
+  const picks = pick?.(g, x, queryLatent, positions, memory);
   const shape = { H: heads, Hkv: 1, dk: width, dv: kvRank, scale: config.softmaxScale, kStride: width, vStride: width };
-  const mixed = attend(g, memory, layer, query, latent, latent, shape);
+  const mixed = attend(g, memory, layer, query, latent, latent, shape, picks);
 
   const outOfLatent = { ...keys, inDim: kvRank, outDim: vDim, xHeadStride: kvRank, transposed: true };
   return g.linear(g.headLinear(mixed, values, outOfLatent), w.out);
@@ -150,18 +156,20 @@ const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, config) => 
 
 export const mlaForms: Readonly<Record<MlaForm, Mla>> = { expanded: expandedMla, absorbed: absorbedMla };
 
-/** Rotated queries [N, heads * (nope + rope)], the normed latent [N, kvRank] and the rotated shared key [N, rope]. */
+/**
+ * Rotated queries [N, heads * (nope + rope)] and what they were projected from, the normed latent [N, kvRank] and the
+ * rotated shared key [N, rope].
+ */
 function project(g: Graph, w: MlaWeights, x: Tensor, positions: Tensor, tables: RopeTables, config: MlaConfig) {
   const { heads, nope, rope } = config;
   const { query } = w;
-  const q =
-    query.kind === 'direct'
-      ? g.linear(x, query.w)
-      : g.linear(g.rmsNorm(g.linear(x, query.down), query.norm, latentEps), query.up);
+  const queryLatent = query.kind === 'direct' ? x : g.rmsNorm(g.linear(x, query.down), query.norm, latentEps);
+  const q = g.linear(queryLatent, query.kind === 'direct' ? query.w : query.up);
   const turn = (t: Tensor, shape: Pick<RopeShape, 'heads' | 'headDim'>) =>
     g.rope(t, positions, { ...shape, ropeDim: rope, ...tables });
   return {
     q: turn(q, { heads, headDim: nope + rope }),
+    queryLatent,
     c: g.rmsNorm(g.linear(x, w.latent), w.latentNorm, latentEps),
     kPe: turn(g.linear(x, w.rotaryKey), { heads: 1, headDim: rope }),
   };

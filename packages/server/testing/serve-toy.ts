@@ -5,6 +5,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { beginOfSentence, endOfSentence } from '@hadal/formats/special-tokens';
 import { pino } from 'pino';
 import { openEmbeddedProvider } from '../embedded-provider.ts';
 import { type HttpServer, type ServerOptions, startServer } from '../server.ts';
@@ -17,14 +19,24 @@ export interface ToyServer extends AsyncDisposable {
   readonly log: Record<string, unknown>[];
 }
 
-type Options = ToyEngineOptions & Partial<ServerOptions> & { readonly generationConfig?: object };
+type Options = ToyEngineOptions &
+  Partial<ServerOptions> & {
+    readonly generationConfig?: object;
+    /** In Jinja; DeepSeek-V4's encoding where absent. */
+    readonly chatTemplate?: string;
+  };
 
 export async function serveToy(options: Options): Promise<ToyServer> {
   const engine = openToyEngine(options);
   const directory = await mkdtemp(join(tmpdir(), 'hadal-toy-'));
-  const config = options.generationConfig;
-  if (config !== undefined) await writeFile(join(directory, 'generation_config.json'), JSON.stringify(config));
-  const provider = await openEmbeddedProvider({ engine, directory });
+  const write = (name: string, json: object) => writeFile(join(directory, name), JSON.stringify(json));
+  if (options.generationConfig !== undefined) await write('generation_config.json', options.generationConfig);
+  await write('config.json', { model_type: options.chatTemplate === undefined ? 'deepseek_v4' : 'llama' });
+  if (options.chatTemplate !== undefined) {
+    const tokens = { bos_token: beginOfSentence, eos_token: { content: endOfSentence } };
+    await write('tokenizer_config.json', { ...tokens, chat_template: options.chatTemplate, add_bos_token: true });
+  }
+  const provider = await openEmbeddedProvider({ engine, checkpoint: openCheckpointDirectory(directory) });
   await rm(directory, { recursive: true });
 
   const log: Record<string, unknown>[] = [];

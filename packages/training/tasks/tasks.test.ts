@@ -1,7 +1,8 @@
 // What every task promises.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { encodeMessages, withTools } from '@hadal/formats/chat/deepseek-v4';
+import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
+import { promptText } from '@hadal/formats/chat/dialect';
 import fc from 'fast-check';
 import { expertAnswer } from './evaluate-answer.ts';
 import { taskNamed, tasks } from './registry.ts';
@@ -22,9 +23,8 @@ function answerOf(problem: Problem): Answer {
 /** Everything a model would read and write. */
 function textOf(problem: Problem): string {
   if (problem.kind === 'fim') return problem.prefix + problem.suffix + problem.middle;
-  return encodeMessages(withTools([...problem.messages, ...problem.solution], problem.tools), {
-    thinking: problem.thinking,
-  });
+  const { thinking, tools } = problem;
+  return promptText(deepseekV4.prompt([...problem.messages, ...problem.solution], { thinking, tools }));
 }
 
 function withContent(answer: Answer, content: string): Answer {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { renderConversation } from './deepseek-v4.ts';
-import { type ChatEvent, ChatParser, parseCompletion } from './deepseek-v4-parser.ts';
+import { type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
+import { DsmlParser } from './dsml-parser.ts';
 import type { AssistantMessage } from './message.ts';
 
 const call = (name: string, ...parameters: string[]) =>
@@ -11,10 +12,12 @@ const parameter = (name: string, isString: boolean, value: string) =>
   `<｜DSML｜parameter name="${name}" string="${isString}">${value}</｜DSML｜parameter>`;
 const block = (...calls: string[]) => `\n\n<｜DSML｜tool_calls>\n${calls.join('\n')}\n</｜DSML｜tool_calls>`;
 
+const parserAt = (beginning: Beginning) => new DsmlParser({ beginning, callsTag: 'tool_calls' });
+
 /** All events of the pushes, neighbours of one kind joined: what a reader sees, however the text came. */
-function parse(pushes: readonly string[], thinking: boolean): ChatEvent[] {
-  const parser = new ChatParser({ thinking });
-  const joined: ChatEvent[] = [];
+function parse(pushes: readonly string[], thinking: boolean): AnswerEvent[] {
+  const parser = parserAt(thinking ? 'reasoning' : 'content');
+  const joined: AnswerEvent[] = [];
   for (const event of [...pushes.flatMap((text) => parser.push(text)), ...parser.end()]) {
     const last = joined.at(-1);
     if (last !== undefined && 'text' in last && 'text' in event && last.type === event.type) {
@@ -42,7 +45,7 @@ test('reasoning, content and calls come apart; arguments are JSON in the spellin
     { type: 'tool-call-start', index: 1, name: 'calculate' },
     { type: 'tool-call-arguments', index: 1, text: '{"options": {"digits": 3}}' },
     { type: 'tool-call-end', index: 1 },
-  ] satisfies ChatEvent[]);
+  ] satisfies AnswerEvent[]);
 });
 
 test('without thinking the text begins with content, and </think> is text like any other', () => {
@@ -50,11 +53,11 @@ test('without thinking the text begins with content, and </think> is text like a
 });
 
 test('a call without parameters has the empty object as arguments', () => {
-  assert.equal(parseCompletion(block(call('now')), { thinking: false }).toolCalls[0]?.arguments, '{}');
+  assert.equal(parseAnswer(parserAt('content'), block(call('now'))).toolCalls[0]?.arguments, '{}');
 });
 
 test('text streams as soon as it cannot be the beginning of a tag', () => {
-  const parser = new ChatParser({ thinking: true });
+  const parser = parserAt('reasoning');
   assert.deepEqual(parser.push('a < b'), [{ type: 'reasoning', text: 'a < b' }]);
   assert.deepEqual(parser.push('</thi'), []);
   assert.deepEqual(parser.push('s'), [{ type: 'reasoning', text: '</this' }]);
@@ -63,7 +66,7 @@ test('text streams as soon as it cannot be the beginning of a tag', () => {
 });
 
 test('arguments stream while their value is being written', () => {
-  const parser = new ChatParser({ thinking: false });
+  const parser = parserAt('content');
   parser.push('\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name="f">\n<｜DSML｜parameter name="x" string="true">');
   assert.deepEqual(parser.push('Bei'), [{ type: 'tool-call-arguments', index: 0, text: 'Bei' }]);
   assert.deepEqual(parser.push('jing<'), [{ type: 'tool-call-arguments', index: 0, text: 'jing' }]);
@@ -73,7 +76,7 @@ test('arguments stream while their value is being written', () => {
 test('a surrogate pair divided between pushes is not escaped as two halves', () => {
   const text = block(call('f', parameter('x', true, '🎉')));
   const middle = text.indexOf('🎉') + 1;
-  const { toolCalls } = parseCompletion(text, { thinking: false });
+  const { toolCalls } = parseAnswer(parserAt('content'), text);
   assert.equal(toolCalls[0]?.arguments, '{"x": "🎉"}');
   assert.deepEqual(parse([text.slice(0, middle), text.slice(middle)], false), parse([text], false));
 });
@@ -98,7 +101,7 @@ test('a block without a call, or with something else before it, is content as it
 test('what stands between tags and is no tag becomes content, and the calls remain', () => {
   const stray = '<｜DSML｜foo> oh';
   const text = block(call('f', parameter('x', false, '1'), stray), stray, call('g'));
-  const { content, toolCalls } = parseCompletion(text, { thinking: false });
+  const { content, toolCalls } = parseAnswer(parserAt('content'), text);
   assert.deepEqual(
     toolCalls.map(({ name, arguments: json }) => [name, json]),
     [
@@ -238,7 +241,7 @@ test('every rendered assistant turn parses back to its message', () => {
       const message: AssistantMessage = { role: 'assistant', content, reasoning, toolCalls };
       const segments = renderConversation([{ role: 'user', content: 'q' }, message], { thinking });
       const output = segments.at(-1)?.text.replace(/<｜end▁of▁sentence｜>$/, '') ?? '';
-      const parsed = parseCompletion(output, { thinking });
+      const parsed = parseAnswer(parserAt(thinking ? 'reasoning' : 'content'), output);
       assert.equal(parsed.content, content);
       assert.equal(parsed.reasoning, thinking ? reasoning : '');
       assert.deepEqual(

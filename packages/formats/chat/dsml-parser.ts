@@ -1,30 +1,21 @@
-// The chat encoding of DeepSeek-V4 read backwards: generated text to reasoning, content and tool calls, as it streams.
+// Answers with DSML tool calls, DeepSeek-V3.2's and V4's, read as they stream.
 //
-// Owns the grammar of `</think>` and of DSML tool calls, forgivingly: a model makes mistakes. Knows nothing about tokens
-// or the wire. However the text is divided into pushes, the events say the same; nothing is thrown and no text is lost:
+// Owns the grammar of `</think>` and of DSML, forgivingly: a model makes mistakes. What the block of calls is called is
+// the dialect's. However the text is divided into pushes, the events say the same; nothing is thrown and no text is lost:
 // what does not fit the grammar is content.
 
 import { dsml, thinkEnd } from '../special-tokens.ts';
-import type { AssistantMessage, ToolCall } from './message.ts';
+import { AnswerEvents, findFirst } from './answer-events.ts';
+import type { AnswerEvent, AnswerParser, Beginning } from './dialect.ts';
 
-export type ChatEvent =
-  | { readonly type: 'reasoning' | 'content'; readonly text: string }
-  /** Calls are numbered from 0 in the order in which they start. */
-  | { readonly type: 'tool-call-start'; readonly index: number; readonly name: string }
-  /** The next part of the arguments' JSON text. */
-  | { readonly type: 'tool-call-arguments'; readonly index: number; readonly text: string }
-  /** The arguments are complete. A call that never ends was cut off. */
-  | { readonly type: 'tool-call-end'; readonly index: number };
+/** The name of the tag around the calls: V3.2's, V4's. */
+export type CallsTag = 'function_calls' | 'tool_calls';
 
-export interface ParserOptions {
-  /** The prompt ended in `<think>`, so the text begins with reasoning. */
-  readonly thinking: boolean;
+export interface DsmlParserOptions {
+  readonly beginning: Beginning;
+  readonly callsTag: CallsTag;
 }
 
-const blockBegin = `<${dsml}tool_calls>`;
-/** The encoder puts two line breaks before the block; models forget them. Longest first. */
-const blockBegins = [`\n\n${blockBegin}`, `\n${blockBegin}`, blockBegin];
-const blockEnd = `</${dsml}tool_calls>`;
 const callBegin = `<${dsml}invoke`;
 const callEnd = `</${dsml}invoke>`;
 const parameterBegin = `<${dsml}parameter`;
@@ -48,39 +39,46 @@ type Tag =
   | { readonly kind: 'parameter'; readonly length: number; readonly name: string; readonly isString: boolean };
 
 /** Parses one assistant turn. Text goes in without its end-of-sentence token. */
-export class ChatParser {
+export class DsmlParser implements AnswerParser {
+  /** The encoders put two line breaks before the block; models forget them. Longest first. */
+  readonly #blockBegins: readonly string[];
+  readonly #blockEnd: string;
+  readonly #events = new AnswerEvents();
   #state: State;
   /** Received, not yet understood: it may be the beginning of a tag. */
   #pending = '';
-  #callCount = 0;
-  #events: ChatEvent[] = [];
 
-  constructor({ thinking }: ParserOptions) {
-    this.#state = { at: thinking ? 'reasoning' : 'content' };
+  constructor({ beginning, callsTag }: DsmlParserOptions) {
+    const blockBegin = `<${dsml}${callsTag}>`;
+    this.#blockBegins = [`\n\n${blockBegin}`, `\n${blockBegin}`, blockBegin];
+    this.#blockEnd = `</${dsml}${callsTag}>`;
+    this.#state = { at: beginning };
   }
 
-  /** The events that `text` completes. */
-  push(text: string): ChatEvent[] {
+  get isReasoning(): boolean {
+    return this.#state.at === 'reasoning';
+  }
+
+  push(text: string): AnswerEvent[] {
     this.#pending += text;
     while (this.#step());
-    return this.#takeEvents();
+    return this.#events.take();
   }
 
-  /** The events of what was held back. No text may follow. */
-  end(): ChatEvent[] {
+  end(): AnswerEvent[] {
     const rest = this.#takePending(this.#pending.length);
     const state = this.#state;
     switch (state.at) {
       case 'reasoning':
       case 'content':
-        this.#emitText(state.at, rest);
+        this.#events.text(state.at, rest);
         break;
       case 'opening':
-        this.#emitText('content', state.opening + rest);
+        this.#events.text('content', state.opening + rest);
         break;
       case 'block':
       case 'call':
-        if (rest.trim() !== '') this.#emitText('content', rest);
+        if (rest.trim() !== '') this.#events.text('content', rest);
         break;
       case 'value':
         this.#emitValue(rest, state.isString);
@@ -88,7 +86,7 @@ export class ChatParser {
       default:
         unreachable(state);
     }
-    return this.#takeEvents();
+    return this.#events.take();
   }
 
   /** Understands the next piece of what is pending; false when more text is needed. */
@@ -98,7 +96,7 @@ export class ChatParser {
       case 'reasoning':
         return this.#readText('reasoning', [thinkEnd], () => ({ at: 'content' }));
       case 'content':
-        return this.#readText('content', blockBegins, (opening) => ({ at: 'opening', opening }));
+        return this.#readText('content', this.#blockBegins, (opening) => ({ at: 'opening', opening }));
       case 'value':
         return this.#readValue(state.isString);
       default:
@@ -108,7 +106,7 @@ export class ChatParser {
 
   #readText(type: 'reasoning' | 'content', markers: readonly string[], next: (marker: string) => State): boolean {
     const { index, marker } = findFirst(this.#pending, markers);
-    this.#emitText(type, this.#takePending(index));
+    this.#events.text(type, this.#takePending(index));
     if (marker === undefined) return false;
     this.#takePending(marker.length);
     this.#state = next(marker);
@@ -122,24 +120,24 @@ export class ChatParser {
     this.#emitValue(this.#takePending(splitsPair ? index - 1 : index), isString);
     if (marker === undefined) return false;
     this.#takePending(marker.length);
-    if (isString) this.#emitArguments('"');
+    if (isString) this.#events.callArguments('"');
     this.#state = { at: 'call', hasParameters: true };
     return true;
   }
 
   #readTag(state: BlockState): boolean {
     const space = /^\s*/.exec(this.#pending)?.[0].length ?? 0;
-    const tag = scanTag(this.#pending.slice(space));
+    const tag = scanTag(this.#pending.slice(space), this.#blockEnd);
     if (tag === 'unfinished') return false;
     if (tag !== 'none' && this.#enter(tag, state)) {
       this.#takePending(space + tag.length);
     } else if (state.at === 'opening') {
-      this.#emitText('content', state.opening);
+      this.#events.text('content', state.opening);
       this.#state = { at: 'content' };
     } else {
       // Up to the next place where a tag may begin, or the space before it.
       const stray = /^\s*\S[^<\s]*/.exec(this.#pending)?.[0].length ?? 0;
-      this.#emitText('content', this.#takePending(stray));
+      this.#events.text('content', this.#takePending(stray));
     }
     return true;
   }
@@ -151,12 +149,14 @@ export class ChatParser {
       case 'call':
         // A call that was not closed ends where the next begins.
         if (state.at === 'call') this.#endCall(hasParameters);
-        this.#events.push({ type: 'tool-call-start', index: this.#callCount++, name: tag.name });
+        this.#events.startCall(tag.name);
         this.#state = { at: 'call', hasParameters: false };
         return true;
       case 'parameter':
         if (state.at !== 'call') return false;
-        this.#emitArguments(`${hasParameters ? ', ' : '{'}${JSON.stringify(tag.name)}: ${tag.isString ? '"' : ''}`);
+        this.#events.callArguments(
+          `${hasParameters ? ', ' : '{'}${JSON.stringify(tag.name)}: ${tag.isString ? '"' : ''}`,
+        );
         this.#state = { at: 'value', isString: tag.isString };
         return true;
       case 'call-end':
@@ -175,28 +175,12 @@ export class ChatParser {
   }
 
   #endCall(hasParameters: boolean): void {
-    this.#emitArguments(hasParameters ? '}' : '{}');
-    this.#events.push({ type: 'tool-call-end', index: this.#callCount - 1 });
+    this.#events.callArguments(hasParameters ? '}' : '{}');
+    this.#events.endCall();
   }
 
   #emitValue(text: string, isString: boolean): void {
-    this.#emitArguments(isString ? JSON.stringify(text).slice(1, -1) : text);
-  }
-
-  #emitArguments(text: string): void {
-    const index = this.#callCount - 1;
-    const last = this.#events.at(-1);
-    if (last?.type === 'tool-call-arguments') {
-      this.#events[this.#events.length - 1] = { ...last, text: last.text + text };
-    } else if (text !== '') {
-      this.#events.push({ type: 'tool-call-arguments', index, text });
-    }
-  }
-
-  #emitText(type: 'reasoning' | 'content', text: string): void {
-    const last = this.#events.at(-1);
-    if (last?.type === type) this.#events[this.#events.length - 1] = { type, text: last.text + text };
-    else if (text !== '') this.#events.push({ type, text });
+    this.#events.callArguments(isString ? JSON.stringify(text).slice(1, -1) : text);
   }
 
   #takePending(length: number): string {
@@ -204,69 +188,10 @@ export class ChatParser {
     this.#pending = this.#pending.slice(length);
     return taken;
   }
-
-  #takeEvents(): ChatEvent[] {
-    const events = this.#events;
-    this.#events = [];
-    return events;
-  }
-}
-
-/**
- * Parses the whole text of one assistant turn. Calls have no ids yet; of a call that was cut off, the arguments are cut
- * off as well and are no valid JSON.
- */
-export function parseCompletion(
-  text: string,
-  options: ParserOptions,
-): Required<Pick<AssistantMessage, 'role' | 'content' | 'reasoning' | 'toolCalls'>> {
-  const parser = new ChatParser(options);
-  let content = '';
-  let reasoning = '';
-  const toolCalls: ToolCall[] = [];
-  for (const event of [...parser.push(text), ...parser.end()]) {
-    switch (event.type) {
-      case 'content':
-        content += event.text;
-        break;
-      case 'reasoning':
-        reasoning += event.text;
-        break;
-      case 'tool-call-start':
-        toolCalls.push({ id: '', name: event.name, arguments: '' });
-        break;
-      case 'tool-call-arguments': {
-        const call = toolCalls[event.index];
-        if (call !== undefined) toolCalls[event.index] = { ...call, arguments: call.arguments + event.text };
-        break;
-      }
-      case 'tool-call-end':
-        break;
-      default:
-        unreachable(event);
-    }
-  }
-  return { role: 'assistant', content, reasoning, toolCalls };
-}
-
-/** The first of the markers in the text and its index; without one, the index from where a marker may have begun. */
-function findFirst(text: string, markers: readonly string[]): { index: number; marker?: string } {
-  let first: { index: number; marker?: string } = { index: text.length };
-  for (const marker of markers) {
-    const index = text.indexOf(marker);
-    if (index >= 0 && index < first.index) first = { index, marker };
-  }
-  if (first.marker !== undefined) return first;
-  const longest = Math.max(...markers.map((marker) => marker.length));
-  for (let index = Math.max(0, text.length - longest + 1); index < text.length; index++) {
-    const rest = text.slice(index);
-    if (markers.some((marker) => marker.startsWith(rest))) return { index };
-  }
-  return { index: text.length };
 }
 
 /** The tag that the text begins with, if it can be told. */
-function scanTag(text: string): Tag | 'none' | 'unfinished' {
+function scanTag(text: string, blockEnd: string): Tag | 'none' | 'unfinished' {
   for (const literal of [blockEnd, callEnd, callBegin, parameterBegin]) {
     if (literal.startsWith(text) && literal !== text) return 'unfinished';
     if (!text.startsWith(literal)) continue;

@@ -1,0 +1,109 @@
+// How one family of checkpoints is talked to.
+//
+// Owns the seam between conversations and text: a dialect renders messages to the prompt that its models were taught,
+// and reads what they generate back as a stream of reasoning, content and tool calls. Server, trainer and evaluation know
+// dialects and none of them by name. Knows nothing about token ids: what ends an answer is named by its text.
+
+import type { AssistantMessage, ChatMessage, ToolCall, ToolSchema } from './message.ts';
+
+/** How hard to think, where a dialect has words for it. */
+export type Effort = 'low' | 'high' | 'max';
+
+export interface PromptOptions {
+  readonly thinking: boolean;
+  /** Of no effect without thinking, and in dialects that know no degrees. */
+  readonly effort?: Effort;
+  /** What the model may call, besides what the messages themselves offer. */
+  readonly tools?: readonly ToolSchema[];
+}
+
+/** A stretch of a conversation's text. The model wrote it when `isOutput`; everything else was put before it. */
+export interface Segment {
+  readonly text: string;
+  readonly isOutput: boolean;
+}
+
+/** Whether what the model writes next is reasoning, because the prompt has opened it, or the answer itself. */
+export type Beginning = 'reasoning' | 'content';
+
+export interface ChatPrompt {
+  readonly segments: readonly Segment[];
+  readonly beginning: Beginning;
+}
+
+export type AnswerEvent =
+  | { readonly type: 'reasoning' | 'content'; readonly text: string }
+  /** Calls are numbered from 0 in the order in which they start. */
+  | { readonly type: 'tool-call-start'; readonly index: number; readonly name: string }
+  /** The next part of the arguments' JSON text. */
+  | { readonly type: 'tool-call-arguments'; readonly index: number; readonly text: string }
+  /** The arguments are complete. A call that never ends was cut off. */
+  | { readonly type: 'tool-call-end'; readonly index: number };
+
+/**
+ * Reads one answer, without the token that ends it. However its text is divided into pushes, the events say the same;
+ * nothing is thrown, and what does not fit the grammar is content.
+ */
+export interface AnswerParser {
+  /** Whether text that comes now would be reasoning. */
+  readonly isReasoning: boolean;
+  /** The events that `text` completes. */
+  push(text: string): AnswerEvent[];
+  /** The events of what was held back. No text may follow. */
+  end(): AnswerEvent[];
+}
+
+export interface ChatDialect {
+  /** The texts of the tokens that end an answer. */
+  readonly stopTokens: readonly string[];
+  readonly canCallTools: boolean;
+  /**
+   * The text for `messages`, up to where the model goes on. Starts with the begin-of-sentence token where the models
+   * expect one: nothing else may add it.
+   */
+  prompt(messages: readonly ChatMessage[], options: PromptOptions): ChatPrompt;
+  openParser(beginning: Beginning): AnswerParser;
+  /** The beginning of an answer that calls the tool `name`, or without a name any tool: only a call can follow. */
+  callOpening(name: string | undefined): string;
+}
+
+export function promptText({ segments }: ChatPrompt): string {
+  return segments.map(({ text }) => text).join('');
+}
+
+/** An assistant message as a parser makes it: everything is there. Calls have no ids. */
+export type ParsedAnswer = Required<Pick<AssistantMessage, 'role' | 'content' | 'reasoning' | 'toolCalls'>>;
+
+/** Reads the whole text of an answer. Of a call that was cut off, the arguments are cut off and are no valid JSON. */
+export function parseAnswer(parser: AnswerParser, text: string): ParsedAnswer {
+  let content = '';
+  let reasoning = '';
+  const toolCalls: ToolCall[] = [];
+  for (const event of [...parser.push(text), ...parser.end()]) {
+    switch (event.type) {
+      case 'content':
+        content += event.text;
+        break;
+      case 'reasoning':
+        reasoning += event.text;
+        break;
+      case 'tool-call-start':
+        toolCalls.push({ id: '', name: event.name, arguments: '' });
+        break;
+      case 'tool-call-arguments': {
+        const call = toolCalls[event.index];
+        if (call !== undefined) toolCalls[event.index] = { ...call, arguments: call.arguments + event.text };
+        break;
+      }
+      case 'tool-call-end':
+        break;
+      default:
+        unreachable(event);
+    }
+  }
+  return { role: 'assistant', content, reasoning, toolCalls };
+}
+
+function unreachable(value: never): never {
+  throw new Error(`expected a known event, got ${JSON.stringify(value)}`);
+}
