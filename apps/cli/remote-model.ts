@@ -59,7 +59,14 @@ export async function openRemoteModel(remote: Remote): Promise<AnswerSource> {
 
 async function* answer(remote: Remote, body: object, signal: AbortSignal): AsyncGenerator<ChatEvent, void, void> {
   let reason: FinishReason | undefined;
-  let usage: Usage = { prompt: 0, cacheHit: 0, completion: 0, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 };
+  let usage: Usage = {
+    prompt: 0,
+    cacheHit: 0,
+    completion: 0,
+    reasoning: 0,
+    acceptedPrediction: 0,
+    rejectedPrediction: 0,
+  };
   try {
     const response = await call(remote, 'chat/completions', { body, signal });
     if (response.body === null) throw new Error(`${remote.url.href}: expected an event stream, got no body`);

@@ -51,12 +51,7 @@ export class PrefixTree {
    * The longest kept prefix of `tokens`, page by page, at most `maxTokens` tokens of it; behind `path`, which the caller holds,
    * only what goes on from there. The caller holds what it gets and must `release` it.
    */
-  hold(
-    namespace: string,
-    tokens: readonly number[],
-    maxTokens: number,
-    path: readonly PageNode[] = [],
-  ): PageNode[] {
+  hold(namespace: string, tokens: readonly number[], maxTokens: number, path: readonly PageNode[] = []): PageNode[] {
     const found: Node[] = [];
     const last = path.at(-1) as Node | undefined;
     let siblings = last ? last.children : this.#roots.get(namespace);

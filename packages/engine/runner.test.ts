@@ -308,9 +308,14 @@ test('requests that come together with one prefix read it once', () => {
   using device = openDevice();
   using model = openModel(device, golden, { predictor: 'present' });
   let read = 0;
-  using runner = new Runner(device, watched(model, (count) => (read += count)), tokenizer, {
-    ...{ cacheBytes: 40 * pageBytes, stepTokens: 100 },
-  });
+  using runner = new Runner(
+    device,
+    watched(model, (count) => (read += count)),
+    tokenizer,
+    {
+      ...{ cacheBytes: 40 * pageBytes, stepTokens: 100 },
+    },
+  );
   const events = serve(runner, requests);
   const alone = requests.map((request) => run([request])[0]);
   assert.deepEqual(events.map(said), alone.map(said));
@@ -385,7 +390,8 @@ test('a full queue refuses, a deadline ends what waits and what runs, and neithe
   using runner = new Runner(device, model, tokenizer, options);
   const heard: RequestEvent[][] = [[], [], [], []];
   const long = { ...base, prompt: Array<number>(100).fill(7), maxTokens: 20 };
-  const add = (key: number, request: GenerateRequest) => runner.add(key, request, 1, (event) => heard[key]?.push(event));
+  const add = (key: number, request: GenerateRequest) =>
+    runner.add(key, request, 1, (event) => heard[key]?.push(event));
   add(0, { ...long, deadlineMs: 500 });
   add(1, { ...long, namespace: 'late', deadlineMs: 100 });
   add(2, long);
@@ -420,4 +426,3 @@ test('a long prompt does not hold up those that speak for longer than they were 
   const gaps = spoken.slice(1).map((at, i) => at - (spoken[i] as number));
   assert.ok(Math.max(...gaps) <= 51, `${Math.max(...gaps)} ms between two tokens`);
 });
-

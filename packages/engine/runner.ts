@@ -148,7 +148,10 @@ export class Runner {
     const read = this.#advance(spans, chosen);
     this.#speculate(g, hidden, read);
     this.#leave();
-    this.#pace.note(spans.reduce((sum, { tokens }) => sum + tokens.length, 0), this.#options.now() - begun);
+    this.#pace.note(
+      spans.reduce((sum, { tokens }) => sum + tokens.length, 0),
+      this.#options.now() - begun,
+    );
   }
 
   /** Resolves when the prefixes read so far are on disk. */

@@ -3,7 +3,16 @@ import { test } from 'node:test';
 import { crossEntropyForward } from './cross-entropy.ts';
 import { openDevice } from './device.ts';
 import { assertSameBits, checkParity, normals, runOn, uniforms } from './parity.ts';
-import { adjustLogits, adjustLogitsTwin, argmax, argmaxTwin, sample, sampleTwin, topLogprobs, topLogprobsTwin } from './sampling.ts';
+import {
+  adjustLogits,
+  adjustLogitsTwin,
+  argmax,
+  argmaxTwin,
+  sample,
+  sampleTwin,
+  topLogprobs,
+  topLogprobsTwin,
+} from './sampling.ts';
 
 const sizes = [
   { N: 1, V: 1 },
@@ -79,9 +88,7 @@ test('over a grid of uniform numbers each token of the nucleus comes up in propo
       ids: new Int32Array(N),
       logprobs: new Float32Array(N),
     };
-    const { ids } = run(tensors, (c, t) =>
-      sample(c, t.logits, t, t.ids, t.logprobs, { N, V: 7 }),
-    );
+    const { ids } = run(tensors, (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N, V: 7 }));
     expected.forEach((share, id) => {
       const drawn = ids.filter((other) => other === id).length;
       assert.ok(Math.abs(drawn - share) <= 1, `topP ${topP}: token ${id} came ${drawn} times, expected ${share}`);
@@ -156,9 +163,7 @@ test('temperature 0, a row of NaN and a row of -infinity fall back to argmax wit
     ids: new Int32Array(4),
     logprobs: new Float32Array(4),
   };
-  const { ids } = run(tensors, (c, t) =>
-    sample(c, t.logits, t, t.ids, t.logprobs, { N: 4, V }),
-  );
+  const { ids } = run(tensors, (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N: 4, V }));
   const expected = new Int32Array(1);
   argmaxTwin(logits.subarray(0, V), expected, { N: 1, V });
   assert.deepEqual(Array.from(ids), [expected[0], 0, 0, 5]);
@@ -179,9 +184,7 @@ test('a forbidden token and a NaN are never drawn, whatever the temperature', ()
     ids: new Int32Array(N),
     logprobs: new Float32Array(N),
   };
-  const { ids } = run(tensors, (c, t) =>
-    sample(c, t.logits, t, t.ids, t.logprobs, { N, V: 3 }),
-  );
+  const { ids } = run(tensors, (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N, V: 3 }));
   assert.ok(ids.every((id) => id === 1));
 });
 
@@ -200,9 +203,7 @@ test('a row draws the same alone, among 7 and among 512', () => {
       ids: new Int32Array(N),
       logprobs: new Float32Array(N),
     };
-    const { ids, logprobs } = run(tensors, (c, t) =>
-      sample(c, t.logits, t, t.ids, t.logprobs, { N, V }),
-    );
+    const { ids, logprobs } = run(tensors, (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N, V }));
     return { ids, logprobs };
   };
   const whole = drawn(0, 512);

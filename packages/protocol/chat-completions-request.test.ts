@@ -89,13 +89,22 @@ test('null stands for the default in every optional field', () => {
 });
 
 test('how tokens are chosen and guessed is read as it is meant', () => {
-  const chosen = parse({ top_k: 40, min_p: 0.05, frequency_penalty: 1.5, presence_penalty: -2, logit_bias: { 7: -100 } });
+  const chosen = parse({
+    top_k: 40,
+    min_p: 0.05,
+    frequency_penalty: 1.5,
+    presence_penalty: -2,
+    logit_bias: { 7: -100 },
+  });
   const { topK, minP, frequencyPenalty, presencePenalty, logitBias } = chosen.chat;
   assert.deepEqual([topK, minP, frequencyPenalty, presencePenalty, logitBias], [40, 0.05, 1.5, -2, [[7, -100]]]);
   assert.equal(parse({ top_k: -1 }).chat.topK, 0);
   const guessed = (fields: object) => parse(fields).chat.speculation;
   assert.deepEqual(guessed({ speculative: { method: 'none' } }), { method: 'none' });
-  assert.deepEqual(guessed({ speculative: { method: 'mtp', num_draft_tokens: 16 } }), { method: 'mtp', draftTokens: 16 });
+  assert.deepEqual(guessed({ speculative: { method: 'mtp', num_draft_tokens: 16 } }), {
+    method: 'mtp',
+    draftTokens: 16,
+  });
   assert.deepEqual(guessed({ speculative: { method: 'draft' } }), { method: 'draft', draftTokens: 'adaptive' });
   const prediction = { type: 'content', content: [{ type: 'text', text: 'as before' }] };
   assert.deepEqual(guessed({ prediction }), { method: 'ngram', draftTokens: 'adaptive' });
@@ -108,7 +117,10 @@ test('how tokens are chosen and guessed is read as it is meant', () => {
     [{ min_p: 1.5 }, /min_p: expected number from 0 to 1/],
     [{ logit_bias: { 7: 101 } }, /logit_bias.*expected number from -100 to 100/],
     [{ logit_bias: { a: 1 } }, /logit_bias.a: Invalid key/],
-    [{ speculative: { method: 'mtp', num_draft_tokens: -1 } }, /speculative.num_draft_tokens: expected integer from 1 to 16/],
+    [
+      { speculative: { method: 'mtp', num_draft_tokens: -1 } },
+      /speculative.num_draft_tokens: expected integer from 1 to 16/,
+    ],
     [{ speculative: { method: 'magic' } }, /speculative.method/],
     [{ speculative: { method: 'none', num_draft_tokens: 2 } }, /speculative.num_draft_tokens: cannot be set together/],
   ] as const) {

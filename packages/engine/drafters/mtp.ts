@@ -60,7 +60,8 @@ export class MtpDrafter implements Drafter {
       const logits = g.linear(g.embedding(made, rows), this.#predictor.head);
       const choices = guessing.map(({ sequence }) => choiceRow(sequence, depth));
       const guesses = chooseTokens(this.#device, g.arena, logits, choices);
-      for (const [i, { sequence }] of guessing.entries()) sequence.draft = [...sequence.draft, guesses[i]?.id as number];
+      for (const [i, { sequence }] of guessing.entries())
+        sequence.draft = [...sequence.draft, guesses[i]?.id as number];
       state = made;
       // The last guess is read by nobody here.
       places = guessing.flatMap((place, i) =>
