@@ -325,7 +325,11 @@ export class Runner {
     const logits = g.linear(g.embedding(hidden, arena.integers(Int32Array.from(rows))), this.#model.head);
     const all = chooseTokens(this.#device, arena, logits, choices);
     let next = 0;
-    const chosen = spans.map((span) => (span.isLast ? all.slice(next, (next += span.sequence.draft.length + 1)) : []));
+    const chosen = spans.map(({ isLast, sequence }) => {
+      const first = next;
+      if (isLast) next += sequence.draft.length + 1;
+      return all.slice(first, next);
+    });
     return { hidden, chosen };
   }
 
