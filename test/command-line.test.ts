@@ -142,7 +142,7 @@ test('a command called the wrong way says how to call it, and exits with 2', asy
     [['train'], /missing required argument 'recipe'/],
     [['train', 'no-such-recipe'], /no-such-recipe: expected a file or one of the recipes/],
     [['eval', '--task', 'juggle'], /juggle: expected one of the tasks compare-decimals, /],
-    [['verify'], /missing required argument 'directory'/],
+    [['verify'], /missing required argument 'path'/],
   ];
   for (const [args, message] of cases) {
     const { code, stdout, stderr } = await hadal(args);

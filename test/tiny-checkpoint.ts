@@ -44,23 +44,48 @@ export const tinyConfig = {
   v_head_dim: 8,
 };
 
+/** As small as an R1 distill can be. */
+export const tinyQwen2Config = {
+  architectures: ['Qwen2ForCausalLM'],
+  model_type: 'qwen2',
+  bos_token_id: 0,
+  eos_token_id: 1,
+  hidden_size: 32,
+  intermediate_size: 64,
+  max_position_embeddings: 1024,
+  num_attention_heads: 4,
+  num_hidden_layers: 2,
+  num_key_value_heads: 2,
+  rms_norm_eps: 1e-6,
+  rope_theta: 10000,
+};
+
+export interface TinyCheckpointOptions {
+  /** All of config.json but the size of the vocabulary. */
+  readonly config?: object;
+  /** More files of JSON, by their names. */
+  readonly files?: Readonly<Record<string, object>>;
+}
+
 /** Writes `config.json`, `generation_config.json`, `tokenizer.json` and `model.safetensors` into `directory`. */
-export function writeTinyCheckpoint(directory: string): void {
+export function writeTinyCheckpoint(directory: string, options: TinyCheckpointOptions = {}): void {
+  const { config = tinyConfig, files = {} } = options;
   mkdirSync(directory, { recursive: true });
   const tokenizer = trainBpe({ texts: ['two words and two more words'], vocabularySize: 400 });
   writeFileSync(join(directory, 'tokenizer.json'), JSON.stringify(tokenizer));
   const { vocabularySize } = openTokenizer(join(directory, 'tokenizer.json'));
-  const json = { ...tinyConfig, vocab_size: vocabularySize };
+  const json = { ...config, vocab_size: vocabularySize };
   const definition = defineModel(json, directory);
-  const options = { form: definition.forms[0], positions: 1, predictor: 'present' } as const;
+  const whole = { form: definition.forms[0], positions: 1, predictor: 'present' } as const;
   using device = openDevice({ threads: 1 });
   using parameters = new ParameterSet(
     device,
-    collectSpecs((source) => definition.assemble(source, options)),
+    collectSpecs((source) => definition.assemble(source, whole)),
   );
   initialize(device, parameters, 'tiny', 0.05);
   writeSafetensors(join(directory, 'model.safetensors'), parameters.tensors('BF16'), { format: 'pt' });
   writeFileSync(join(directory, 'generation_config.json'), JSON.stringify({ temperature: 0.6, top_p: 0.95 }));
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), JSON.stringify(content));
   // Last, so that a directory with a configuration is a whole checkpoint.
   writeFileSync(join(directory, 'config.json'), JSON.stringify(json));
 }

@@ -21,7 +21,7 @@ export interface AnswerOptions {
 
 export function addAnswerOptions(command: Command): Command {
   return command
-    .option('-m, --model <directory>', 'the checkpoint to open; with --url, the name of one of its models')
+    .option('-m, --model <path>', 'the checkpoint to open; with --url, the name of one of its models')
     .option('--url <address>', 'ask a running server instead of opening a model', serverUrl)
     .addOption(new Option('--api-key <key>', 'what that server asks for').env('HADAL_API_KEY'))
     .option('--threads <number>', 'processor threads to compute with', integerFrom(1, 1024))

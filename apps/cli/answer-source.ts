@@ -29,7 +29,7 @@ export interface AnswerSource extends AsyncDisposable {
 }
 
 export interface SourceOptions {
-  /** A checkpoint's directory; with `url`, the name of one of the server's models. */
+  /** Where a checkpoint is; with `url`, the name of one of the server's models. */
   readonly model: string | undefined;
   readonly url: URL | undefined;
   readonly threads: number | undefined;

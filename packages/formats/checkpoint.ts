@@ -57,7 +57,7 @@ export function openCheckpointDirectory(path: string): Checkpoint {
     weights: (options) => storedWeights(openSafetensorsDirectory(path), options),
     files: () =>
       readdirSync(path)
-        .filter((name) => /\.safetensors$|config\.json$|^tokenizer\.json$|\.jinja$/.test(name))
+        .filter((name) => /\.safetensors$|config\.json$|^tokenizer\.json$|\.jinja$|^packed\.json$/.test(name))
         .map(at)
         .filter((file) => statSync(file).isFile())
         .sort(),

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { replaceFile, replaceFileInParts } from './replace-file.ts';
+import { isLeftover, replaceFile, replaceFileByStream, replaceFileInParts } from './replace-file.ts';
 
 test('a file is made, then replaced, and nothing else is left in the directory', (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'hadal-'));
@@ -31,4 +31,22 @@ test('when writing fails midway, the old content stays and the temporary file go
   assert.throws(() => replaceFileInParts(path, failing()), /disk full/);
   assert.equal(readFileSync(path, 'utf8'), 'old');
   assert.deepEqual(readdirSync(directory), ['manifest.json']);
+});
+
+test('a file written by a stream appears when it is whole, and not at all when the stream fails', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'hadal-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'shard');
+  async function* parts(end: 'whole' | 'failing') {
+    yield Buffer.from('half, ');
+    const [name] = readdirSync(directory);
+    assert.ok(isLeftover(name as string) && !isLeftover('shard') && !isLeftover('.hidden'));
+    if (end === 'failing') throw new Error('stopped');
+    yield Buffer.from('whole');
+  }
+  await assert.rejects(replaceFileByStream(path, parts('failing')), /stopped/);
+  assert.deepEqual(readdirSync(directory), []);
+  await replaceFileByStream(path, parts('whole'));
+  assert.equal(readFileSync(path, 'utf8'), 'half, whole');
+  assert.deepEqual(readdirSync(directory), ['shard']);
 });

@@ -5,6 +5,7 @@
 // dies at, `path` holds either the complete old content or the complete new content.
 
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Replaces the file at `path` by `data` (text as UTF-8). The directory must exist. */
@@ -14,9 +15,7 @@ export function replaceFile(path: string, data: Uint8Array | string): void {
 
 /** Replaces the file at `path` by `parts`, one after another; memory holds one part at a time. */
 export function replaceFileInParts(path: string, parts: Iterable<Uint8Array>): void {
-  const directory = dirname(path);
-  // The process id keeps two writers from sharing a temporary file; within a process the call is synchronous.
-  const temporary = join(directory, `.${basename(path)}.${process.pid}.tmp`);
+  const temporary = temporaryPath(path);
   try {
     const file = openSync(temporary, 'w');
     try {
@@ -30,7 +29,32 @@ export function replaceFileInParts(path: string, parts: Iterable<Uint8Array>): v
     rmSync(temporary, { force: true });
     throw error;
   }
-  syncDirectory(directory);
+  syncDirectory(dirname(path));
+}
+
+/** As `replaceFileInParts`, for parts that take a while: between two of them the process does other things. */
+export async function replaceFileByStream(path: string, parts: AsyncIterable<Uint8Array>): Promise<void> {
+  const temporary = temporaryPath(path);
+  try {
+    await using file = await open(temporary, 'w');
+    for await (const part of parts) await file.writeFile(part);
+    await file.sync();
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  renameSync(temporary, path);
+  syncDirectory(dirname(path));
+}
+
+/** Where `path` is written before it is whole. The process id keeps two processes from sharing it. */
+function temporaryPath(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+}
+
+/** Whether a file of that name is what an interrupted replacement left behind. */
+export function isLeftover(name: string): boolean {
+  return /^\..+\.\d+\.tmp$/.test(name);
 }
 
 function writeFully(file: number, part: Uint8Array): void {
@@ -40,7 +64,8 @@ function writeFully(file: number, part: Uint8Array): void {
   while (done < part.length) done += writeSync(file, part, done, Math.min(maxBytes, part.length - done));
 }
 
-function syncDirectory(directory: string): void {
+/** Makes renames in a directory last. */
+export function syncDirectory(directory: string): void {
   const handle = openSync(directory, 'r');
   try {
     fsyncSync(handle);

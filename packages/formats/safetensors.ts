@@ -118,7 +118,7 @@ function* fileParts(
   tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>>,
 ): Iterable<Uint8Array> {
-  yield encodeHeader(path, tensors, metadata);
+  yield safetensorsHeader(path, tensors, metadata);
   for (const { name, dtype, shape, data } of tensors) {
     const bytes = typeof data === 'function' ? data() : data;
     const expected = tensorBytes(dtype, shape);
@@ -131,10 +131,15 @@ function* fileParts(
   }
 }
 
-function encodeHeader(
+/**
+ * What stands before the tensors' bytes, which follow in the same order. `alignment`: a multiple of 8 at which they begin.
+ * Throws, naming `path`, when names repeat or a tensor has no whole bytes.
+ */
+export function safetensorsHeader(
   path: string,
-  tensors: readonly TensorSource[],
+  tensors: readonly Omit<TensorSource, 'data'>[],
   metadata: Readonly<Record<string, string>>,
+  alignment = 8,
 ): Uint8Array {
   // Pairs and a Map, not an object literal: an object would put names that look like integers first.
   const members: string[] = [];
@@ -153,8 +158,8 @@ function encodeHeader(
     offset = end;
   }
   const json = Buffer.from(`{${members.join(',')}}`);
-  // Spaces up to a multiple of 8, so that the data begins aligned.
-  const header = Buffer.alloc(lengthBytes + Math.ceil(json.length / 8) * 8, ' ');
+  // Spaces, so that the data begins aligned.
+  const header = Buffer.alloc(Math.ceil((lengthBytes + json.length) / alignment) * alignment, ' ');
   header.writeBigUInt64LE(BigInt(header.length - lengthBytes));
   json.copy(header, lengthBytes);
   return header;

@@ -18,7 +18,8 @@ export interface Addon {
   close(device: NativeDevice): void;
   execute(device: NativeDevice, commands: Float64Array, length: number): void;
   allocate(device: NativeDevice, bytes: number): number;
-  mapFile(device: NativeDevice, path: string): number;
+  mapFile(device: NativeDevice, path: string, begin: number, end: number): number;
+  prefetch(device: NativeDevice, handle: number, offset: number, bytes: number): void;
   release(device: NativeDevice, handle: number): void;
   size(device: NativeDevice, handle: number): number;
   read(device: NativeDevice, handle: number, offset: number, into: Elements): void;

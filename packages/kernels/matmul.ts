@@ -160,6 +160,18 @@ export function packWeightsTwin(
   }
 }
 
+/** W [N, K] as `matmulPacked` understands it. */
+export function unpackWeights(
+  packed: Float32Array | Uint16Array,
+  shape: Pick<PackedShape, 'N' | 'K' | 'dtype'>,
+): Float32Array {
+  const { N, K } = shape;
+  return Float32Array.from({ length: N * K }, (_, i) => {
+    const value = packed[packedIndex(Math.floor(i / K), i % K, shape)]!;
+    return packed instanceof Uint16Array ? fromBits(value) : value;
+  });
+}
+
 /** Y [M, N] (+)= X [M, K] W^T, W packed: the bits of `matmul` with transB and the same (rounded) W. A few rows run at memory speed. */
 export function matmulPacked(c: Commands, X: Ref, packed: Ref, Y: Ref, shape: PackedShape): void {
   const { M, N, K, dtype, ldx = K, ldy = N, accumulate = false } = shape;
@@ -184,7 +196,7 @@ export function matmulPackedTwin(
   shape: PackedShape,
 ): void {
   const { M, N, K, ldx = K, ldy = N, accumulate = false } = shape;
-  matmulTwin(X, unpack(packed, shape), Y, { M, N, K, lda: ldx, ldc: ldy, transB: true, accumulate });
+  matmulTwin(X, unpackWeights(packed, shape), Y, { M, N, K, lda: ldx, ldc: ldy, transB: true, accumulate });
 }
 
 /**
@@ -299,14 +311,6 @@ function packedIndex(n: number, k: number, { K, dtype }: { readonly K: number; r
   const j = n % panelColumns;
   const half = panelColumns / 2;
   return (panel * K + k) * panelColumns + (dtype === 'f32' ? j : 2 * (j % half) + Math.floor(j / half));
-}
-
-function unpack(packed: Float32Array | Uint16Array, shape: PackedShape): Float32Array {
-  const { N, K } = shape;
-  return Float32Array.from({ length: N * K }, (_, i) => {
-    const value = packed[packedIndex(Math.floor(i / K), i % K, shape)]!;
-    return packed instanceof Uint16Array ? fromBits(value) : value;
-  });
 }
 
 function fromBits(bits: number): number {

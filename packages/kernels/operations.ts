@@ -31,6 +31,12 @@ export const operations = {
   sumSquares: 'x:t out:T n:i',
   // rows.ts
   storeRows: 'x:t rows:t into:T N:i R:i D:i',
+  // decode-rows.ts
+  decodeRows: 'W:b scales:b? y:T rows:i columns:i stored:i scale:i blockRows:i blockColumns:i rowInBlock:i',
+  // decode-blocks.ts
+  decodeBlocks: 'W:b y:T rows:i columns:i format:i',
+  // packed-rows.ts
+  packedRows: 'packed:t ids:t y:T N:i V:i D:i form:i',
   // embedding.ts
   embedding: 'table:t ids:t y:T N:i V:i D:i',
   embeddingBackward: 'ids:t dy:t dTable:T N:i V:i D:i',

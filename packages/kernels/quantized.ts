@@ -180,7 +180,8 @@ export function dequantize(packed: Int32Array, shape: Omit<QuantizeShape, 'sourc
   return Float32Array.from({ length: shape.N * shape.K }, (_, i) => {
     const [n, k] = [Math.floor(i / shape.K), i % shape.K];
     const { scale, weights } = segments[n]![Math.floor(k / segmentDepth)]!;
-    return scale * weights[k % segmentDepth]!;
+    // Integers have no negative zero.
+    return scale * weights[k % segmentDepth]! + 0;
   });
 }
 

@@ -106,8 +106,10 @@ const combinations: readonly (readonly Part[])[] = [
 ];
 
 test('attention over a window, over picked rows, over all rows and over both equals its twin', () => {
-  for (const shape of shapes) {
-    for (const parts of combinations) {
+  for (const [i, shape] of shapes.entries()) {
+    // What is there or not does not meet the sizes: every size sees two combinations, the third all.
+    for (const [j, parts] of combinations.entries()) {
+      if (i !== 2 && j !== 2 && j !== i % 2) continue;
       const o = options(shape, 3);
       checkParity({
         name: `sparseAttention ${parts} ${JSON.stringify(shape)}`,

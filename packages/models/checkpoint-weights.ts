@@ -1,17 +1,25 @@
 // Weights read from a checkpoint, for inference.
 //
-// Owns the native memory of a loaded model. Every tensor is checked against the shape that the configuration asks for
-// before a byte of it is used. Matrices are packed as they are read, so that at most one of them exists twice.
+// Owns the native memory of a loaded model and the way into it: files are mapped, a few rows at a time are decoded by all
+// threads and packed. So beside the packed weights there are never more than those rows, whatever encoding a file has and in
+// however many parts a matrix lies in it. Every tensor is checked before a byte of it is used.
 
 import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
-import { type PackedDtype, PackedMatrix, type Weight } from '@hadal/tensor/packed-matrix';
+import { type PackedDtype, PackedMatrix } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
-import { dtypeOf, type WeightKind, type WeightSource, type WeightSpec } from './weight-source.ts';
+import { columnsOf } from './mapped-part.ts';
+import { RowPacker } from './row-packer.ts';
+import { packedDtypeOf, runTimeWeight } from './run-time-weights.ts';
+import { findParts, readTable } from './weight-parts.ts';
+import { WeightRows } from './weight-rows.ts';
+import { elementsOf, matrixShape, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 export interface CheckpointWeightsOptions {
-  /** How packed matrices are stored; the router and the head differ, see `storedDtype`. */
+  /** How packed matrices are stored; some kinds differ, see `packedDtypeOf`. */
   readonly dtype: PackedDtype;
+  /** Hears how many bytes of the files have been read since it last heard. */
+  readonly onRead?: ((bytes: number) => void) | undefined;
 }
 
 export class CheckpointWeights implements WeightSource {
@@ -19,6 +27,8 @@ export class CheckpointWeights implements WeightSource {
   readonly #weights: StoredWeights;
   readonly #options: CheckpointWeightsOptions;
   readonly #handles: number[] = [];
+  /** By the names of `run-time-weights`: tied embeddings are one matrix. */
+  readonly #packed = new Map<string, PackedMatrix>();
 
   constructor(device: Device, weights: StoredWeights, options: CheckpointWeightsOptions) {
     this.#device = device;
@@ -26,17 +36,35 @@ export class CheckpointWeights implements WeightSource {
     this.#options = options;
   }
 
-  matrix(spec: WeightSpec): Weight {
-    const tensor = this.tensor(spec);
-    const packed = PackedMatrix.pack(this.#device, tensor, storedDtype(spec.kind, this.#options.dtype));
-    this.#free(tensor.handle);
+  matrix(spec: WeightSpec): PackedMatrix {
+    const { name } = runTimeWeight({ spec, as: 'matrix' }, this.#options.dtype);
+    const known = this.#packed.get(name);
+    if (known) return known;
+    using packer = new RowPacker(this.#device);
+    using rows = this.#rows(spec);
+    const packed = PackedMatrix.allocate(this.#device.memory, {
+      ...matrixShape(spec),
+      dtype: packedDtypeOf(spec.kind, this.#options.dtype),
+    });
     this.#handles.push(packed.handle);
+    this.#packed.set(name, packed);
+    for (let matrix = 0; matrix < packed.count; matrix++) {
+      packer.pack(rows, packed, { matrix, row: 0, rows: packed.N });
+    }
     return packed;
   }
 
   tensor(spec: WeightSpec): Tensor {
-    const tensor = this.#allocate(spec.shape, dtypeOf(spec));
-    writeParts(this.#device, this.#weights, spec, tensor);
+    if (spec.kind === 'table') {
+      const table = this.#allocate(spec.shape, 'i32');
+      this.#device.memory.write(table, readTable(this.#weights, spec));
+      return table;
+    }
+    using rows = this.#rows(spec);
+    const tensor = this.#allocate(spec.shape, 'f32');
+    const columns = columnsOf(spec.shape);
+    rows.decode(tensor.length / columns, columns, tensor);
+    rows.run();
     return tensor;
   }
 
@@ -58,49 +86,13 @@ export class CheckpointWeights implements WeightSource {
     for (const handle of this.#handles.splice(0)) this.#device.memory.free(handle);
   }
 
+  #rows(spec: WeightSpec): WeightRows {
+    return new WeightRows(this.#device, findParts(this.#weights, spec), this.#options.onRead);
+  }
+
   #allocate(shape: readonly number[], dtype: 'f32' | 'i32'): Tensor {
-    const elements = shape.reduce((product, n) => product * n, 1);
-    const handle = this.#device.memory.allocate(elements * 4);
+    const handle = this.#device.memory.allocate(elementsOf({ shape }) * 4);
     this.#handles.push(handle);
     return new Tensor(handle, 0, shape, dtype);
-  }
-
-  #free(handle: number): void {
-    this.#handles.splice(this.#handles.indexOf(handle), 1);
-    this.#device.memory.free(handle);
-  }
-}
-
-/**
- * The form of a matrix in a model opened as `dtype`. Routers and mixers stay exact: they are small, and a choice of experts
- * or keys that flips costs more than a rounded weight. What pools tokens is released as bfloat16 where the rest is
- * quantized. The head decides between tokens by small margins, so int4 stops at int8 there.
- */
-function storedDtype(kind: WeightKind, dtype: PackedDtype): PackedDtype {
-  if (kind === 'router' || kind === 'mixer') return 'f32';
-  if (kind === 'pooling') return dtype === 'f32' ? 'f32' : 'bf16';
-  return kind === 'head' && dtype === 'int4' ? 'int8' : dtype;
-}
-
-/**
- * Fills `tensor` with the parts of `spec`, decoded to float32 (a table's are whole numbers). Throws a line that says what
- * the file has instead.
- */
-export function writeParts(device: Device, weights: StoredWeights, spec: WeightSpec, tensor: Tensor): void {
-  let offset = tensor.offset;
-  for (const part of spec.parts) {
-    const want = part.shape.join(', ');
-    if (!weights.has(part.name)) {
-      throw new Error(`${part.name}: expected [${want}] from config, absent in ${weights.path}`);
-    }
-    const weight = spec.kind === 'table' ? weights.readIntegers(part.name) : weights.find(part.name);
-    if (weight.shape.join() !== part.shape.join()) {
-      throw new Error(
-        `${part.name}: expected [${want}] from config, ${weight.entry.path} has [${weight.shape.join(', ')}]`,
-      );
-    }
-    const values = 'values' in weight ? weight.values : weights.readFloat32(weight, part.rows);
-    device.memory.write({ handle: tensor.handle, offset, length: values.length }, values);
-    offset += values.length;
   }
 }

@@ -88,7 +88,7 @@ function assemblePredictor(
   // Released checkpoints repeat the embedding and the head here; ours share them and leave the copies out.
   const embeddingName = `${at}.embed_tokens.weight`;
   const headName = `${at}.shared_head.head.weight`;
-  const embedding = source.has(embeddingName) ? source.tensor(whole('embedding', embeddingName, V, D)) : main.embedding;
+  const embedding = source.has(embeddingName) ? source.matrix(whole('embedding', embeddingName, V, D)) : main.embedding;
   const embeddingNorm = norm('enorm');
   const hiddenNorm = norm('hnorm');
   const join = source.matrix(whole('matrix', `${at}.eh_proj.weight`, D, 2 * D));

@@ -6,6 +6,7 @@
 // (`mtp.*`) is not run; its tensors may be there.
 
 import { checkTokensPerRow } from '@hadal/kernels/windows';
+import type { Tensor } from '@hadal/tensor/tensor';
 import { z } from 'zod';
 import type { Architecture, AssembleOptions, ModelDefinition, Network } from './architecture.ts';
 import { parseConfig } from './configuration.ts';
@@ -217,7 +218,7 @@ function assemble(config: DeepseekV4Config, source: WeightSource, { positions }:
   const norm = (name: string) => source.tensor(whole('norm', `${name}.weight`, D));
   const windowed = ropeTables(source, config.rope.windowed, 'interleaved', positions);
   const compressed = ropeTables(source, config.rope.compressed, 'interleaved', positions);
-  const embedding = source.tensor(whole('embedding', 'embed.weight', V, D));
+  const embedding = source.matrix(whole('embedding', 'embed.weight', V, D));
   const blocks = config.layers.map(({ compression, experts }, layer) => {
     const at = `layers.${layer}`;
     const tables = compression.kind === 'windowed' ? windowed : compressed;
@@ -241,12 +242,10 @@ function assemble(config: DeepseekV4Config, source: WeightSource, { positions }:
       let streams = spreadStreams(g, g.embedding(embedding, ids), hyper);
       for (const block of blocks) {
         observe?.(streams);
-        streams = block.aroundAttention(g, streams, (x) =>
-          block.attention(g, g.rmsNorm(x, block.attentionNorm, eps), at, memory),
-        );
-        streams = block.aroundMixture(g, streams, (x) =>
-          block.mixture.forward(g, g.rmsNorm(x, block.mixtureNorm, eps), ids),
-        );
+        const attention = (x: Tensor) => block.attention(g, g.rmsNorm(x, block.attentionNorm, eps), at, memory);
+        const mixture = (x: Tensor) => block.mixture.forward(g, g.rmsNorm(x, block.mixtureNorm, eps), ids);
+        streams = g.update(streams, (all) => block.aroundAttention(g, all, attention));
+        streams = g.update(streams, (all) => block.aroundMixture(g, all, mixture));
       }
       return g.rmsNorm(collapse(g, streams), lastNorm, eps);
     },

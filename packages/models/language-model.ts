@@ -2,7 +2,7 @@
 //
 // Owns the weights of an opened model and the engine's view of it: how large it is, what its cache keeps, and one
 // function from tokens to hidden states. Knows nothing of requests, and of architectures only that there is a table. The
-// form of attention is chosen here, once, so that everything the engine does has the same bits.
+// form of attention and the dtype are chosen here, once, so that everything the engine does has the same bits.
 
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { StoredWeights } from '@hadal/formats/stored-weights';
@@ -19,15 +19,22 @@ import {
 } from './architecture.ts';
 import { defineModel } from './architectures.ts';
 import { CheckpointWeights } from './checkpoint-weights.ts';
+import { type Manifest, readManifest } from './packed/manifest.ts';
+import { PackedWeights } from './packed/packed-weights.ts';
 import { parseFp8Block } from './quantization-config.ts';
+import { runTimeWeights } from './run-time-weights.ts';
+import { storedBytes } from './weight-parts.ts';
+import { collectSpecs, recordRequests, type WeightSource } from './weight-source.ts';
 
 export interface LanguageModel extends Disposable {
+  /** Positions it was opened for: what the configuration allows at most. */
   readonly contextLength: number;
   readonly vocabularySize: number;
   readonly parameters: ParameterCount;
   /** Of every layer; the prediction module's, where it is loaded, comes last. */
   readonly cache: CacheLayout;
   readonly form: AttentionForm;
+  readonly dtype: PackedDtype;
   readonly head: Weight;
   /** Hidden states [N, D], normed. ids and positions i32 [N]. */
   readonly forward: Network['forward'];
@@ -35,10 +42,22 @@ export interface LanguageModel extends Disposable {
 }
 
 export interface OpenModelOptions {
-  readonly dtype?: PackedDtype;
-  readonly form?: AttentionForm;
+  /** By default that of a converted checkpoint, else bf16. */
+  readonly dtype?: PackedDtype | undefined;
+  readonly form?: AttentionForm | undefined;
+  /** Positions that a sequence may have; what the configuration allows when absent. */
+  readonly contextLength?: number | undefined;
+  /** Whether experts of a converted checkpoint are read in at once or when they are chosen. */
+  readonly experts?: 'resident' | 'paged' | undefined;
   /** Whether to load the multi-token prediction module, where the checkpoint has one. */
-  readonly predictor?: 'present' | 'absent';
+  readonly predictor?: 'present' | 'absent' | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** Of the weights as they are stored. */
+export interface LoadProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
 }
 
 /** Understands the configuration of a checkpoint. */
@@ -47,26 +66,44 @@ export function readDefinition(checkpoint: Checkpoint): ModelDefinition {
   return defineModel(value, path);
 }
 
+/** What a directory that `hadal convert` wrote says of itself; undefined of any other checkpoint. */
+export function readPacked({ path, directory }: Checkpoint): Manifest | undefined {
+  return path === directory ? readManifest(directory) : undefined;
+}
+
 /** The weights of a checkpoint, in whatever encoding they are stored. */
 export function openWeights(checkpoint: Checkpoint): StoredWeights {
+  const packed = readPacked(checkpoint);
+  if (packed) {
+    const found = `found one converted to ${packed.dtype}, which can only be run`;
+    throw new Error(`${checkpoint.path}: expected a checkpoint as it was published, ${found}`);
+  }
   const { value, path } = checkpoint.config();
   return checkpoint.weights({ fp8Block: parseFp8Block(value, path) });
 }
 
 export function openModel(device: Device, checkpoint: Checkpoint, options: OpenModelOptions = {}): LanguageModel {
   const definition = readDefinition(checkpoint);
-  const { contextLength, vocabularySize, forms } = definition;
-  const form = options.form ?? definition.preferredForm;
+  const { vocabularySize, forms } = definition;
+  const { contextLength = definition.contextLength } = options;
+  const packed = readPacked(checkpoint);
+  const form = options.form ?? packed?.attention ?? definition.preferredForm;
   if (!forms.includes(form))
     throw new Error(`${checkpoint.path}: expected attention form ${forms.join(' or ')}, got ${form}`);
-  const source = new CheckpointWeights(device, openWeights(checkpoint), { dtype: options.dtype ?? 'bf16' });
+  const dtype = runTimeDtype(checkpoint, packed, options.dtype);
+  const published = packed ? undefined : openWeights(checkpoint);
+  const isAhead = options.predictor === 'present' && published !== undefined && hasPredictor(definition, published);
+  const assemble = (source: WeightSource) =>
+    definition.assemble(source, { form, positions: contextLength, predictor: isAhead ? 'present' : 'absent' });
+  const source = published
+    ? publishedWeights(device, published, assemble, dtype, options.onProgress)
+    : new PackedWeights(device, checkpoint.directory, packed as Manifest, options.experts ?? 'resident');
   try {
-    const { predictor: wanted = 'absent' } = options;
-    const network = definition.assemble(source, { form, positions: contextLength, predictor: wanted });
-    const layout = definition.cacheLayout(form);
+    const network = assemble(source);
     const { predictor } = network;
+    const layout = definition.cacheLayout(form);
     return {
-      ...{ contextLength, vocabularySize, form },
+      ...{ contextLength, vocabularySize, form, dtype },
       parameters: countParameters(definition),
       // The module is one more block like the last.
       cache: predictor ? [...layout, ...layout.slice(-1)] : layout,
@@ -79,4 +116,48 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
     source[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Whether a checkpoint has the prediction module that its configuration speaks of: some leave it out. */
+function hasPredictor(definition: ModelDefinition, stored: StoredWeights): boolean {
+  const namesWith = (predictor: 'present' | 'absent') => {
+    const options = { form: definition.forms[0], positions: 1, predictor };
+    const specs = collectSpecs((source) => definition.assemble(source, options));
+    return new Set(specs.flatMap(({ parts }) => parts.map(({ name }) => name)));
+  };
+  const own = namesWith('present').difference(namesWith('absent'));
+  return own.size > 0 && [...own].every((name) => stored.has(name));
+}
+
+/** What a model is opened as. Packed weights are what they are. */
+export function runTimeDtype(
+  checkpoint: Checkpoint,
+  packed: Manifest | undefined,
+  asked: PackedDtype | undefined,
+): PackedDtype {
+  if (packed === undefined) return asked ?? 'bf16';
+  if (asked === undefined || asked === packed.dtype) return packed.dtype;
+  throw new Error(
+    `${checkpoint.path}: expected dtype ${packed.dtype}, which it was converted to, got ${asked}: convert the original again`,
+  );
+}
+
+/** Checks every weight before the first is read, which may take minutes, and counts what there is to read. */
+function publishedWeights(
+  device: Device,
+  stored: StoredWeights,
+  assemble: (source: WeightSource) => unknown,
+  dtype: PackedDtype,
+  onProgress: OpenModelOptions['onProgress'],
+): CheckpointWeights {
+  let totalBytes = 0;
+  for (const { spec } of runTimeWeights(recordRequests(assemble, stored.has).weights, dtype)) {
+    totalBytes += storedBytes(stored, spec);
+  }
+  let doneBytes = 0;
+  const onRead = (bytes: number) => {
+    doneBytes += bytes;
+    onProgress?.({ doneBytes, totalBytes });
+  };
+  return new CheckpointWeights(device, stored, { dtype, onRead });
 }

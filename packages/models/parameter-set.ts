@@ -9,7 +9,7 @@ import type { TensorSource } from '@hadal/formats/safetensors';
 import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { Tensor } from '@hadal/tensor/tensor';
-import { writeParts } from './checkpoint-weights.ts';
+import { readParts } from './weight-parts.ts';
 import { dtypeOf, elementsOf, partRange, specKey, type WeightSource, type WeightSpec } from './weight-source.ts';
 
 export interface Parameter {
@@ -88,7 +88,13 @@ export class ParameterSet implements WeightSource {
 
   /** Takes every value from a checkpoint. */
   load(weights: StoredWeights): void {
-    for (const { spec, value } of this.parameters) writeParts(this.#device, weights, spec, value);
+    for (const { spec, value } of this.parameters) {
+      let { offset } = value;
+      for (const values of readParts(weights, spec)) {
+        this.#device.memory.write({ handle: value.handle, offset, length: values.length }, values);
+        offset += values.length;
+      }
+    }
   }
 
   /** The values as checkpoint tensors, ready to be written. */

@@ -4,7 +4,7 @@
 // trainer makes trainable tensors, a checkpoint reads and packs them, a writer only learns the names. So names, shapes
 // and layout stand in one place for loading, training and saving.
 
-import type { Weight } from '@hadal/tensor/packed-matrix';
+import type { PackedMatrixShape, Weight } from '@hadal/tensor/packed-matrix';
 import { type Dtype, Tensor } from '@hadal/tensor/tensor';
 
 /** A stretch of rows of one checkpoint tensor; `rows` absent means all of it. */
@@ -41,9 +41,9 @@ export interface WeightSpec {
 }
 
 export interface WeightSource {
-  /** Multiplied from the right: x [N, in] to x wT [N, out]; three axes for experts. */
+  /** Multiplied from the right, x [N, in] to x wT [N, out], or read row by row; three axes for experts. */
   matrix(spec: WeightSpec): Weight;
-  /** Read element by element or row by row, never packed; i32 of a table. */
+  /** Read element by element, never packed; i32 of a table. */
   tensor(spec: WeightSpec): Tensor;
   /** i32 [experts], zero: the load of each expert since someone last cleared it. */
   counter(experts: number): Tensor;
@@ -56,6 +56,12 @@ export interface WeightSource {
 /** A weight that is one checkpoint tensor, whole. */
 export function whole(kind: WeightSpec['kind'], name: string, ...shape: readonly number[]): WeightSpec {
   return { kind, shape, parts: [{ name, shape }] };
+}
+
+/** The matrices of a weight that is asked for as one, [out, in] or [experts, out, in]. */
+export function matrixShape(spec: WeightSpec): Omit<PackedMatrixShape, 'dtype'> {
+  const [N, K] = [spec.shape.at(-2) as number, spec.shape.at(-1) as number];
+  return { count: elementsOf(spec) / (N * K), N, K };
 }
 
 export function elementsOf({ shape }: Pick<WeightSpec, 'shape'>): number {
@@ -92,19 +98,50 @@ export function collectSpecs(
   return [...specs.values()];
 }
 
-/** Every spec asked for, in order: `describe` is handed a source that makes nothing. */
+/** Every spec asked for, in order. */
 export function everySpec(
   describe: (source: WeightSource) => unknown,
   has: (name: string) => boolean = () => false,
 ): WeightSpec[] {
-  const specs: WeightSpec[] = [];
-  const note = (spec: WeightSpec) => {
-    specs.push(spec);
+  return recordRequests(describe, has).weights.map(({ spec }) => spec);
+}
+
+/** One call of a source. */
+export interface WeightRequest {
+  readonly spec: WeightSpec;
+  readonly as: 'matrix' | 'tensor';
+}
+
+export interface Requests {
+  /** In order; a weight that two parts of the model share is asked for twice. */
+  readonly weights: readonly WeightRequest[];
+  /** Elements of counters and constants, four bytes each. */
+  readonly otherElements: number;
+}
+
+/** All that an architecture asks for: `describe` is handed a source that makes nothing. */
+export function recordRequests(
+  describe: (source: WeightSource) => unknown,
+  has: (name: string) => boolean = () => false,
+): Requests {
+  const weights: WeightRequest[] = [];
+  let otherElements = 0;
+  const note = (as: WeightRequest['as']) => (spec: WeightSpec) => {
+    weights.push({ spec, as });
     return new Tensor(-1, 0, spec.shape, dtypeOf(spec));
   };
-  const counter = (experts: number) => new Tensor(-1, 0, [experts], 'i32');
-  describe({ matrix: note, tensor: note, counter, constant: (shape) => new Tensor(-1, 0, shape), has });
-  return specs;
+  const other = (shape: readonly number[], dtype: 'f32' | 'i32') => {
+    otherElements += elementsOf({ shape });
+    return new Tensor(-1, 0, shape, dtype);
+  };
+  describe({
+    matrix: note('matrix'),
+    tensor: note('tensor'),
+    counter: (experts) => other([experts], 'i32'),
+    constant: (shape) => other(shape, 'f32'),
+    has,
+  });
+  return { weights, otherElements };
 }
 
 /** Tells weights apart; those that share memory (tied embeddings) have the same key. */

@@ -1,11 +1,7 @@
 // What a served checkpoint says about itself beyond its weights.
 //
-// Owns how its publisher wants it sampled and where its answers stop, and the fingerprint of its files. Knows nothing
-// about architectures or layouts. Reads weights only at their ends, so that it costs the same for a large model as for a
-// small one.
+// Owns how its publisher wants it sampled and where its answers stop. Knows nothing about architectures or layouts.
 
-import { createHash, type Hash } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
 import type { ChatDialect } from '@hadal/formats/chat/dialect';
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { JsonDocument } from '@hadal/formats/json-document';
@@ -49,27 +45,6 @@ export function readStopTokens(checkpoint: Checkpoint, dialect: ChatDialect, tok
     .find((ids) => ids != null);
   const spoken = dialect.stopTokens.flatMap((token) => tokenizer.tokenId(token) ?? []);
   return [...new Set([named ?? [], spoken].flat())];
-}
-
-/** `fp_` and ten hexadecimal digits that differ for different configurations, tokenizers or weights. */
-export async function checkpointFingerprint(checkpoint: Checkpoint): Promise<string> {
-  const hash = createHash('sha256');
-  for (const path of checkpoint.files()) {
-    if (/\.(safetensors|gguf)$/.test(path)) await hashEnds(hash, path);
-    else hash.update(await readFile(path));
-  }
-  return `fp_${hash.digest('hex').slice(0, 10)}`;
-}
-
-async function hashEnds(hash: Hash, path: string): Promise<void> {
-  await using file = await open(path);
-  const { size } = await file.stat();
-  const length = Math.min(size, 65536);
-  for (const position of [0, size - length]) {
-    const { buffer } = await file.read({ buffer: new Uint8Array(length), position });
-    hash.update(buffer);
-  }
-  hash.update(String(size));
 }
 
 function parse<S extends z.ZodType>(schema: S, document: JsonDocument | undefined): z.output<S> {

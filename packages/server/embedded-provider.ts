@@ -11,6 +11,7 @@ import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
 import { type ChatDialect, type ChatPrompt, promptText } from '@hadal/formats/chat/dialect';
 import type { ToolSchema } from '@hadal/formats/chat/message';
 import type { Checkpoint } from '@hadal/formats/checkpoint';
+import { checkpointFingerprint } from '@hadal/formats/checkpoint-fingerprint';
 import { thinkEnd } from '@hadal/formats/special-tokens';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
@@ -18,7 +19,7 @@ import type { ChatRequest, FunctionTool, ToolChoice } from '@hadal/protocol/chat
 import type { ModelCard } from '@hadal/protocol/models';
 import { requestError } from '@hadal/protocol/request-error';
 import { AnswerReader } from './answer-reader.ts';
-import { checkpointFingerprint, readGenerationDefaults, readStopTokens } from './checkpoint-files.ts';
+import { readGenerationDefaults, readStopTokens } from './checkpoint-files.ts';
 import type { Provider } from './provider.ts';
 
 export interface EmbeddedProviderOptions {

@@ -23,6 +23,26 @@ test('tensors of one step never overlap, start at a cache line, and reset gives 
   }
 });
 
+test('rewinding gives back what was taken since the mark, and leaves what was written', () => {
+  using device = openDevice({ threads: 1 });
+  using arena = new Arena(device.memory, 4096);
+  arena.take([100]);
+  const mark = arena.mark();
+  const [first, large] = [arena.take([500]), arena.take([3000])];
+  const ids = arena.integers(Int32Array.of(4, 5, 6));
+  const { bytes } = arena;
+  for (let block = 0; block < 3; block++) {
+    arena.rewind(mark);
+    assert.deepEqual([arena.take([500]), arena.take([3000])], [first, large]);
+    const more = arena.integers(Int32Array.of(block));
+    assert.ok(more.handle !== first.handle && more.handle !== large.handle && more.offset !== ids.offset);
+  }
+  assert.equal(arena.bytes, bytes);
+  const back = new Int32Array(3);
+  device.memory.read(ids, back);
+  assert.deepEqual(back, Int32Array.of(4, 5, 6));
+});
+
 test('disposal returns the native memory', () => {
   using device = openDevice({ threads: 1 });
   const before = device.memory.stats();

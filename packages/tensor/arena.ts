@@ -3,39 +3,106 @@
 // Owns a few large native blocks and hands out stretches of them from left to right; `reset` takes everything back at
 // once. A training step or a forward pass makes thousands of tensors that all die together, so neither the garbage
 // collector nor a free list has anything to do. After the first steps the blocks suffice and nothing is allocated:
-// memory stays flat.
+// memory stays flat. What is written from JavaScript lies apart from what commands will compute, because it is written
+// before they run: `rewind` takes back only the latter.
 
 import type { NativeMemory } from '@hadal/kernels/memory';
 import { type Dtype, Tensor } from './tensor.ts';
+
+/** How far the results of commands had come; see `rewind`. */
+export type Mark = { readonly block: number; readonly used: number };
+
+/** 64 bytes: a cache line, and the widest vector of any instruction set we compile for. */
+const alignment = 16;
+
+/** Tables of positions and the like are small; what is larger gets a block of its own. */
+const writtenBlockBytes = 2 ** 20;
+
+export class Arena {
+  readonly #memory: NativeMemory;
+  readonly #computed: Stack;
+  readonly #written: Stack;
+
+  /** `blockBytes`: the least size of a native block; a larger tensor gets a block of its own. */
+  constructor(memory: NativeMemory, blockBytes = 256 * 2 ** 20) {
+    this.#memory = memory;
+    this.#computed = new Stack(memory, blockBytes);
+    this.#written = new Stack(memory, Math.min(blockBytes, writtenBlockBytes));
+  }
+
+  /** Native memory held, in bytes, in use or not. */
+  get bytes(): number {
+    return this.#computed.bytes + this.#written.bytes;
+  }
+
+  /** A tensor whose content is undefined: whatever the previous step left there. */
+  take(shape: readonly number[], dtype: Dtype = 'f32'): Tensor {
+    return this.#computed.take(shape, dtype);
+  }
+
+  /** A tensor with the given integers. The write happens now, not in command order: callers reset only between runs. */
+  integers(values: Int32Array, shape: readonly number[] = [values.length]): Tensor {
+    const tensor = this.#written.take(shape, 'i32');
+    if (values.length > 0) this.#memory.write(tensor, values);
+    return tensor;
+  }
+
+  /** A tensor with the given floats, written now. */
+  floats(values: Float32Array, shape: readonly number[] = [values.length]): Tensor {
+    const tensor = this.#written.take(shape, 'f32');
+    if (values.length > 0) this.#memory.write(tensor, values);
+    return tensor;
+  }
+
+  mark(): Mark {
+    return this.#computed.mark();
+  }
+
+  /**
+   * Tensors taken since `mark` are dead, for commands that are recorded from here on: those recorded before still run
+   * first. What was written stays.
+   */
+  rewind(mark: Mark): void {
+    this.#computed.rewind(mark);
+  }
+
+  /** Every tensor taken or written since the last reset is dead from here on. */
+  reset(): void {
+    this.#computed.rewind(start);
+    this.#written.rewind(start);
+  }
+
+  [Symbol.dispose](): void {
+    this.#computed[Symbol.dispose]();
+    this.#written[Symbol.dispose]();
+  }
+}
+
+const start: Mark = { block: 0, used: 0 };
 
 interface Block {
   readonly handle: number;
   readonly elements: number;
 }
 
-/** 64 bytes: a cache line, and the widest vector of any instruction set we compile for. */
-const alignment = 16;
-
-export class Arena {
+/** Blocks that are filled one after another. */
+class Stack {
   readonly #memory: NativeMemory;
   readonly #blocks: Block[] = [];
   readonly #blockElements: number;
   #current = 0;
   #used = 0;
 
-  /** `blockBytes`: the least size of a native block; a larger tensor gets a block of its own. */
-  constructor(memory: NativeMemory, blockBytes = 256 * 2 ** 20) {
+  constructor(memory: NativeMemory, blockBytes: number) {
     this.#memory = memory;
     this.#blockElements = Math.ceil(blockBytes / 4);
   }
 
-  /** Native memory held, in bytes, in use or not. */
   get bytes(): number {
     return this.#blocks.reduce((sum, block) => sum + block.elements * 4, 0);
   }
 
-  /** A tensor whose content is undefined: whatever the previous step left there. */
-  take(shape: readonly number[], dtype: Dtype = 'f32'): Tensor {
+  take(shape: readonly number[], dtype: Dtype): Tensor {
     let length = 1;
     for (const n of shape) length *= n;
     const block = this.#roomFor(length);
@@ -44,30 +111,19 @@ export class Arena {
     return tensor;
   }
 
-  /** A tensor with the given integers. The write happens now, not in command order: callers reset only between runs. */
-  integers(values: Int32Array, shape: readonly number[] = [values.length]): Tensor {
-    const tensor = this.take(shape, 'i32');
-    if (values.length > 0) this.#memory.write(tensor, values);
-    return tensor;
+  mark(): Mark {
+    return { block: this.#current, used: this.#used };
   }
 
-  /** A tensor with the given floats, written now. */
-  floats(values: Float32Array, shape: readonly number[] = [values.length]): Tensor {
-    const tensor = this.take(shape);
-    if (values.length > 0) this.#memory.write(tensor, values);
-    return tensor;
-  }
-
-  /** Every tensor taken since the last reset is dead from here on. */
-  reset(): void {
-    this.#current = 0;
-    this.#used = 0;
+  rewind({ block, used }: Mark): void {
+    this.#current = block;
+    this.#used = used;
   }
 
   [Symbol.dispose](): void {
     for (const block of this.#blocks) this.#memory.free(block.handle);
     this.#blocks.length = 0;
-    this.reset();
+    this.rewind(start);
   }
 
   #roomFor(length: number): Block {

@@ -71,3 +71,23 @@ test('heads that stand in wider rows are rotated as they would be alone, whole o
     }
   }
 });
+
+test('blocks in a row need the memory of one, and have the bits that a tape would keep', () => {
+  using device = openDevice({ threads: 1 });
+  using arena = new Arena(device.memory, 4096);
+  const run = (mode: 'training' | 'inference', blocks: number) => {
+    const g = new Graph(device, arena, mode);
+    let x = arena.floats(normals(64 * 32, 1), [64, 32]);
+    const w = arena.floats(normals(32 * 32, 2), [32, 32]);
+    for (let block = 0; block < blocks; block++) x = g.update(x, (stream) => g.residual(stream, g.linear(stream, w)));
+    const before = arena.bytes;
+    g.run();
+    const values = new Float32Array(x.length);
+    device.memory.read(x, values);
+    arena.reset();
+    return { values, bytes: before };
+  };
+  const [one, many] = [run('inference', 1), run('inference', 5)];
+  assert.equal(many.bytes, one.bytes);
+  assert.deepEqual(many.values, run('training', 5).values);
+});

@@ -88,7 +88,12 @@ export class Graph {
   }
 
   /** The rows of `table` [V, D] that `ids` i32 [N] names; [N, D]. Also selects rows of an activation. */
-  embedding(table: Tensor, ids: Tensor): Tensor {
+  embedding(table: Weight, ids: Tensor): Tensor {
+    if (table instanceof PackedMatrix) {
+      const y = this.arena.take([ids.length, table.K]);
+      table.gatherRows(this.device.commands, ids, y, ids.length);
+      return y;
+    }
     const [V, D] = [table.dim(0), table.dim(1)];
     const y = this.arena.take([ids.length, D]);
     embedding(this.device.commands, table, ids, y, { N: ids.length, V, D });
@@ -283,6 +288,18 @@ export class Graph {
 
   copy(x: Tensor, y: Tensor): void {
     this.copyColumns(x, 0, y, 0, x.dim(-1), 'write');
+  }
+
+  /**
+   * compute(x). Without a tape the result takes the place of `x`, of the same shape, and all that `compute` took from the
+   * arena is free again: a network needs the memory of one block, not of all of them. `x` must be nobody else's.
+   */
+  update(x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
+    if (this.#tape) return compute(x);
+    const mark = this.arena.mark();
+    this.copy(compute(x), x);
+    this.arena.rewind(mark);
+    return x;
   }
 
   /** Columns of `x` from `xColumn` on into, or onto, columns of `y` from `yColumn` on. */

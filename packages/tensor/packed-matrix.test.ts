@@ -59,7 +59,7 @@ test('a matrix packed in ranges of rows multiplies like one packed whole; a rang
   const values = arena.floats(normals(N * K, 2));
   const w = new Tensor(values.handle, values.offset, [N, K]);
   for (const dtype of packedDtypes) {
-    const parts = new PackedMatrix(device.memory, { count: 1, N, K, dtype });
+    const parts = PackedMatrix.allocate(device.memory, { count: 1, N, K, dtype });
     const range = (row: number, count: number) =>
       parts.packRows(device.commands, w.slice(row, count), { matrix: 0, row, rows: count, sourceDtype: 'f32' });
     range(64, 36);

@@ -8,6 +8,7 @@ import type { Commands } from '@hadal/kernels/commands';
 import type { Device } from '@hadal/kernels/device';
 import { groupedMatmulPacked, matmulPacked, packedBytes, packWeights } from '@hadal/kernels/matmul';
 import type { NativeMemory, Ref } from '@hadal/kernels/memory';
+import { packedRows } from '@hadal/kernels/packed-rows';
 import {
   groupedMatmulQuantized,
   matmulQuantized,
@@ -16,6 +17,9 @@ import {
   quantizeWeights,
 } from '@hadal/kernels/quantized';
 import type { Tensor } from './tensor.ts';
+
+/** Rows of a panel: what is packed by itself begins at a multiple. */
+export const panelRows = 32;
 
 export const packedDtypes = ['f32', 'bf16', 'int8', 'int4'] as const;
 export type PackedDtype = (typeof packedDtypes)[number];
@@ -40,7 +44,7 @@ export interface RowStrides {
 /** Where rows that are packed by themselves belong. */
 export interface RowRange {
   readonly matrix: number;
-  /** A multiple of 32. */
+  /** A multiple of `panelRows`. */
   readonly row: number;
   readonly rows: number;
   /** Form of the source; its offset and length count elements of it. */
@@ -49,30 +53,35 @@ export interface RowRange {
 
 export class PackedMatrix implements Ref {
   readonly handle: number;
-  readonly offset = 0;
-  /** In units of four bytes. */
+  /** In units of four bytes, as the length. */
+  readonly offset: number;
   readonly length: number;
   readonly count: number;
   readonly N: number;
   readonly K: number;
   readonly dtype: PackedDtype;
 
-  /** Memory for a matrix that `packRows` then fills. */
-  constructor(memory: NativeMemory, { count, N, K, dtype }: PackedMatrixShape) {
-    const bytes = count * bytesOf(N, K, dtype);
-    this.handle = memory.allocate(bytes);
-    this.length = bytes / 4;
+  /** A matrix that lies packed, or will be packed, at `place`: `packedMatrixBytes` of memory that its owner frees. */
+  constructor({ handle, offset }: Pick<Ref, 'handle' | 'offset'>, { count, N, K, dtype }: PackedMatrixShape) {
+    this.handle = handle;
+    this.offset = offset;
+    this.length = packedMatrixBytes({ count, N, K, dtype }) / 4;
     this.count = count;
     this.N = N;
     this.K = K;
     this.dtype = dtype;
   }
 
+  /** Memory of its own for a matrix that `packRows` then fills. */
+  static allocate(memory: NativeMemory, shape: PackedMatrixShape): PackedMatrix {
+    return new PackedMatrix({ handle: memory.allocate(packedMatrixBytes(shape)), offset: 0 }, shape);
+  }
+
   /** Packs `w` [N, K] or [count, N, K]. Runs the device's commands, so that the source may be freed afterwards. */
   static pack(device: Device, w: Tensor, dtype: PackedDtype): PackedMatrix {
     const [N, K] = [w.dim(-2), w.dim(-1)];
     const count = w.length / (N * K);
-    const packed = new PackedMatrix(device.memory, { count, N, K, dtype });
+    const packed = PackedMatrix.allocate(device.memory, { count, N, K, dtype });
     for (let matrix = 0; matrix < count; matrix++) {
       const source = { handle: w.handle, offset: w.offset + matrix * N * K, length: N * K };
       packed.packRows(device.commands, source, { matrix, row: 0, rows: N, sourceDtype: 'f32' });
@@ -84,11 +93,13 @@ export class PackedMatrix implements Ref {
   /** Records the packing of some rows, `source` [rows, K]: a loader need not hold the whole matrix in another form. */
   packRows(c: Commands, source: Ref, { matrix, row, rows, sourceDtype }: RowRange): void {
     const { N, K, dtype } = this;
-    if (row % 32 !== 0 || row + rows > N || matrix >= this.count) {
+    if (row % panelRows !== 0 || row + rows > N || matrix >= this.count) {
       const what = `rows ${row} to ${row + rows} of matrix ${matrix}`;
-      throw new Error(`packRows: expected rows of ${this.count} x [${N}, ${K}] from a multiple of 32 on, got ${what}`);
+      throw new Error(
+        `packRows: expected rows of ${this.count} x [${N}, ${K}] from a multiple of ${panelRows} on, got ${what}`,
+      );
     }
-    const offset = (matrix * bytesOf(N, K, dtype) + bytesOf(row, K, dtype)) / 4;
+    const offset = this.offset + (matrix * bytesOf(N, K, dtype) + bytesOf(row, K, dtype)) / 4;
     const into = { handle: this.handle, offset, length: bytesOf(rows, K, dtype) / 4 };
     if (isQuantized(dtype)) {
       quantizeWeights(c, source, into, { N: rows, K, dtype, sourceDtype });
@@ -107,6 +118,11 @@ export class PackedMatrix implements Ref {
     }
   }
 
+  /** Records y [N, K]: the rows of the (first) matrix that `ids` i32 [N] names. */
+  gatherRows(c: Commands, ids: Ref, y: Ref, N: number): void {
+    packedRows(c, this, ids, y, { N, V: this.N, D: this.K, dtype: this.dtype });
+  }
+
   /** Records y [R, N]: rows offsets[e] .. offsets[e + 1] of x [R, K] times matrix e, transposed. */
   multiplyGroups(c: Commands, x: Ref, y: Ref, offsets: Ref, R: number): void {
     const { count: E, N, K, dtype } = this;
@@ -122,7 +138,12 @@ function isQuantized(dtype: PackedDtype): dtype is QuantizedDtype {
   return dtype === 'int8' || dtype === 'int4';
 }
 
-/** Bytes of a packed matrix. */
+/** Always a multiple of 64. */
+export function packedMatrixBytes({ count, N, K, dtype }: PackedMatrixShape): number {
+  return count * bytesOf(N, K, dtype);
+}
+
+/** Bytes of one packed matrix; rows n .. begin at bytesOf(n, K, dtype) when n is a multiple of `panelRows`. */
 export function bytesOf(N: number, K: number, dtype: PackedDtype): number {
   return isQuantized(dtype) ? quantizedBytes(N, K, dtype) : packedBytes(N, K, dtype);
 }

@@ -43,7 +43,7 @@ export function evalCommand(terminal: Terminal): Command {
       integerFrom(1),
     )
     .option('--show <number>', 'failures of each task to print', integerFrom(0), 0)
-    .option('-m, --model <directory>', 'the checkpoint to evaluate')
+    .option('-m, --model <path>', 'the checkpoint to evaluate')
     .option('--threads <number>', 'processor threads to compute with', integerFrom(1, 1024))
     .option('--json', 'print one JSON object')
     .addHelpText(

@@ -30,7 +30,7 @@ export function serveCommand(terminal: Terminal): Command {
         .argParser(integerFrom(0, 65535)),
     )
     .option('--host <address>', 'who may connect: 0.0.0.0 lets everybody in', '127.0.0.1')
-    .option('-m, --model <directory>', 'the checkpoint to serve')
+    .option('-m, --model <path>', 'the checkpoint to serve: a directory, or a .gguf file')
     .option('--threads <number>', 'processor threads to compute with', integerFrom(1, 1024))
     .addOption(new Option('--log <level>', 'what to write to standard error').choices(logLevels).default('warn'))
     .addHelpText(
@@ -40,6 +40,7 @@ Examples:
   hadal serve
   hadal serve --port 8080 --host 0.0.0.0
   hadal serve --model runs/my-model/checkpoint --log info
+  hadal serve --model DeepSeek-R1-Distill-Qwen-1.5B-Q8_0.gguf
   curl http://127.0.0.1:${defaultPort}/chat/completions -H 'content-type: application/json' \\
     -d '{"model": "hadal-nano", "messages": [{"role": "user", "content": "Hello"}]}'`,
     )

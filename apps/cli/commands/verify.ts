@@ -10,7 +10,7 @@ import type { Terminal } from '../terminal.ts';
 export function verifyCommand(terminal: Terminal): Command {
   return new Command('verify')
     .description('Compare a checkpoint with the reference values beside it')
-    .argument('<directory>', 'a checkpoint that has a golden.safetensors')
+    .argument('<path>', 'a checkpoint that has a golden.safetensors beside it')
     .option('--threads <number>', 'processor threads to compute with', integerFrom(1, 1024))
     .option('--json', 'print one JSON object')
     .addHelpText(
@@ -23,21 +23,21 @@ Examples:
   hadal verify test/golden/deepseek-v3
   hadal verify my-checkpoint --json | jq '.comparisons[] | select(.passes | not)'`,
     )
-    .action((directory: string, options: { threads?: number; json?: true }) => verify(directory, options, terminal));
+    .action((path: string, options: { threads?: number; json?: true }) => verify(path, options, terminal));
 }
 
-async function verify(directory: string, options: { threads?: number; json?: true }, terminal: Terminal) {
+async function verify(path: string, options: { threads?: number; json?: true }, terminal: Terminal) {
   const [{ openCheckpoint }, { openDevice }, { passes, verifyCheckpoint }] = await Promise.all([
     import('@hadal/formats/checkpoint'),
     import('@hadal/kernels/device'),
     import('@hadal/engine/verify'),
   ]);
   using device = openDevice(options.threads === undefined ? {} : { threads: options.threads });
-  const checkpoint = await openCheckpoint(directory);
+  const checkpoint = await openCheckpoint(path);
   const comparisons = verifyCheckpoint(device, checkpoint).map((result) => ({ ...result, passes: passes(result) }));
   const failed = comparisons.filter((result) => !result.passes);
   if (options.json) {
-    terminal.out(`${JSON.stringify({ directory, passes: failed.length === 0, comparisons })}\n`);
+    terminal.out(`${JSON.stringify({ checkpoint: path, passes: failed.length === 0, comparisons })}\n`);
   } else {
     const width = Math.max(...comparisons.map(({ name }) => name.length));
     for (const { name, difference, tolerance, passes: isClose } of comparisons) {

@@ -29,7 +29,7 @@ const valueTypes = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as c
 
 export function writeGguf(path: string, { metadata = {}, tensors = [] }: GgufSource): void {
   const parts: Buffer[] = [Buffer.from('GGUF'), u32(3), u64(tensors.length), u64(Object.keys(metadata).length)];
-  for (const [key, value] of Object.entries(metadata)) parts.push(text(key), ...encodeValue(value));
+  for (const [key, value] of Object.entries(metadata)) parts.push(text(key), Buffer.concat(encodeValue(value)));
   let at = 0;
   for (const { name, type, shape, data, offset } of tensors) {
     parts.push(text(name), u32(shape.length), ...shape.toReversed().map(u64), u32(type), u64(offset ?? at));

@@ -152,7 +152,16 @@ napi_value execute(Call& call) {
 
 napi_value allocate(Call& call) { return call.number_value(call.executor().memory.allocate(call.number(1))); }
 
-napi_value map_file(Call& call) { return call.number_value(call.executor().memory.map_file(call.text(1).c_str())); }
+/** (device, path, first byte, end) */
+napi_value map_file(Call& call) {
+  return call.number_value(call.executor().memory.map_file(call.text(1).c_str(), call.number(2), call.number(3)));
+}
+
+/** (device, handle, first byte, bytes) */
+napi_value prefetch(Call& call) {
+  call.executor().memory.prefetch(call.number(1), call.number(2), call.number(3));
+  return nullptr;
+}
 
 napi_value release(Call& call) {
   call.executor().memory.release(call.number(1));
@@ -193,7 +202,7 @@ napi_value initialize(napi_env env, napi_value exports) {
       method<close>("close"),                  method<execute>("execute"),       method<allocate>("allocate"),
       method<map_file>("mapFile"),             method<release>("release"),       method<size>("size"),
       method<read>("read"),                    method<write>("write"),           method<bytes_in_use>("bytesInUse"),
-      method<buffers>("buffers"),
+      method<prefetch>("prefetch"),            method<buffers>("buffers"),
   };
   napi_define_properties(env, exports, sizeof methods / sizeof *methods, methods);
   return exports;

@@ -18,6 +18,11 @@ constexpr size_t ALIGNMENT = 64;
 // A handle is generation * 2^SLOT_BITS + slot: below 2^53, so a double holds it exactly.
 constexpr double SLOTS = 1 << 20;
 
+size_t page_bytes() {
+  static const size_t bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
 std::string number(double x) {
   char text[32];
   std::snprintf(text, sizeof text, "%.17g", x);
@@ -73,7 +78,10 @@ double Memory::allocate(double bytes) {
   return add(buffer);
 }
 
-double Memory::map_file(const char* path) {
+double Memory::map_file(const char* path, double begin, double end) {
+  if (!(begin >= 0 && begin <= end && end <= 9007199254740992.0 && begin == std::floor(begin) && end == std::floor(end))) {
+    throw Error{"mapFile: expected a range of bytes, got " + number(begin) + " to " + number(end)};
+  }
   auto failed = [&](const char* what) {
     return Error{std::string("mapFile: cannot ") + what + " " + path + ": " + std::strerror(errno)};
   };
@@ -89,37 +97,54 @@ double Memory::map_file(const char* path) {
     close(file);
     throw Error{std::string("mapFile: ") + path + " is not a file"};
   }
-  if (info.st_size == 0) {
+  // A page past the end of the file would kill the process when it is touched.
+  if (end > static_cast<double>(info.st_size)) {
+    close(file);
+    throw Error{std::string("mapFile: expected at least ") + number(end) + " bytes, " + path + " has " + std::to_string(info.st_size)};
+  }
+  if (begin == end) {
     close(file);
     double handle = allocate(0);
     slots_[static_cast<size_t>(std::fmod(handle, SLOTS))].read_only = true;
     return handle;
   }
+  // A mapping begins at a page; the bytes before `begin` on it are not the buffer's.
+  const size_t before = static_cast<size_t>(begin) % page_bytes();
+  const off_t page = static_cast<off_t>(begin) - static_cast<off_t>(before);
   Buffer buffer;
-  buffer.bytes = static_cast<size_t>(info.st_size);
+  buffer.bytes = static_cast<size_t>(end) - static_cast<size_t>(begin);
   buffer.read_only = true;
-  void* data = mmap(nullptr, buffer.bytes, PROT_READ, MAP_SHARED, file, 0);
+  buffer.mapping_bytes = before + buffer.bytes;
+  void* data = mmap(nullptr, buffer.mapping_bytes, PROT_READ, MAP_SHARED, file, page);
   if (data == MAP_FAILED) {
     Error error = failed("map");
     close(file);
     throw error;
   }
   close(file);
-  buffer.data = static_cast<char*>(data);
+  buffer.data = static_cast<char*>(data) + before;
   buffer.mapping = data;
-  buffer.mapping_bytes = buffer.bytes;
   return add(buffer);
 }
 
 void Memory::release(double handle) {
   Buffer& buffer = const_cast<Buffer&>(find(handle));
-  bytes_in_use_ -= buffer.bytes;
+  if (!buffer.read_only) bytes_in_use_ -= buffer.bytes;
   buffers_in_use_ -= 1;
   unmap(buffer);
   uint32_t generation = buffer.generation + 1;
   buffer = Buffer{};
   buffer.generation = generation;
   free_slots_.push_back(static_cast<uint32_t>(&buffer - slots_.data()));
+}
+
+void Memory::prefetch(double handle, double offset, double bytes) const {
+  if (!find(handle).read_only) throw Error{"prefetch: expected a mapped file, got a buffer of its own memory"};
+  if (bytes == 0) return;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(resolve(handle, offset, bytes, 1, false));
+  const uintptr_t page = begin / page_bytes() * page_bytes();
+  // Advice only: a system that refuses it loses nothing but speed.
+  madvise(reinterpret_cast<void*>(page), begin + static_cast<size_t>(bytes) - page, MADV_WILLNEED);
 }
 
 size_t Memory::size(double handle) const { return find(handle).bytes; }
@@ -151,7 +176,7 @@ double Memory::add(Buffer buffer) {
   buffer.generation = slots_[slot].generation;
   buffer.alive = true;
   slots_[slot] = buffer;
-  bytes_in_use_ += buffer.bytes;
+  if (!buffer.read_only) bytes_in_use_ += buffer.bytes;
   buffers_in_use_ += 1;
   return buffer.generation * SLOTS + slot;
 }

@@ -26,11 +26,15 @@ class Memory {
 
   /** Zeroed bytes, 64-byte aligned, in huge pages from 2 MiB on where the system offers them. */
   double allocate(double bytes);
-  /** A file's bytes, read only. */
-  double map_file(const char* path);
+  /** Bytes `begin` to `end` of a file, read only; refused unless the file has them. */
+  double map_file(const char* path, double begin, double end);
   void release(double handle);
 
+  /** Asks the system to read bytes of a mapped file in, without waiting for them. */
+  void prefetch(double handle, double offset, double bytes) const;
+
   size_t size(double handle) const;
+  /** Of allocated buffers: mapped files have the system's memory. */
   size_t bytes_in_use() const { return bytes_in_use_; }
   size_t buffers() const { return buffers_in_use_; }
 

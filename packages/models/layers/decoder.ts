@@ -30,7 +30,7 @@ export interface Block {
 }
 
 export interface Decoder {
-  readonly embedding: Tensor;
+  readonly embedding: Weight;
   readonly blocks: readonly Block[];
   readonly head: Weight;
   readonly forward: Network['forward'];
@@ -39,7 +39,7 @@ export interface Decoder {
 /** Asks for all weights in checkpoint order; `block` for those of one layer. */
 export function decoder(source: WeightSource, config: DecoderConfig, block: (layer: number) => Block): Decoder {
   const { vocabularySize: V, width: D, layers, eps, tiedEmbeddings } = config;
-  const embedding = source.tensor(whole('embedding', 'model.embed_tokens.weight', V, D));
+  const embedding = source.matrix(whole('embedding', 'model.embed_tokens.weight', V, D));
   const blocks = Array.from({ length: layers }, (_, layer) => block(layer));
   const norm = source.tensor(whole('norm', 'model.norm.weight', D));
   const head = source.matrix(whole('head', tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight', V, D));
@@ -51,7 +51,7 @@ export function decoder(source: WeightSource, config: DecoderConfig, block: (lay
       let x = g.embedding(embedding, ids);
       for (const each of blocks) {
         observe?.(x);
-        x = forwardBlock(g, each, x, positions, memory, eps);
+        x = g.update(x, (stream) => forwardBlock(g, each, stream, positions, memory, eps));
       }
       return g.rmsNorm(x, norm, eps);
     },
