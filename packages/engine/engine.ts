@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+import type { PageFilesOptions } from './page-files.ts';
 import type { Choice, Sampling, TokenLogprob } from './sampler.ts';
 import type { RequestEvent } from './sequence.ts';
 import type { DrafterName, Speculation } from './speculation.ts';
@@ -99,12 +100,14 @@ export interface EngineOptions {
   readonly threads?: number;
   /** Memory for keys and values of all sequences together; 512 MiB when absent. */
   readonly cacheBytes?: number;
+  /** Where prefixes are kept from one process to the next; nowhere when absent. */
+  readonly prefixes?: PageFilesOptions | undefined;
 }
 
 /** Loads a model in a thread of its own. Rejects with one line when the checkpoint does not hold a model we can run. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  const { checkpoint, threads, cacheBytes = 512 * 2 ** 20 } = options;
-  const workerData: WorkerOptions = { path: checkpoint.path, threads, cacheBytes };
+  const { checkpoint, threads, cacheBytes = 512 * 2 ** 20, prefixes } = options;
+  const workerData: WorkerOptions = { path: checkpoint.path, threads, cacheBytes, prefixes };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
   const listeners = new Map<number, (event: RequestEvent) => void>();
   const fail = (message: string) => {

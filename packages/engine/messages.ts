@@ -1,6 +1,7 @@
 // What the engine's two threads say to each other.
 
 import type { GenerateRequest, ModelInfo } from './engine.ts';
+import type { PageFilesOptions } from './page-files.ts';
 import type { RequestEvent } from './sequence.ts';
 
 export interface WorkerOptions {
@@ -8,6 +9,7 @@ export interface WorkerOptions {
   readonly path: string;
   readonly threads: number | undefined;
   readonly cacheBytes: number;
+  readonly prefixes: PageFilesOptions | undefined;
 }
 
 export type ToWorker =

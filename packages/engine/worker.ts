@@ -6,10 +6,15 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
+import { checkpointFingerprint } from '@hadal/formats/checkpoint-fingerprint';
 import { openDevice } from '@hadal/kernels/device';
 import { openModel } from '@hadal/models/language-model';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+import { PageFiles } from './page-files.ts';
 import { Runner } from './runner.ts';
+
+/** To be raised when kernels make other bits of the same weights: rows on disk are then another model's. */
+const rowsVersion = 1;
 
 if (!parentPort) throw new Error('worker.ts runs as a worker thread only');
 const port = parentPort;
@@ -22,7 +27,7 @@ try {
   port.close();
 }
 
-async function serve({ path, threads, cacheBytes }: WorkerOptions): Promise<void> {
+async function serve({ path, threads, cacheBytes, prefixes }: WorkerOptions): Promise<void> {
   const checkpoint = await openCheckpoint(path);
   const device = openDevice({ threads });
   const tokenizer = checkpoint.tokenizer();
@@ -31,7 +36,12 @@ async function serve({ path, threads, cacheBytes }: WorkerOptions): Promise<void
     const [has, knows] = [tokenizer.vocabularySize, model.vocabularySize];
     throw new Error(`${path}: expected a tokenizer of at most ${knows} tokens from config, it has ${has}`);
   }
-  const runner = new Runner(device, model, tokenizer, { cacheBytes });
+  const prefixFiles = prefixes && {
+    files: new PageFiles(prefixes),
+    // Whatever the bits of a row depend on.
+    fingerprint: [await checkpointFingerprint(checkpoint), model.dtype, model.form, device.isa, rowsVersion].join(' '),
+  };
+  const runner = new Runner(device, model, tokenizer, { cacheBytes, prefixFiles });
   const { contextLength, vocabularySize, parameters } = model;
   tell({ type: 'opened', model: { contextLength, vocabularySize, parameters, drafters: runner.drafters } });
 
@@ -49,10 +59,12 @@ async function serve({ path, threads, cacheBytes }: WorkerOptions): Promise<void
         break;
       case 'close':
         port.close();
-        runner[Symbol.dispose]();
-        model[Symbol.dispose]();
-        device[Symbol.dispose]();
-        process.exit();
+        void runner.flush().then(() => {
+          runner[Symbol.dispose]();
+          model[Symbol.dispose]();
+          device[Symbol.dispose]();
+          process.exit();
+        });
     }
   });
 
