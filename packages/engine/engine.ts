@@ -7,6 +7,9 @@ import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
+import type { LoadProgress } from '@hadal/models/language-model';
+import type { PackedDtype } from '@hadal/tensor/packed-matrix';
+import type { FitOptions } from './fit-model.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import type { PageFilesOptions } from './page-files.ts';
 import type { Choice, Sampling, TokenLogprob } from './sampler.ts';
@@ -22,6 +25,8 @@ export interface ModelInfo {
   readonly parameters: { readonly total: number; readonly active: number };
   /** Who can guess ahead. */
   readonly drafters: readonly DrafterName[];
+  /** How its matrices are stored at run time. */
+  readonly dtype: PackedDtype;
 }
 
 /** What is generated, and how its tokens are chosen. Random choices are a function of seed and place alone. */
@@ -94,20 +99,23 @@ export interface Engine extends AsyncDisposable {
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent>;
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends FitOptions {
   readonly checkpoint: Checkpoint;
   /** Threads of arithmetic; as many as there are cores when absent. */
   readonly threads?: number;
-  /** Memory for keys and values of all sequences together; 512 MiB when absent. */
-  readonly cacheBytes?: number;
   /** Where prefixes are kept from one process to the next; nowhere when absent. */
   readonly prefixes?: PageFilesOptions | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
-/** Loads a model in a thread of its own. Rejects with one line when the checkpoint does not hold a model we can run. */
+/**
+ * Loads a model in a thread of its own. Rejects with one line when the checkpoint does not hold a model that we can run, or
+ * one that does not fit into this machine's memory.
+ */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  const { checkpoint, threads, cacheBytes = 512 * 2 ** 20, prefixes } = options;
-  const workerData: WorkerOptions = { path: checkpoint.path, threads, cacheBytes, prefixes };
+  const { checkpoint, threads, onProgress, dtype, contextLength, experts, prefixes } = options;
+  const fit = { dtype, contextLength, experts };
+  const workerData: WorkerOptions = { path: checkpoint.path, threads, fit, prefixes };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
   const listeners = new Map<number, (event: RequestEvent) => void>();
   const fail = (message: string) => {
@@ -117,6 +125,9 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const opened = Promise.withResolvers<Omit<ModelInfo, 'id'>>();
   worker.on('message', (message: FromWorker) => {
     switch (message.type) {
+      case 'progress':
+        onProgress?.(message.progress);
+        break;
       case 'opened':
         opened.resolve(message.model);
         break;

@@ -6,6 +6,7 @@
 
 import { KEY_BLOCK } from '@hadal/kernels/attention';
 import type { Device } from '@hadal/kernels/device';
+import type { Ref } from '@hadal/kernels/memory';
 import { rowsPerBlock } from '@hadal/kernels/windows';
 import type { CacheLayout, RowStore } from '@hadal/models/architecture';
 import {
@@ -35,8 +36,12 @@ type LayerStores = ReadonlyMap<string, Tensor>;
 
 /** What 64 tokens take, all layers together. */
 export function pageBytes(layout: CacheLayout): number {
-  const values = layout.flatMap((stores) => Object.values(stores).map((store) => store.width * rowsPerPage(store)));
-  return 4 * values.reduce((sum, count) => sum + count, 0);
+  const bytes = layout.flatMap((stores) => Object.values(stores).map((store) => rowBytes(store) * rowsPerPage(store)));
+  return bytes.reduce((sum, count) => sum + count, 0);
+}
+
+function rowBytes({ width, dtype }: { readonly width: number; readonly dtype?: Tensor['dtype'] }): number {
+  return width * (dtype === 'bf16' ? 2 : 4);
 }
 
 /** A page has one row at least, also where a row stands for more tokens than a page holds. */
@@ -56,45 +61,43 @@ export class KvCache {
     this.pageCount = Math.max(1, Math.floor(bytes / pageBytes(layout)));
     this.#device = device;
     const block = (store: RowStore) => {
-      const [rows, width] = [this.pageCount * rowsPerPage(store), store.width];
-      return new Tensor(device.memory.allocate(rows * width * 4), 0, [rows, width]);
+      const rows = this.pageCount * rowsPerPage(store);
+      return new Tensor(device.memory.allocate(rows * rowBytes(store)), 0, [rows, store.width], store.dtype);
     };
     this.#layers = layout.map((stores) => new Map(Object.entries(stores).map(([name, store]) => [name, block(store)])));
   }
 
   /** What one page holds, all layers together. */
   get pageBytes(): number {
-    return this.#pageRefs(0).reduce((sum, { length }) => sum + 4 * length, 0);
+    return this.#pageBytes(0).reduce((sum, { length }) => sum + length, 0);
   }
 
   /** A copy of a page: [pageBytes], store after store. */
   readPage(page: number): Uint8Array {
     const bytes = new Uint8Array(this.pageBytes);
     let offset = 0;
-    for (const ref of this.#pageRefs(page)) {
-      this.#device.memory.read(ref, new Float32Array(bytes.buffer, offset, ref.length));
-      offset += 4 * ref.length;
+    for (const stretch of this.#pageBytes(page)) {
+      this.#device.memory.read(stretch, bytes.subarray(offset, offset + stretch.length));
+      offset += stretch.length;
     }
     return bytes;
   }
 
   /** Puts back what `readPage` gave. */
   writePage(page: number, bytes: Uint8Array): void {
-    // Whoever read the bytes from a file may have them at an odd address.
-    const values = new Float32Array(Uint8Array.from(bytes).buffer);
     let offset = 0;
-    for (const ref of this.#pageRefs(page)) {
-      this.#device.memory.write(ref, values.subarray(offset, offset + ref.length));
-      offset += ref.length;
+    for (const stretch of this.#pageBytes(page)) {
+      this.#device.memory.write(stretch, bytes.subarray(offset, offset + stretch.length));
+      offset += stretch.length;
     }
   }
 
-  /** The stretches of memory that a page is made of. */
-  #pageRefs(page: number): Tensor[] {
+  /** The stretches of memory that a page is made of, in bytes. */
+  #pageBytes(page: number): Ref[] {
     return this.#layers.flatMap((stores) =>
       [...stores.values()].map((store) => {
-        const rows = store.rows / this.pageCount;
-        return store.slice(page * rows, rows);
+        const length = (rowBytes({ width: store.dim(-1), dtype: store.dtype }) * store.rows) / this.pageCount;
+        return { handle: store.handle, offset: page * length, length };
       }),
     );
   }

@@ -6,6 +6,7 @@
 import { KEY_BLOCK } from '@hadal/kernels/attention';
 import { openDryDevice } from '@hadal/kernels/dry-device';
 import type { AttentionForm, ModelDefinition } from '@hadal/models/architecture';
+import { cacheDtypeFor } from '@hadal/models/language-model';
 import { type RunTimeWeight, runTimeWeights } from '@hadal/models/run-time-weights';
 import { matrixShape, recordRequests, type WeightSource } from '@hadal/models/weight-source';
 import { Arena } from '@hadal/tensor/arena';
@@ -55,7 +56,7 @@ export function memoryEstimator(
       weights: total(weights) + otherElements * 4,
       experts: total(weights.filter(({ spec }) => spec.kind === 'experts')),
       tablesPerToken,
-      cachePerToken: pageBytes(definition.cacheLayout(options.form)) / KEY_BLOCK,
+      cachePerToken: pageBytes(definition.cacheLayout(options.form, cacheDtypeFor(dtype))) / KEY_BLOCK,
       scratch,
     };
   };
@@ -67,7 +68,7 @@ function stepBytes(definition: ModelDefinition, { form, stepTokens }: EstimateOp
   using device = openDryDevice();
   // Blocks of no least size: what they hold is what was asked for.
   using arena = new Arena(device.memory, 0);
-  const layout = definition.cacheLayout(form);
+  const layout = definition.cacheLayout(form, 'f32');
   using cache = new KvCache(device, layout, Math.ceil(tokens / KEY_BLOCK) * pageBytes(layout));
   const lease = { pages: Array.from({ length: cache.pageCount }, (_, page) => page), length: 0 };
   const network = definition.assemble(absentWeights, { form, positions: tokens, predictor: 'absent' });

@@ -29,8 +29,8 @@ const usualCacheBytes = 512 * 2 ** 20;
 /** A context that is worth having: a model that fits only with less is refused. */
 const leastContext = 2048;
 
-/** Of the available memory, what is left to everything else on the machine. */
-const spareShare = 0.05;
+/** Of the available memory; the rest is left to everything else on the machine. */
+export const usableShare = 0.95;
 
 /** Of the room beside weights, what a context that nobody asked for may take. */
 const defaultShare = 0.5;
@@ -52,7 +52,7 @@ export function planMemory(
     );
   }
   const weights = estimate.weights - (request.experts === 'paged' ? estimate.experts : 0);
-  const usable = available * (1 - spareShare);
+  const usable = available * usableShare;
   const room = usable - weights - scratch;
   const perToken = tablesPerToken + estimate.cachePerToken;
   const comfortable = Math.floor((room * defaultShare) / perToken / KEY_BLOCK) * KEY_BLOCK;

@@ -1,6 +1,8 @@
 // What the engine's two threads say to each other.
 
+import type { LoadProgress } from '@hadal/models/language-model';
 import type { GenerateRequest, ModelInfo } from './engine.ts';
+import type { FitOptions } from './fit-model.ts';
 import type { PageFilesOptions } from './page-files.ts';
 import type { RequestEvent } from './sequence.ts';
 
@@ -8,7 +10,7 @@ export interface WorkerOptions {
   /** The checkpoint's. */
   readonly path: string;
   readonly threads: number | undefined;
-  readonly cacheBytes: number;
+  readonly fit: FitOptions;
   readonly prefixes: PageFilesOptions | undefined;
 }
 
@@ -18,6 +20,7 @@ export type ToWorker =
   | { readonly type: 'close' };
 
 export type FromWorker =
+  | { readonly type: 'progress'; readonly progress: LoadProgress }
   | { readonly type: 'opened'; readonly model: Omit<ModelInfo, 'id'> }
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'event'; readonly key: number; readonly event: RequestEvent };

@@ -8,13 +8,16 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { checkpointFingerprint } from '@hadal/formats/checkpoint-fingerprint';
 import { openDevice } from '@hadal/kernels/device';
-import { openModel } from '@hadal/models/language-model';
+import { type LoadProgress, openModel, readDefinition } from '@hadal/models/language-model';
+import { fitModel, stepTokens } from './fit-model.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import { PageFiles } from './page-files.ts';
 import { Runner } from './runner.ts';
 
 /** To be raised when kernels make other bits of the same weights: rows on disk are then another model's. */
 const rowsVersion = 1;
+/** How often loading tells how far it is. */
+const progressMs = 50;
 
 if (!parentPort) throw new Error('worker.ts runs as a worker thread only');
 const port = parentPort;
@@ -27,23 +30,37 @@ try {
   port.close();
 }
 
-async function serve({ path, threads, cacheBytes, prefixes }: WorkerOptions): Promise<void> {
+async function serve({ path, threads, fit, prefixes }: WorkerOptions): Promise<void> {
   const checkpoint = await openCheckpoint(path);
-  const device = openDevice({ threads });
+  // What can be known without reading weights, first: they may be hundreds of gigabytes.
   const tokenizer = checkpoint.tokenizer();
-  const model = openModel(device, checkpoint, { predictor: 'present' });
-  if (tokenizer.vocabularySize > model.vocabularySize) {
-    const [has, knows] = [tokenizer.vocabularySize, model.vocabularySize];
-    throw new Error(`${path}: expected a tokenizer of at most ${knows} tokens from config, it has ${has}`);
+  const rows = readDefinition(checkpoint).vocabularySize;
+  if (tokenizer.vocabularySize > rows) {
+    const has = tokenizer.vocabularySize;
+    throw new Error(
+      `${path}: expected a tokenizer of at most ${rows} tokens, the rows of the embedding, it has ${has}`,
+    );
   }
+  const { dtype, form, experts, plan } = fitModel(checkpoint, fit);
+  const device = openDevice({ threads });
+  let toldMs = performance.now();
+  const onProgress = (progress: LoadProgress) => {
+    if (performance.now() - toldMs < progressMs) return;
+    toldMs = performance.now();
+    tell({ type: 'progress', progress });
+  };
+  const { contextLength } = plan;
+  const model = openModel(device, checkpoint, {
+    ...{ dtype, form, experts, contextLength, onProgress, predictor: 'present' },
+  });
   const prefixFiles = prefixes && {
     files: new PageFiles(prefixes),
     // Whatever the bits of a row depend on.
     fingerprint: [await checkpointFingerprint(checkpoint), model.dtype, model.form, device.isa, rowsVersion].join(' '),
   };
-  const runner = new Runner(device, model, tokenizer, { cacheBytes, prefixFiles });
-  const { contextLength, vocabularySize, parameters } = model;
-  tell({ type: 'opened', model: { contextLength, vocabularySize, parameters, drafters: runner.drafters } });
+  const runner = new Runner(device, model, tokenizer, { cacheBytes: plan.cache, stepTokens, prefixFiles });
+  const { vocabularySize, parameters } = model;
+  tell({ type: 'opened', model: { contextLength, vocabularySize, parameters, dtype, drafters: runner.drafters } });
 
   let isRunning = false;
   port.on('message', (message: ToWorker) => {

@@ -4,7 +4,7 @@
 // about talking to it. Whoever loads a model knows this and no layout. Nothing is read before it is asked for, so a part
 // that is missing is missed by whoever needs it. Knows nothing of architectures.
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type ChatTemplate, findChatTemplate } from './chat/chat-template.ts';
 import { openGgufCheckpoint } from './gguf/checkpoint.ts';
@@ -29,7 +29,17 @@ export interface Checkpoint {
   weights(options?: StoredWeightsOptions): StoredWeights;
   /** Every file that decides what the model says. */
   files(): string[];
+  /** What a directory holds of the model beside its weights and config.json: tokenizer, template, advice, license. */
+  companions(): CompanionFile[];
 }
+
+export interface CompanionFile {
+  readonly name: string;
+  readonly content: Uint8Array | string;
+}
+
+const companionNames =
+  /^(generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^merges\.txt$|\.jinja$|^LICENSE/;
 
 /** Opens a directory, or a `.gguf` file. Throws one line when there is no checkpoint at `path`. */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
@@ -61,5 +71,9 @@ export function openCheckpointDirectory(path: string): Checkpoint {
         .map(at)
         .filter((file) => statSync(file).isFile())
         .sort(),
+    companions: () =>
+      readdirSync(path)
+        .filter((name) => companionNames.test(name) && statSync(at(name)).isFile())
+        .map((name) => ({ name, content: readFileSync(at(name)) })),
   };
 }

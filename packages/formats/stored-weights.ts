@@ -40,8 +40,8 @@ export type WeightEncoding =
   | { readonly kind: 'scaled'; readonly element: 'e4m3' | 'e2m1'; readonly scale: Scale }
   /** GGUF's: each row is whole blocks, one after another. */
   | { readonly kind: 'blocks'; readonly type: BlockType }
-  /** Not as it lies in the file: put together row by row, as `readFloat32` does. */
-  | { readonly kind: 'rearranged'; readonly read: (begin: number, end: number) => Float32Array<ArrayBuffer> };
+  /** Not as it lies in the file: only `readFloat32` knows how to put it together. */
+  | { readonly kind: 'rearranged' };
 
 /** The tensor of scales, [ceil(rows / block.rows), ceil(columns / block.columns)]. */
 export interface Scale {

@@ -13,6 +13,7 @@ import {
   sequenceTables,
 } from './attention.ts';
 import { type Device, openDevice, supportedIsas } from './device.ts';
+import { fromBf16Twin, toBf16Twin } from './elementwise.ts';
 import { assertGradient, dot } from './gradient-check.ts';
 import { assertSameBits, checkParity, normals, runOn, uniforms } from './parity.ts';
 
@@ -87,6 +88,44 @@ test('attention equals its twin with the last queries of paged sequences and mor
     twin: (a) => attentionTwin(a.q, a.k, a.v, a.out, a.lse, a.sequences, a.blockStarts, o),
     tolerance: 2e-6,
   });
+});
+
+test('keys and values in bfloat16: the same bits as their floats, for every head shape, in prefill and decode', () => {
+  for (const heads of [...headShapes, { H: 12, Hkv: 2, dk: 128, dv: 128 }, { H: 5, Hkv: 1, dk: 72, dv: 64 }]) {
+    const blockStart = (b: number) => 1 + KEY_BLOCK * b;
+    const tables = sequenceTables([
+      { queryStart: 0, queryCount: 1, keyCount: 300, blockStart },
+      { queryStart: 1, queryCount: 50, keyCount: 257, blockStart },
+    ]);
+    const o = { ...optionsFor(heads, 2, 51, 3), keyDtype: 'bf16' as const };
+    const floats = inputs(o, 5 * KEY_BLOCK, tables);
+    const narrow = (x: Float32Array) => {
+      const y = new Uint16Array(x.length);
+      toBf16Twin(x, y);
+      return y;
+    };
+    const tensors = { ...floats, k: narrow(floats.k), v: narrow(floats.v) };
+    checkParity({
+      name: `attention bf16 ${JSON.stringify(heads)}`,
+      tensors,
+      native: (c, t) => attention(c, t.q, t.k, t.v, t.out, t.lse, t.sequences, t.blockStarts, o),
+      twin: (a) => attentionTwin(a.q, a.k, a.v, a.out, a.lse, a.sequences, a.blockStarts, o),
+      tolerance: 2e-6,
+    });
+    const widened = (x: Uint16Array) => {
+      const y = new Float32Array(x.length);
+      fromBf16Twin(x, y);
+      return y;
+    };
+    for (const isa of supportedIsas()) {
+      using device = openDevice({ isa, threads: 2 });
+      const { out, lse } = runOn(device, tensors, (c, t) =>
+        attention(c, t.q, t.k, t.v, t.out, t.lse, t.sequences, t.blockStarts, o),
+      );
+      const wide = { ...floats, k: widened(tensors.k), v: widened(tensors.v) };
+      assertSameBits({ out, lse }, forward(device, wide, { ...o, keyDtype: 'f32' }), `${isa} ${JSON.stringify(heads)}`);
+    }
+  }
 });
 
 test('absorbed latent attention reads its values from the keys', () => {

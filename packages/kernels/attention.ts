@@ -6,8 +6,9 @@
 // values up to its position, and nothing else, in bits: alone, in a batch, prefilled or decoded, wherever its blocks lie.
 
 import type { Commands } from './commands.ts';
-import { extent, type Floats } from './elementwise.ts';
+import { extent, type Floats, fromBf16Twin } from './elementwise.ts';
 import type { Ref } from './memory.ts';
+import type { RowDtype } from './rows.ts';
 
 /** Keys in a block: rows of k and v that lie together. */
 export const KEY_BLOCK = 64;
@@ -28,6 +29,8 @@ export interface AttentionOptions {
   readonly outStride: number;
   /** Rows of q, out and lse. */
   readonly NQ: number;
+  /** Form of k and v; f32 when absent. The gradient takes f32 only. */
+  readonly keyDtype?: RowDtype | undefined;
 }
 
 /** A run of tokens that attend to one another. */
@@ -77,7 +80,7 @@ export function documentTables(lengths: readonly number[]): SequenceTables {
  * s[j] = scale * q[i, h] . k[j, hk]; out[i, h] = sum_j softmax(s)[j] v[j, hk]; lse[i, h] = log sum_j exp(s[j]),
  * with hk = floor(h / (H / Hkv)).
  *
- * q [NQ, H, dk], k [rows, Hkv, dk], v [rows, Hkv, dv], out [NQ, H, dv], lse [NQ, H] without gaps, sequences int32 [S, 4],
+ * q [NQ, H, dk], k [rows, Hkv, dk] and v [rows, Hkv, dv] in float32 or bfloat16, out [NQ, H, dv], lse [NQ, H] without gaps, sequences int32 [S, 4],
  * blockStarts int32. Rows of no sequence become zero; a sequence that leads outside the tensors counts as none. Absorbed
  * latent attention: Hkv = 1, v = k, dv < dk. Vaswani et al. 2017; blocks and running maximum as in Dao et al. 2022,
  * arXiv 2205.14135.
@@ -97,8 +100,11 @@ export function attention(
   const keyRows = keyRowsOf(k, v, o);
   c.begin('attention');
   c.tensor(q, extent(o.NQ, o.qStride, o.H * o.dk));
-  c.tensor(k, extent(keyRows, o.kStride, o.Hkv * o.dk));
-  c.tensor(v, extent(keyRows, o.vStride, o.Hkv * o.dv));
+  for (const dtype of ['f32', 'bf16']) {
+    const isGiven = dtype === (o.keyDtype ?? 'f32');
+    c.optionalTensor(isGiven ? k : undefined, extent(keyRows, o.kStride, o.Hkv * o.dk));
+    c.optionalTensor(isGiven ? v : undefined, extent(keyRows, o.vStride, o.Hkv * o.dv));
+  }
   c.tensor(out, extent(o.NQ, o.outStride, o.H * o.dv));
   c.tensor(lse, o.NQ * o.H);
   c.tensor(sequences, o.S * 4);
@@ -109,26 +115,27 @@ export function attention(
 
 export function attentionTwin(
   q: Floats,
-  k: Floats,
-  v: Floats,
+  keys: Floats | Uint16Array,
+  values: Floats | Uint16Array,
   out: Floats,
   lse: Floats,
   sequences: Int32Array,
   blockStarts: Int32Array,
   o: AttentionOptions,
 ): void {
+  const [k, v] = [widened(keys), widened(values)];
   for (let r = 0; r < o.NQ; r++) {
     out.fill(0, r * o.outStride, r * o.outStride + o.H * o.dv);
     lse.fill(0, r * o.H, (r + 1) * o.H);
   }
-  for (const { row, head, keyHead, keys } of queriesOf(sequences, blockStarts, o)) {
-    const scores = scoresOf(q, k, row, head, keyHead, keys, o);
+  for (const { row, head, keyHead, keys: seen } of queriesOf(sequences, blockStarts, o)) {
+    const scores = scoresOf(q, k, row, head, keyHead, seen, o);
     const max = scores.reduce((best, s) => Math.max(best, s), -Infinity);
     const total = scores.reduce((sum, s) => sum + Math.exp(s - max), 0);
     lse[row * o.H + head] = max + Math.log(total);
     for (let d = 0; d < o.dv; d++) {
       let sum = 0;
-      for (const [j, key] of keys.entries()) {
+      for (const [j, key] of seen.entries()) {
         sum += (Math.exp(scores[j]! - max) / total) * v[key * o.vStride + keyHead * o.dv + d]!;
       }
       out[row * o.outStride + head * o.dv + d] = sum;
@@ -258,6 +265,13 @@ function recordSizes(c: Commands, o: AttentionOptions, keyRows: number, blockCou
   c.int(keyRows);
   c.int(blockCount);
   c.float(o.scale);
+}
+
+function widened(x: Floats | Uint16Array): Floats {
+  if (!(x instanceof Uint16Array)) return x;
+  const y = new Float32Array(x.length);
+  fromBf16Twin(x, y);
+  return y;
 }
 
 interface Query {

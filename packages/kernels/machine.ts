@@ -1,15 +1,24 @@
 // What the machine can do at most, measured by native loops: the yardsticks of the benches.
 //
 // Owns the loops' wrappers and their arithmetic. A number means something only next to another from the same run: the
-// machine may be shared, and its clock moves. These two kernels have no twins: their outputs are beside the point.
+// machine may be shared, and its clock moves. These kernels have no twins: their outputs are beside the point.
 
 import type { Device } from './device.ts';
 
 /** Floating-point operations a second (a multiply-add counts as two) of all the device's threads, in about `ms` milliseconds. */
 export function measureArithmetic(device: Device, ms = 5): number {
+  return measureLoop(device, 'measureArithmetic', ms);
+}
+
+/** The same with the products of bytes that quantized products are made of. */
+export function measureIntegers(device: Device, ms = 5): number {
+  return measureLoop(device, 'measureIntegers', ms);
+}
+
+function measureLoop(device: Device, loop: 'measureArithmetic' | 'measureIntegers', ms: number): number {
   const out = { handle: device.memory.allocate(8), offset: 0, length: 2 };
   const time = (rounds: number) => {
-    device.commands.begin('measureArithmetic');
+    device.commands.begin(loop);
     device.commands.int(rounds);
     device.commands.tensor(out, 2);
     device.commands.end();

@@ -17,8 +17,8 @@ export const operations = {
   groupedMatmulPacked: 'X:t packed:t Y:T offsets:t E:i N:i K:i R:i bf16:i',
   // quantized.ts
   quantizeWeights: 'W:t? W16:h? packed:T N:i K:i ldw:i int4:i',
-  matmulQuantized: 'X:t packed:t Y:T M:i N:i K:i ldx:i ldy:i int4:i',
-  groupedMatmulQuantized: 'X:t packed:t Y:T offsets:t E:i N:i K:i R:i int4:i',
+  matmulQuantized: 'X:t packed:t Y:T M:i N:i K:i ldx:i ldy:i int4:i gated:i',
+  groupedMatmulQuantized: 'X:t packed:t Y:T offsets:t E:i N:i K:i R:i int4:i gated:i',
   // elementwise.ts
   fill: 'x:T n:i value:f',
   copyColumns: 'src:t dst:T rows:i cols:i srcStride:i dstStride:i accumulate:i',
@@ -30,7 +30,7 @@ export const operations = {
   sum: 'x:t out:T n:i',
   sumSquares: 'x:t out:T n:i',
   // rows.ts
-  storeRows: 'x:t rows:t into:T N:i R:i D:i',
+  storeRows: 'x:t rows:t into:T? into16:H? N:i R:i D:i',
   // decode-rows.ts
   decodeRows: 'W:b scales:b? y:T rows:i columns:i stored:i scale:i blockRows:i blockColumns:i rowInBlock:i',
   // decode-blocks.ts
@@ -78,7 +78,7 @@ export const operations = {
   mlaAssembleBackward: 'dk:t dv:t dkv:T dkPe:T N:i H:i nope:i rope:i vDim:i kPeStride:i',
   // attention.ts
   attention:
-    'q:t k:t v:t out:T lse:T sequences:t blockStarts:t S:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i NQ:i keyRows:i blockCount:i scale:f',
+    'q:t k:t? v:t? k16:h? v16:h? out:T lse:T sequences:t blockStarts:t S:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i NQ:i keyRows:i blockCount:i scale:f',
   attentionBackward:
     'q:t k:t v:t out:t dOut:t lse:t dq:T dk:T dv:T sequences:t blockStarts:t S:i H:i Hkv:i dk:i dv:i qStride:i kStride:i vStride:i outStride:i NQ:i keyRows:i blockCount:i scale:f',
   // sparse-attention.ts
@@ -97,6 +97,7 @@ export const operations = {
   hyperExpand: 'x:t added:t post:t comb:t y:T N:i streams:i D:i',
   // machine.ts
   measureArithmetic: 'rounds:i out:T',
+  measureIntegers: 'rounds:i out:T',
   measureReading: 'x:t n:i out:T',
 } as const satisfies Record<string, string>;
 

@@ -13,6 +13,7 @@ import {
   quantizeWeights,
   quantizeWeightsTwin,
 } from './quantized.ts';
+import { swiglu } from './swiglu.ts';
 
 const dtypes = ['int8', 'int4'] as const;
 const sizes = [1, 3, 7, 17, 33, 100, 257];
@@ -59,6 +60,54 @@ test('products equal the twin in bits on every instruction set, for a few rows a
       });
     }
   }
+});
+
+test('swiglu of a product: the twin within rounding, and the bits of the two steps by themselves', () => {
+  for (const dtype of dtypes) {
+    for (const [M, N, K] of [
+      [1, 64, 33],
+      [5, 192, 160],
+      [13, 128, 257],
+      [100, 64, 128],
+    ] as const) {
+      const F = N / 2;
+      const shape = { M, N, K, dtype, activation: 'swiglu', ldx: K + 3, ldy: F + 5 } as const;
+      const tensors = {
+        X: normals(M * shape.ldx, M),
+        packed: quantized(normals(N * K, 7), N, K, dtype),
+        Y: normals(M * shape.ldy, 3),
+      };
+      checkParity({
+        name: `swiglu ${JSON.stringify(shape)}`,
+        tensors,
+        native: (c, t) => matmulQuantized(c, t.X, t.packed, t.Y, shape),
+        twin: (a) => matmulQuantizedTwin(a.X, a.packed, a.Y, shape),
+        tolerance: 5e-7,
+      });
+      for (const isa of supportedIsas()) {
+        using device = openDevice({ isa, threads: 2 });
+        const together = runOn(device, { ...tensors, Y: new Float32Array(M * F) }, (c, t) =>
+          matmulQuantized(c, t.X, t.packed, t.Y, { ...shape, ldy: F }),
+        );
+        const apart = runOn(
+          device,
+          { ...tensors, gateUp: new Float32Array(M * N), Y: new Float32Array(M * F) },
+          (c, t) => {
+            matmulQuantized(c, t.X, t.packed, t.gateUp, { ...shape, activation: 'none', ldy: N });
+            swiglu(c, t.gateUp, t.Y, { N: M, F });
+          },
+        );
+        assertSameBits(together, { ...together, Y: apart.Y }, `${isa} ${JSON.stringify(shape)}`);
+      }
+    }
+  }
+});
+
+test('swiglu of an odd number of panels is refused: its halves would share one', () => {
+  using device = openDevice({ threads: 1 });
+  const t = { handle: device.memory.allocate(1 << 16), offset: 0, length: 1 << 14 };
+  const shape = { M: 1, N: 96, K: 32, dtype: 'int8', activation: 'swiglu' } as const;
+  assert.throws(() => matmulQuantized(device.commands, t, t, t, shape), /multiple of 64, got 96/);
 });
 
 test('nothing saturates: every product and every sum at its largest, with either sign', () => {
@@ -163,24 +212,30 @@ test('huge, tiny and zero segments keep their scale; a NaN or an infinity reache
 
 test('experts: each row with its own matrix, also experts without rows', () => {
   for (const dtype of dtypes) {
-    for (const [N, K, rows] of [
-      [70, 160, [0, 1, 0, 30, 2, 0]],
-      [33, 65, [1, 1, 1, 1]],
-      [64, 128, [0, 0, 0]],
+    for (const [N, K, rows, activation] of [
+      [70, 160, [0, 1, 0, 30, 2, 0], 'none'],
+      [33, 65, [1, 1, 1, 1], 'none'],
+      [64, 128, [0, 0, 0], 'none'],
+      [64, 160, [0, 1, 0, 30, 2, 0], 'swiglu'],
     ] as const) {
       const E = rows.length;
       const offsets = new Int32Array(E + 1);
       for (const [e, count] of rows.entries()) offsets[e + 1] = offsets[e]! + count;
       const R = offsets[E]!;
-      const shape = { E, N, K, R, dtype };
+      const shape = { E, N, K, R, dtype, activation };
       const packed = new Int32Array((E * quantizedBytes(N, K, dtype)) / 4);
       for (let e = 0; e < E; e++) packed.set(quantized(normals(N * K, e), N, K, dtype), (e * packed.length) / E);
       checkParity({
         name: `groupedMatmulQuantized ${JSON.stringify(shape)}`,
-        tensors: { X: normals(R * K, 9), packed, Y: new Float32Array(R * N), offsets },
+        tensors: {
+          X: normals(R * K, 9),
+          packed,
+          Y: new Float32Array(activation === 'none' ? R * N : (R * N) / 2),
+          offsets,
+        },
         native: (c, t) => groupedMatmulQuantized(c, t.X, t.packed, t.Y, t.offsets, shape),
         twin: (a) => groupedMatmulQuantizedTwin(a.X, a.packed, a.Y, a.offsets, shape),
-        tolerance: 0,
+        tolerance: activation === 'none' ? 0 : 5e-7,
       });
     }
   }

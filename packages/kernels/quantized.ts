@@ -7,6 +7,7 @@
 
 import type { Commands } from './commands.ts';
 import type { Ref } from './memory.ts';
+import { swigluTwin } from './swiglu.ts';
 
 export type QuantizedDtype = 'int8' | 'int4';
 
@@ -20,6 +21,12 @@ export interface QuantizeShape {
   readonly ldw?: number | undefined;
 }
 
+/**
+ * What a product stores: itself, [M, N]; or, `swiglu`, silu(first half of its columns) * second half, [M, N / 2], of which
+ * the halves then need no memory. N is a multiple of 64 for that: halves begin at panels.
+ */
+export type Activation = 'none' | 'swiglu';
+
 export interface QuantizedShape {
   readonly M: number;
   readonly N: number;
@@ -27,6 +34,8 @@ export interface QuantizedShape {
   readonly dtype: QuantizedDtype;
   readonly ldx?: number | undefined;
   readonly ldy?: number | undefined;
+  /** none when absent. */
+  readonly activation?: Activation | undefined;
 }
 
 export interface GroupedQuantizedShape {
@@ -36,6 +45,8 @@ export interface GroupedQuantizedShape {
   readonly K: number;
   readonly R: number;
   readonly dtype: QuantizedDtype;
+  /** none when absent. */
+  readonly activation?: Activation | undefined;
 }
 
 // The layout: native/quantized_tile.h.
@@ -78,19 +89,22 @@ export function quantizeWeights(c: Commands, W: Ref, packed: Ref, shape: Quantiz
   c.end();
 }
 
-/** Y [M, N] = X [M, K] W^T. */
+/** Y [M, N] = X [M, K] W^T, or its activation. */
 export function matmulQuantized(c: Commands, X: Ref, packed: Ref, Y: Ref, shape: QuantizedShape): void {
-  const { M, N, K, dtype, ldx = K, ldy = N } = shape;
+  const { M, N, K, dtype, activation = 'none' } = shape;
+  const columns = columnsOf(N, activation);
+  const { ldx = K, ldy = columns } = shape;
   c.begin('matmulQuantized');
   c.tensor(X, extent(M, ldx, K));
   c.tensor(packed, quantizedBytes(N, K, dtype) / 4);
-  c.tensor(Y, extent(M, ldy, N));
+  c.tensor(Y, extent(M, ldy, columns));
   c.int(M);
   c.int(N);
   c.int(K);
   c.int(ldx);
   c.int(ldy);
   c.int(dtype === 'int4' ? 1 : 0);
+  c.int(activation === 'swiglu' ? 1 : 0);
   c.end();
 }
 
@@ -103,17 +117,19 @@ export function groupedMatmulQuantized(
   offsets: Ref,
   shape: GroupedQuantizedShape,
 ): void {
-  const { E, N, K, R, dtype } = shape;
+  const { E, N, K, R, dtype, activation = 'none' } = shape;
+  const columns = columnsOf(N, activation);
   c.begin('groupedMatmulQuantized');
   c.tensor(X, R * K);
   c.tensor(packed, (E * quantizedBytes(N, K, dtype)) / 4);
-  c.tensor(Y, R * N);
+  c.tensor(Y, R * columns);
   c.tensor(offsets, E + 1);
   c.int(E);
   c.int(N);
   c.int(K);
   c.int(R);
   c.int(dtype === 'int4' ? 1 : 0);
+  c.int(activation === 'swiglu' ? 1 : 0);
   c.end();
 }
 
@@ -140,8 +156,24 @@ export function quantizeWeightsTwin(W: Float32Array | Uint16Array, packed: Int32
   }
 }
 
+/** Columns of Y. Halves that share a panel could not be told apart. */
+function columnsOf(N: number, activation: Activation): number {
+  if (activation === 'none') return N;
+  if (N % (2 * panelColumns) !== 0)
+    throw new Error(`swiglu: expected N to be a multiple of ${2 * panelColumns}, got ${N}`);
+  return N / 2;
+}
+
 export function matmulQuantizedTwin(X: Float32Array, packed: Int32Array, Y: Float32Array, shape: QuantizedShape): void {
-  const { M, N, K, ldx = K, ldy = N } = shape;
+  const { M, N, K, activation = 'none', ldx = K, ldy = columnsOf(N, activation) } = shape;
+  if (activation === 'swiglu') {
+    const gateUp = new Float32Array(M * N);
+    matmulQuantizedTwin(X, packed, gateUp, { ...shape, activation: 'none', ldy: N });
+    const rows = new Float32Array((M * N) / 2);
+    swigluTwin(gateUp, rows, { N: M, F: N / 2 });
+    for (let m = 0; m < M; m++) Y.set(rows.subarray((m * N) / 2, ((m + 1) * N) / 2), m * ldy);
+    return;
+  }
   const segments = unpack(packed, shape);
   for (let m = 0; m < M; m++) {
     const row = quantizeRow(X.subarray(m * ldx, m * ldx + K));
@@ -164,13 +196,14 @@ export function groupedMatmulQuantizedTwin(
   offsets: Int32Array,
   shape: GroupedQuantizedShape,
 ): void {
-  const { E, N, K, dtype } = shape;
+  const { E, N, K, dtype, activation = 'none' } = shape;
   const words = quantizedBytes(N, K, dtype) / 4;
+  const columns = columnsOf(N, activation);
   for (let e = 0; e < E; e++) {
     const begin = offsets[e]!;
     const matrix = packed.subarray(e * words, (e + 1) * words);
     const M = offsets[e + 1]! - begin;
-    matmulQuantizedTwin(X.subarray(begin * K), matrix, Y.subarray(begin * N), { M, N, K, dtype });
+    matmulQuantizedTwin(X.subarray(begin * K), matrix, Y.subarray(begin * columns), { M, N, K, dtype, activation });
   }
 }
 

@@ -5,6 +5,7 @@
 // verification know these three and no architecture by name. What an architecture has and others lack (a prediction
 // module, forms of attention, rows in the cache) is said here as data.
 
+import type { RowDtype } from '@hadal/kernels/rows';
 import type { Graph } from '@hadal/tensor/graph';
 import type { Weight } from '@hadal/tensor/packed-matrix';
 import type { Tensor } from '@hadal/tensor/tensor';
@@ -19,8 +20,10 @@ export type AttentionForm = 'standard' | 'expanded' | 'absorbed';
 
 /** Rows that a layer keeps of a sequence. */
 export interface RowStore {
-  /** Float32 values in a row. */
+  /** Values in a row. */
   readonly width: number;
+  /** How they are kept; f32 where absent. */
+  readonly dtype?: RowDtype;
   /** How many tokens a row stands for, a divisor or a multiple of 64; 1 where absent. See `kernels/windows`. */
   readonly tokensPerRow?: number;
 }
@@ -48,7 +51,8 @@ export interface ModelDefinition {
   readonly preferredForm: AttentionForm;
   /** Share of the routed experts' weights that one token passes through; 1 where there are none. */
   readonly activeShare: number;
-  cacheLayout(form: AttentionForm): CacheLayout;
+  /** `dtype`: how keys and values are kept where the attention can read both; what only float32 serves stays so. */
+  cacheLayout(form: AttentionForm, dtype: RowDtype): CacheLayout;
   /** Asks `source` for every weight, in checkpoint order, and returns the model over them. */
   assemble(source: WeightSource, options: AssembleOptions): Network;
 }

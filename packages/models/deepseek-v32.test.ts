@@ -41,7 +41,7 @@ test('beside the weights and rows of V3 there are those of the indexer, in the p
   const perLayer = 4 * 8 * 20 + 8 * 24 + 2 * 8 + 4 * 24;
   assert.equal(countParameters(v32).total - countParameters(v3).total, 4 * perLayer);
   for (const form of ['expanded', 'absorbed'] as const) {
-    const [theirs, ours] = [v3.cacheLayout(form), v32.cacheLayout(form)];
+    const [theirs, ours] = [v3.cacheLayout(form, 'f32'), v32.cacheLayout(form, 'f32')];
     assert.deepEqual(
       ours,
       theirs.map((stores) => ({ ...stores, indexKeys: { width: 8 } })),

@@ -61,7 +61,7 @@ test('layers are of the kinds that the released configurations list, and only th
 });
 
 test('a layer keeps the window of every token, entries at its ratio, and one state for each page', () => {
-  const layout = deepseekV4.define({ ...json, compress_rate_hca: undefined }, 'x').cacheLayout('standard');
+  const layout = deepseekV4.define({ ...json, compress_rate_hca: undefined }, 'x').cacheLayout('standard', 'f32');
   assert.deepEqual(layout[0], { keys: { width: 128 } });
   assert.deepEqual(layout[2], {
     keys: { width: 128 },

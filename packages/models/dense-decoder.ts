@@ -77,7 +77,7 @@ export function denseDecoder(config: DenseConfig): ModelDefinition {
     forms: ['standard'],
     preferredForm: 'standard',
     activeShare: 1,
-    cacheLayout: () => Array.from({ length: layers }, () => groupedQueryCache(attention)),
+    cacheLayout: (_form, dtype) => Array.from({ length: layers }, () => groupedQueryCache(attention, dtype)),
     assemble: (source, options) => assemble(config, source, options),
   };
 }

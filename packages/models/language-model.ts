@@ -7,6 +7,7 @@
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
+import type { RowDtype } from '@hadal/kernels/rows';
 import type { PackedDtype, Weight } from '@hadal/tensor/packed-matrix';
 import {
   type AttentionForm,
@@ -52,6 +53,8 @@ export interface OpenModelOptions {
   /** Whether to load the multi-token prediction module, where the checkpoint has one. */
   readonly predictor?: 'present' | 'absent' | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** How keys and values are kept; by default bf16 under quantized weights and f32 under others. */
+  readonly cacheDtype?: RowDtype | undefined;
 }
 
 /** Of the weights as they are stored. */
@@ -101,7 +104,7 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
   try {
     const network = assemble(source);
     const { predictor } = network;
-    const layout = definition.cacheLayout(form);
+    const layout = definition.cacheLayout(form, options.cacheDtype ?? cacheDtypeFor(dtype));
     return {
       ...{ contextLength, vocabularySize, form, dtype },
       parameters: countParameters(definition),
@@ -127,6 +130,11 @@ function hasPredictor(definition: ModelDefinition, stored: StoredWeights): boole
   };
   const own = namesWith('present').difference(namesWith('absent'));
   return own.size > 0 && [...own].every((name) => stored.has(name));
+}
+
+/** Rounded keys cost less than rounded weights; where weights are float or bfloat16, what was computed is kept whole. */
+export function cacheDtypeFor(weights: PackedDtype): RowDtype {
+  return weights === 'int8' || weights === 'int4' ? 'bf16' : 'f32';
 }
 
 /** What a model is opened as. Packed weights are what they are. */

@@ -132,7 +132,11 @@ export function latentMixtureModel<C extends LatentMixtureConfig>(
     forms: ['expanded', 'absorbed'],
     preferredForm: preferredMlaForm(mla),
     activeShare: mixture.routing.K / mixture.experts,
-    cacheLayout: (form) => Array.from({ length: layers }, () => ({ ...mlaCache(mla, form as MlaForm), ...moreRows })),
+    cacheLayout: (form, dtype) => {
+      // Attention to picked keys gathers them as float32.
+      const rows = mlaCache(mla, form as MlaForm, Object.keys(moreRows).length > 0 ? 'f32' : dtype);
+      return Array.from({ length: layers }, () => ({ ...rows, ...moreRows }));
+    },
     assemble: (source, options) => assemble(config, source, options),
   };
 }

@@ -23,26 +23,44 @@ export interface MappedPart extends Disposable {
 
 /** The mapping lives until it is disposed of, which must not be before the recorded commands have run. */
 export function mapPart(device: Device, part: StoredPart): MappedPart {
-  const { weight, begin, end } = part;
-  const { name, shape, entry, encoding } = weight;
-  if (encoding.kind === 'rearranged') return readPart(device, part, encoding.read);
+  const { shape, encoding } = part.weight;
   const columns = columnsOf(shape);
   const rowsAnIndex = shape.slice(1, -1).reduce((product, n) => product * n, 1);
-  const rows = (end - begin) * rowsAnIndex;
+  const rows = (part.end - part.begin) * rowsAnIndex;
+  const reader = encoding.kind === 'rearranged' ? plainReader(device, part) : mappedReader(device, part, encoding);
+  return {
+    ...reader,
+    ...{ rows, columns },
+    decode(first, count, y) {
+      if (first < 0 || first + count > rows) {
+        throw new Error(`${part.weight.name}: expected rows within ${rows}, got ${first} to ${first + count}`);
+      }
+      reader.decode(part.begin * rowsAnIndex + first, count, y);
+    },
+  };
+}
+
+/** Counts rows from the first of the stored tensor. */
+type Reader = Pick<MappedPart, 'prefetch' | 'decode'> & Disposable;
+
+/** Decoded by all threads from where it lies. */
+function mappedReader(
+  device: Device,
+  { weight: { shape, entry }, begin, end }: StoredPart,
+  encoding: Exclude<WeightEncoding, { kind: 'rearranged' }>,
+): Reader {
+  const columns = columnsOf(shape);
   const source = mapRange(device.memory, entry);
   const scales = encoding.kind === 'scaled' ? mapRange(device.memory, encoding.scale.entry) : undefined;
   return {
-    rows,
-    columns,
     prefetch() {
       const indexBytes = source.length / Math.max(1, shape[0] as number);
       device.memory.prefetch({ ...source, offset: begin * indexBytes, length: (end - begin) * indexBytes });
     },
     decode(first, count, y) {
-      checkRows(name, rows, first, count);
-      const range = { columns, first: begin * rowsAnIndex + first, rows: count };
-      if (encoding.kind === 'blocks') decodeBlocks(device.commands, source, y, { ...range, format: encoding.type });
-      else decodeRows(device.commands, source, scales, y, { ...range, ...formOf(encoding) });
+      const rows = { columns, first, rows: count };
+      if (encoding.kind === 'blocks') decodeBlocks(device.commands, source, y, { ...rows, format: encoding.type });
+      else decodeRows(device.commands, source, scales, y, { ...rows, ...formOf(encoding) });
     },
     [Symbol.dispose]() {
       device.memory.free(source.handle);
@@ -51,32 +69,17 @@ export function mapPart(device: Device, part: StoredPart): MappedPart {
   };
 }
 
-/**
- * Rows that no kernel can read where they lie. They are read when they are asked for, so what was recorded before, which may
- * still use the memory that they go to, runs first.
- */
-function readPart(
-  device: Device,
-  { weight, begin, end }: StoredPart,
-  read: (begin: number, end: number) => Float32Array,
-): MappedPart {
-  const rows = end - begin;
+/** Put together here: what no kernel can read where it lies. Matrices only, so that a row is an index of the first axis. */
+function plainReader(device: Device, { weights, weight }: StoredPart): Reader {
   return {
-    rows,
-    columns: columnsOf(weight.shape),
     prefetch() {},
     decode(first, count, y) {
-      checkRows(weight.name, rows, first, count);
+      // What was recorded may still read what `y` holds.
       device.commands.run();
-      device.memory.write(y, read(begin + first, begin + first + count));
+      device.memory.write(y, weights.readFloat32(weight, [first, first + count]));
     },
     [Symbol.dispose]() {},
   };
-}
-
-function checkRows(name: string, rows: number, first: number, count: number): void {
-  if (first >= 0 && first + count <= rows) return;
-  throw new Error(`${name}: expected rows within ${rows}, got ${first} to ${first + count}`);
 }
 
 /** What a row has: a vector is a column of rows of one. */
@@ -92,20 +95,9 @@ function mapRange(memory: NativeMemory, { path, begin, end }: { path: string; be
 function formOf(
   encoding: Extract<WeightEncoding, { kind: 'plain' | 'scaled' }>,
 ): Pick<DecodeRowsShape, 'type' | 'scales'> {
-  switch (encoding.kind) {
-    case 'plain':
-      return { type: encoding.dtype };
-    case 'scaled': {
-      const { block, dtype } = encoding.scale;
-      const type = dtype === 'F8_E8M0' ? 'E8M0' : dtype;
-      const scales = { type, blockRows: block.rows, blockColumns: block.columns } as const;
-      return { type: encoding.element === 'e4m3' ? 'E4M3' : 'E2M1', scales };
-    }
-    default:
-      return unreachable(encoding);
-  }
-}
-
-function unreachable(value: never): never {
-  throw new Error(`expected a known encoding, got ${JSON.stringify(value)}`);
+  if (encoding.kind === 'plain') return { type: encoding.dtype };
+  const { block, dtype } = encoding.scale;
+  const type = dtype === 'F8_E8M0' ? 'E8M0' : dtype;
+  const scales = { type, blockRows: block.rows, blockColumns: block.columns } as const;
+  return { type: encoding.element === 'e4m3' ? 'E4M3' : 'E2M1', scales };
 }

@@ -8,6 +8,7 @@ import type { Part, WeightSpec } from './weight-source.ts';
 
 /** Rows `begin` to `end` (exclusive, along the first axis) of a stored weight. */
 export interface StoredPart {
+  readonly weights: StoredWeights;
   readonly weight: StoredWeight;
   readonly begin: number;
   readonly end: number;
@@ -38,7 +39,7 @@ function findPart(weights: StoredWeights, part: Part): StoredPart {
   const weight = weights.find(part.name);
   checkShape(part, weight.shape, weight.entry.path);
   const [begin, end] = part.rows ?? [0, part.shape[0] as number];
-  return { weight, begin, end };
+  return { weights, weight, begin, end };
 }
 
 function checkPresence(weights: StoredWeights, part: Part): void {
@@ -53,7 +54,7 @@ function expected({ name, shape }: Part): string {
   return `${name}: expected [${shape.join(', ')}] from config`;
 }
 
-/** Bytes that a part takes in its file, scales aside. */
+/** Bytes that a part takes in its file, scales aside; of a rearranged weight, about. */
 export function partBytes({ weight, begin, end }: StoredPart): number {
   const { entry, shape } = weight;
   return ((entry.end - entry.begin) * (end - begin)) / Math.max(1, shape[0] as number);

@@ -14,7 +14,7 @@ import { mlaAssemble } from '@hadal/kernels/mla';
 import { rmsNorm } from '@hadal/kernels/norm';
 import { rope } from '@hadal/kernels/rope';
 import { combineRows, gatherRows, groupByExpert, route } from '@hadal/kernels/routing';
-import { storeRows } from '@hadal/kernels/rows';
+import { type RowDtype, storeRows } from '@hadal/kernels/rows';
 import { swiglu } from '@hadal/kernels/swiglu';
 import type { Arena } from './arena.ts';
 import {
@@ -87,6 +87,22 @@ export class Graph {
     return this.#note(y, [x, w], () => ({ op: 'groupedLinear', x, w, y, groups }));
   }
 
+  /** swiglu(linear(x, w, bias)): w holds gate over up, [2F, I]; y [N, F]. The same bits as those two, in one pass if it can. */
+  gatedLinear(x: Tensor, w: Weight, bias?: Tensor): Tensor {
+    if (!(w instanceof PackedMatrix && w.appliesSwiglu) || bias) return this.swiglu(this.linear(x, w, bias));
+    const y = this.arena.take([x.rows, w.N / 2]);
+    w.multiply(this.device.commands, x, y, x.rows, { activation: 'swiglu' });
+    return y;
+  }
+
+  /** `gatedLinear` with the matrix of each row's expert. x [R, I] in the order of `groups`, w [E, 2F, I]; y [R, F]. */
+  groupedGatedLinear(x: Tensor, w: Weight, groups: Groups): Tensor {
+    if (!(w instanceof PackedMatrix && w.appliesSwiglu)) return this.swiglu(this.groupedLinear(x, w, groups));
+    const y = this.arena.take([x.rows, w.N / 2]);
+    w.multiplyGroups(this.device.commands, x, y, groups.offsets, x.rows, 'swiglu');
+    return y;
+  }
+
   /** The rows of `table` [V, D] that `ids` i32 [N] names; [N, D]. Also selects rows of an activation. */
   embedding(table: Weight, ids: Tensor): Tensor {
     if (table instanceof PackedMatrix) {
@@ -149,22 +165,15 @@ export class Graph {
     return { k, v };
   }
 
-  /** Causal attention of `q` [N, H * dk] over rows of `k` and `v` as `rows` says; [N, H * dv]. */
+  /** Causal attention of `q` [N, H * dk] over rows of `k` and `v` (f32 or bf16) as `rows` says; [N, H * dv]. */
   attention(q: Tensor, k: Tensor, v: Tensor, rows: AttentionRows, shape: AttentionShape): Tensor {
     const { H, dv } = shape;
     const out = this.arena.take([q.rows, H * dv]);
     const lse = this.arena.take([q.rows, H]);
-    attention(
-      this.device.commands,
-      q,
-      k,
-      v,
-      out,
-      lse,
-      rows.sequences,
-      rows.blockStarts,
-      attentionStrides(q, rows, shape),
-    );
+    attention(this.device.commands, q, k, v, out, lse, rows.sequences, rows.blockStarts, {
+      ...attentionStrides(q, rows, shape),
+      keyDtype: rowDtype(k),
+    });
     return this.#note(out, [q, k, v], () => ({ op: 'attention', q, k, v, out, lse, rows, shape }));
   }
 
@@ -211,9 +220,10 @@ export class Graph {
     return this.#note(y, [x], () => ({ op: 'columns', x, column, y }));
   }
 
-  /** into[rows[i]] = x[i]: how new keys and values enter a cache. `rows` i32 [N]. Not differentiable. */
+  /** into[rows[i]] = x[i]: how new keys and values enter a cache, rounded if it is bf16. `rows` i32 [N]. Not differentiable. */
   storeRows(x: Tensor, rows: Tensor, into: Tensor): void {
-    storeRows(this.device.commands, x, rows, into, { N: rows.length, R: into.rows, D: x.dim(-1) });
+    const shape = { N: rows.length, R: into.rows, D: x.dim(-1) };
+    storeRows(this.device.commands, x, rows, into, { ...shape, dtype: rowDtype(into) });
   }
 
   /** Chooses experts; see `kernels/routing`. `counts` i32 [E] gains each expert's load. The bias gets no gradient. */
@@ -367,6 +377,10 @@ export function attentionStrides(q: Tensor, rows: AttentionRows, shape: Attentio
     ...{ S: rows.sequences.dim(0), NQ: q.rows, H, Hkv, dk, dv, scale: shape.scale },
     ...{ qStride: H * dk, kStride, vStride, outStride: H * dv },
   };
+}
+
+function rowDtype({ dtype }: Tensor): RowDtype {
+  return dtype === 'bf16' ? 'bf16' : 'f32';
 }
 
 /** `x` from an element of its first row on. */

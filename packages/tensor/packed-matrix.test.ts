@@ -104,3 +104,38 @@ function assertWithin(actual: Float32Array, expected: Float32Array, limit: numbe
   const at = actual.findIndex((y, i) => !(Math.abs(y - expected[i]!) <= limit));
   assert.equal(at, -1, `${what}: element ${at}: expected ${expected[at]} within ${limit}, got ${actual[at]}`);
 }
+
+test('a gated product has the bits of product and swiglu in every form, plain and by expert, with a bias and without', () => {
+  const [E, M, K] = [3, 21, 96];
+  using device = openDevice({ threads: 2 });
+  using arena = new Arena(device.memory, 2 ** 20);
+  const g = new Graph(device, arena, 'inference');
+  const read = (y: Tensor) => {
+    g.run();
+    const values = new Float32Array(y.length);
+    device.memory.read(y, values);
+    return values;
+  };
+  const x = arena.floats(normals(M * K, 1), [M, K]);
+  const ids = arena.integers(
+    Int32Array.from({ length: M }, (_, i) => (i * 7) % E),
+    [M, 1],
+  );
+  const groups = g.group(ids, E);
+  // Halves of whole panels, and halves that share one.
+  for (const N of [128, 72]) {
+    const experts = arena.floats(normals(E * N * K, 2), [E, N, K]);
+    const bias = arena.floats(normals(N, 3));
+    for (const dtype of packedDtypes) {
+      const [one, all] = [experts.slice(0, 1), experts].map((w) => PackedMatrix.pack(device, w, dtype));
+      const where = `${dtype}, ${N} columns`;
+      assert.deepEqual(read(g.gatedLinear(x, one!)), read(g.swiglu(g.linear(x, one!))), where);
+      assert.deepEqual(read(g.gatedLinear(x, one!, bias)), read(g.swiglu(g.linear(x, one!, bias))), where);
+      assert.deepEqual(
+        read(g.groupedGatedLinear(x, all!, groups)),
+        read(g.swiglu(g.groupedLinear(x, all!, groups))),
+        where,
+      );
+    }
+  }
+});

@@ -10,6 +10,7 @@ import { groupedMatmulPacked, matmulPacked, packedBytes, packWeights } from '@ha
 import type { NativeMemory, Ref } from '@hadal/kernels/memory';
 import { packedRows } from '@hadal/kernels/packed-rows';
 import {
+  type Activation,
   groupedMatmulQuantized,
   matmulQuantized,
   type QuantizedDtype,
@@ -35,10 +36,12 @@ export interface PackedMatrixShape {
   readonly dtype: PackedDtype;
 }
 
-/** Elements from one row to the next; the row's width where absent. */
-export interface RowStrides {
+export interface ProductOptions {
+  /** Elements from one row to the next; the row's width where absent. */
   readonly ldx?: number;
   readonly ldy?: number;
+  /** none where absent. */
+  readonly activation?: Activation;
 }
 
 /** Where rows that are packed by themselves belong. */
@@ -108,12 +111,21 @@ export class PackedMatrix implements Ref {
     }
   }
 
-  /** Records y [M, N] = x [M, K] times the (first) matrix, transposed; x and y may be columns of wider rows. */
-  multiply(c: Commands, x: Ref, y: Ref, M: number, { ldx, ldy }: RowStrides = {}): void {
+  /** Whether a product can apply swiglu to what it stores: quantized kernels can, to halves of whole panels. */
+  get appliesSwiglu(): boolean {
+    return isQuantized(this.dtype) && this.N % 64 === 0;
+  }
+
+  /**
+   * Records y [M, N] = x [M, K] times the (first) matrix, transposed; x and y may be columns of wider rows. With swiglu
+   * y [M, N / 2].
+   */
+  multiply(c: Commands, x: Ref, y: Ref, M: number, { ldx, ldy, activation = 'none' }: ProductOptions = {}): void {
     const { N, K, dtype } = this;
     if (isQuantized(dtype)) {
-      matmulQuantized(c, x, this, y, { M, N, K, dtype, ldx, ldy });
+      matmulQuantized(c, x, this, y, { M, N, K, dtype, ldx, ldy, activation });
     } else {
+      this.#expectPlain(activation);
       matmulPacked(c, x, this, y, { M, N, K, dtype, ldx, ldy });
     }
   }
@@ -123,14 +135,19 @@ export class PackedMatrix implements Ref {
     packedRows(c, this, ids, y, { N, V: this.N, D: this.K, dtype: this.dtype });
   }
 
-  /** Records y [R, N]: rows offsets[e] .. offsets[e + 1] of x [R, K] times matrix e, transposed. */
-  multiplyGroups(c: Commands, x: Ref, y: Ref, offsets: Ref, R: number): void {
+  /** Records y [R, N]: rows offsets[e] .. offsets[e + 1] of x [R, K] times matrix e, transposed; with swiglu y [R, N / 2]. */
+  multiplyGroups(c: Commands, x: Ref, y: Ref, offsets: Ref, R: number, activation: Activation = 'none'): void {
     const { count: E, N, K, dtype } = this;
     if (isQuantized(dtype)) {
-      groupedMatmulQuantized(c, x, this, y, offsets, { E, N, K, R, dtype });
+      groupedMatmulQuantized(c, x, this, y, offsets, { E, N, K, R, dtype, activation });
     } else {
+      this.#expectPlain(activation);
       groupedMatmulPacked(c, x, this, y, offsets, { E, N, K, R, dtype });
     }
+  }
+
+  #expectPlain(activation: Activation): void {
+    if (activation !== 'none') throw new Error(`products with ${this.dtype} weights do not apply ${activation}`);
   }
 }
 

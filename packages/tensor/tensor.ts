@@ -6,21 +6,23 @@
 
 import type { Ref } from '@hadal/kernels/memory';
 
+/** Of four bytes. */
 export type Dtype = 'f32' | 'i32';
 
 export class Tensor implements Ref {
   readonly handle: number;
-  /** In elements of four bytes. */
+  /** In elements. */
   readonly offset: number;
   readonly length: number;
   readonly shape: readonly number[];
-  readonly dtype: Dtype;
+  /** bf16: the rows of a cache, and nothing else. */
+  readonly dtype: Dtype | 'bf16';
   /** Whether a tape follows this tensor: true of trained weights and of everything computed from them. */
   needsGrad = false;
   /** dLoss/dThis; on an activation absent until the backward pass reaches it. */
   grad: Tensor | undefined;
 
-  constructor(handle: number, offset: number, shape: readonly number[], dtype: Dtype = 'f32') {
+  constructor(handle: number, offset: number, shape: readonly number[], dtype: Tensor['dtype'] = 'f32') {
     this.handle = handle;
     this.offset = offset;
     this.shape = shape;

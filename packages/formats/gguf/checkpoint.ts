@@ -31,6 +31,12 @@ export async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
     tokenizer: () => makeTokenizer(tokenizerJsonOf(metadata), file.path),
     weights: () => ggufWeights(file, sizesOf(file, config)),
     files: () => [...file.paths],
+    companions: () =>
+      Object.entries({
+        'tokenizer.json': tokenizerJsonOf(metadata),
+        'tokenizer_config.json': tokenizerConfigOf(metadata),
+        'generation_config.json': generationConfigOf(metadata),
+      }).map(([name, value]) => ({ name, content: `${JSON.stringify(value)}\n` })),
   };
 }
 

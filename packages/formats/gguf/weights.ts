@@ -43,17 +43,13 @@ export function ggufWeights(file: GgufFile, sizes: GgufSizes): StoredWeights {
         return inPlace(name, file.find(origin.name));
       case 'expert':
         return inPlace(name, expert(file.find(origin.name), origin));
-      case 'paired': {
-        const tensor = file.find(origin.name);
-        const read = (begin: number, end: number) => readPaired(file, tensor, origin.heads, begin, end);
-        return { name, shape: tensor.shape, entry: tensor, encoding: { kind: 'rearranged', read } };
-      }
+      case 'paired':
+        return { ...inPlace(name, file.find(origin.name)), encoding: { kind: 'rearranged' } };
       case 'latent': {
         const [keys, values] = [file.find(origin.keys), file.find(origin.values)];
         const [heads, rank, nope] = keys.shape as [number, number, number];
         const shape = [heads * (nope + (values.shape[1] as number)), rank];
-        const read = (begin: number, end: number) => readLatent(file, keys, values, begin, end);
-        return { name, shape, entry: keys, encoding: { kind: 'rearranged', read } };
+        return { ...inPlace(name, keys), shape, encoding: { kind: 'rearranged' } };
       }
       default:
         return unreachable(origin);
@@ -61,24 +57,24 @@ export function ggufWeights(file: GgufFile, sizes: GgufSizes): StoredWeights {
   }
 
   function readFloat32(weight: StoredWeight, rows?: readonly [number, number]): Float32Array<ArrayBuffer> {
-    const { encoding, entry, shape } = weight;
-    const [begin, end] = rows ?? [0, shape[0] ?? 1];
-    switch (encoding.kind) {
-      case 'plain':
-        return readRows(file, { ...entry, shape, type: encoding.dtype }, begin, end);
-      case 'blocks':
-        return readRows(file, { ...entry, shape, type: encoding.type }, begin, end);
-      case 'rearranged':
-        return encoding.read(begin, end);
-      case 'scaled':
-        throw new Error(`${weight.name}: expected an encoding of GGUF, got one with scales beside it`);
+    const [begin, end] = rows ?? [0, weight.shape[0] ?? 1];
+    const origin = originOf(weight.name) as Origin;
+    switch (origin.kind) {
+      case 'whole':
+        return readRows(file, file.find(origin.name), begin, end);
+      case 'expert':
+        return readRows(file, expert(file.find(origin.name), origin), begin, end);
+      case 'paired':
+        return readPaired(file, file.find(origin.name), origin.heads, begin, end);
+      case 'latent':
+        return readLatent(file, file.find(origin.keys), file.find(origin.values), begin, end);
       default:
-        return unreachable(encoding);
+        return unreachable(origin);
     }
   }
 
   function readIntegers(name: string): never {
-    throw new Error(`${name}: expected a weight, which is all that a GGUF file has of the architectures we run`);
+    throw new Error(`${name}: expected a table of whole numbers, which no GGUF file has: ${file.path}`);
   }
 
   return { path: file.path, has: (name) => originOf(name) !== undefined, find, readFloat32, readIntegers };
@@ -201,5 +197,5 @@ function readLatent(file: GgufFile, keys: GgufTensor, values: GgufTensor, begin:
 }
 
 function unreachable(value: never): never {
-  throw new Error(`expected a known case, got ${JSON.stringify(value)}`);
+  throw new Error(`expected a known origin, got ${JSON.stringify(value)}`);
 }

@@ -15,8 +15,11 @@ namespace {
 constexpr int MOST_ROWS = 40 * ROWS;
 constexpr int LEAST_ROWS = 8 * ROWS;
 
+/** E: float, or Bf16. */
+template <class E>
 struct ForwardTensors {
-  const float *q, *k, *v;
+  const float* q;
+  const E *k, *v;
   float *out, *lse;
 };
 
@@ -40,7 +43,8 @@ struct Rows {
 };
 
 /** out = sums / total, lse = log of the total of exp(score). */
-HADAL_INLINE void finish_row(const ForwardTensors& t, const Sizes& z, Int row, Int head, const float* sums, V totals,
+template <class E>
+HADAL_INLINE void finish_row(const ForwardTensors<E>& t, const Sizes& z, Int row, Int head, const float* sums, V totals,
                              float max) {
   const float total = spread_sum(totals)[0];
   const V share = splat(1.0f / total);
@@ -53,33 +57,34 @@ HADAL_INLINE void finish_row(const ForwardTensors& t, const Sizes& z, Int row, I
 }
 
 /** What the two ways of sharing out work have in common: rows of a sequence against its blocks. */
+template <class E>
 struct Walk {
   const Forward& f;
-  const ForwardTensors& t;
+  const ForwardTensors<E>& t;
   const Sequence& s;
   const Sizes& z;
   const Rows& g;
 
   const float* query(Int r) const { return t.q + (s.q_start + g.query(r)) * z.q_stride + g.head(r) * z.dk; }
-  const float* keys(Int block) const { return t.k + s.starts[block] * z.k_stride + g.kv_head * z.dk; }
-  const float* values(Int block) const { return t.v + s.starts[block] * z.v_stride + g.kv_head * z.dv; }
+  const E* keys(Int block) const { return t.k + s.starts[block] * z.k_stride + g.kv_head * z.dk; }
+  const E* values(Int block) const { return t.v + s.starts[block] * z.v_stride + g.kv_head * z.dv; }
   /** Keys of the block that row r sees; none where <= 0. */
   Int visible(Int r, Int block) const {
     return min_of(KEYS, s.key_count - s.q_count + g.query(r) + 1 - block * KEYS);
   }
   Int last_block(Int r) const { return (s.key_count - s.q_count + g.query(r)) / KEYS; }
 
-  /** Brings a block's keys and values into scratch; returns the values, which single tiles read where they are. */
+  /** Brings a block's keys and values into scratch; returns the values, which a single tile reads where they are, as floats. */
   Product pack(Int block, Int next) const {
-    pack_transposed({keys(block), keys(next), z.k_stride}, s.keys_in(block), z.dk, f.keys);
+    pack_transposed(Source<E>{keys(block), keys(next), z.k_stride}, s.keys_in(block), z.dk, f.keys);
     const Int v_width = padded(z.dv);
     Product weighted = {f.scores, KEYS, 1, f.values, v_width, nullptr, v_width, 0};
-    if (g.count <= ROWS && v_width == z.dv) {
+    if (sizeof(E) == sizeof(float) && g.count <= ROWS && v_width == z.dv) {
       prefetch_rows(values(next), z.v_stride, s.keys_in(next), z.dv);
-      weighted.b = values(block);
+      weighted.b = (const float*)values(block);
       weighted.b_row = z.v_stride;
     } else {
-      pack_rows({values(block), values(next), z.v_stride}, s.keys_in(block), z.dv, 1.0f, f.values);
+      pack_rows(Source<E>{values(block), values(next), z.v_stride}, s.keys_in(block), z.dv, 1.0f, f.values);
     }
     return weighted;
   }
@@ -103,7 +108,8 @@ struct Walk {
 };
 
 /** All of these rows' keys, block after block. */
-void forward_rows(const Walk& w) {
+template <class E>
+void forward_rows(const Walk<E>& w) {
   const Forward& f = w.f;
   const Int v_width = padded(w.z.dv), last_block = w.last_block(w.g.count - 1);
   for (Int block = 0; block <= last_block; block++) {
@@ -152,7 +158,8 @@ struct Records {
   float* top(Int row, Int block) const { return total(row, block) + LANES; }
 };
 
-void record_blocks(const Walk& w, const Records& records, Int begin, Int end) {
+template <class E>
+void record_blocks(const Walk<E>& w, const Records& records, Int begin, Int end) {
   w.pack_queries(0, w.g.count);
   for (Int block = begin; block < end; block++) {
     Product weighted = w.pack(block, min_of(block + 1, end - 1));
@@ -172,7 +179,8 @@ void record_blocks(const Walk& w, const Records& records, Int begin, Int end) {
 }
 
 /** Joins a row's blocks in order: the operations of `forward_rows`, on one row. */
-void join_row(const Walk& w, const Records& records, Int row) {
+template <class E>
+void join_row(const Walk<E>& w, const Records& records, Int row) {
   const Int blocks = w.last_block(row) + 1;
   float* sums = w.f.sums;
   clear_row(sums, records.v_width);
@@ -189,14 +197,8 @@ void join_row(const Walk& w, const Records& records, Int row) {
   finish_row(w.t, w.z, w.s.q_start + w.g.query(row), w.g.head(row), sums, total, running[0]);
 }
 
-}  // namespace
-
-// q:t k:t v:t out:T lse:T sequences:t blockStarts:t, sizes
-void attention(Context& c, const Arg* a) {
-  const ForwardTensors t = {(const float*)a[0].p, (const float*)a[1].p, (const float*)a[2].p, (float*)a[3].p,
-                            (float*)a[4].p};
-  const Tables tables = {(const int*)a[5].p, (const int*)a[6].p};
-  const Sizes z = sizes_of(a + 7);
+template <class E>
+void attend(Context& c, const ForwardTensors<E>& t, const Tables& tables, const Sizes& z) {
   const Int group = z.H / z.Hkv;
 
   Int all_rows = 0, most_rows = 0, most_blocks = 0;
@@ -244,12 +246,12 @@ void attention(Context& c, const Arg* a) {
         const Sequence q = sequence_at(tables, pair / z.Hkv, z);
         if (q.q_count == 0) continue;
         const Rows g = {pair % z.Hkv, 0, q.q_count * group, group};
-        use(Walk{f, t, q, z, g}, Records{all.at + rows_before * most_blocks * all.size(), most_blocks, all.v_width});
+        use(Walk<E>{f, t, q, z, g}, Records{all.at + rows_before * most_blocks * all.size(), most_blocks, all.v_width});
         rows_before += g.count;
       }
     };
     Int task = c.claim(), passed = 0;
-    for_pairs([&](const Walk& w, const Records& records) {
+    for_pairs([&](const Walk<E>& w, const Records& records) {
       for (Int i = 0; i < chunks; i++) {
         if (passed++ != task) continue;
         record_blocks(w, records, i * chunk, min_of((i + 1) * chunk, w.s.key_blocks()));
@@ -259,7 +261,7 @@ void attention(Context& c, const Arg* a) {
     c.barrier();
     task = c.claim();
     passed = 0;
-    for_pairs([&](const Walk& w, const Records& records) {
+    for_pairs([&](const Walk<E>& w, const Records& records) {
       for (Int row = 0; row < w.g.count; row++) {
         if (passed++ != task) continue;
         join_row(w, records, row);
@@ -282,9 +284,24 @@ void attention(Context& c, const Arg* a) {
     for (; task < passed + row_blocks * z.Hkv; task = c.claim()) {
       const Int first = (row_blocks - 1 - (task - passed) % row_blocks) * size;
       const Rows g = {(task - passed) / row_blocks, first, min_of(size, rows - first), group};
-      forward_rows({f, t, q, z, g});
+      forward_rows(Walk<E>{f, t, q, z, g});
     }
     passed += row_blocks * z.Hkv;
+  }
+}
+
+}  // namespace
+
+// q:t k:t? v:t? k16:h? v16:h? out:T lse:T sequences:t blockStarts:t, sizes
+void attention(Context& c, const Arg* a) {
+  const float* q = (const float*)a[0].p;
+  float *out = (float*)a[5].p, *lse = (float*)a[6].p;
+  const Tables tables = {(const int*)a[7].p, (const int*)a[8].p};
+  const Sizes z = sizes_of(a + 9);
+  if (a[3].p != nullptr) {
+    attend<Bf16>(c, {q, (const Bf16*)a[3].p, (const Bf16*)a[4].p, out, lse}, tables, z);
+  } else {
+    attend<float>(c, {q, (const float*)a[1].p, (const float*)a[2].p, out, lse}, tables, z);
   }
 }
 

@@ -117,22 +117,33 @@ static void multiply(Int rows, Int vectors, const Product& p) {
 
 // ---- Packing ------------------------------------------------------------------------------------------------------------
 
+/** A bfloat16 number, as caches hold them. */
+typedef unsigned short Bf16;
+
 /** Asks for rows that will be read, or written, soon. Heads lie apart, so the hardware does not see them coming. */
-HADAL_INLINE void prefetch_rows(const float* from, Int stride, Int rows, Int width) {
+template <class E>
+HADAL_INLINE void prefetch_rows(const E* from, Int stride, Int rows, Int width) {
   for (Int r = 0; r < rows; r++) {
-    for (Int d = 0; d < width; d += 16) __builtin_prefetch(from + r * stride + d, 0, 2);
+    for (Int d = 0; d < width; d += 64 / (Int)sizeof(E)) __builtin_prefetch(from + r * stride + d, 0, 2);
   }
 }
 
 /** Where a block of rows lies, and where the one that will be packed next does (its own place if there is none). */
+template <class E>
 struct Source {
-  const float* from;
-  const float* next;
+  const E* from;
+  const E* next;
   Int stride;
 };
 
+/** The two bfloat16 numbers of every lane as floats: the lower ones to a row of keys, the upper ones to the next. */
+HADAL_INLINE void store_pair(V x, float* row) {
+  store(row, (V)((VI)x << 16));
+  store(row + KEYS, (V)((VI)x & (int)0xffff0000));
+}
+
 /** to[d][key] = from[key * stride + d] for a block of 64 keys, zeros from `rows` on. */
-[[maybe_unused]] static void pack_transposed(const Source& s, Int rows, Int width, float* to) {
+[[maybe_unused]] static inline void pack_transposed(const Source<float>& s, Int rows, Int width, float* to) {
   for (Int key = 0; key < KEYS; key += LANES) {
     for (Int d = 0; d < width; d += LANES) {
       V x[LANES];
@@ -158,6 +169,40 @@ struct Source {
   }
 }
 
+/** The same from bfloat16: a lane carries two neighbouring numbers through the transposition. */
+static inline void pack_transposed(const Source<Bf16>& s, Int rows, Int width, float* to) {
+  typedef float Pairs __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
+  const Int pairs = width / 2;
+  for (Int key = 0; key < KEYS; key += LANES) {
+    for (Int p = 0; p < pairs; p += LANES) {
+      V x[LANES];
+      const Int columns = min_of(LANES, pairs - p), at = key * s.stride + 2 * p;
+      if (columns == LANES && key + LANES <= rows) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) {
+          x[i] = *(const Pairs*)(s.from + at + i * s.stride);
+          __builtin_prefetch(s.next + at + i * s.stride, 0, 2);
+        }
+      } else {
+        for (int i = 0; i < LANES; i++) {
+          x[i] = key + i < rows ? load((const float*)(s.from + at + i * s.stride), (int)columns) : V{};
+        }
+      }
+      transpose(x);
+      float* target = to + 2 * p * KEYS + key;
+      if (columns == LANES) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) store_pair(x[i], target + 2 * i * KEYS);
+      } else {
+        for (int i = 0; i < columns; i++) store_pair(x[i], target + 2 * i * KEYS);
+      }
+    }
+    for (Int i = 0; width % 2 == 1 && i < LANES; i++) {
+      to[(width - 1) * KEYS + key + i] = key + i < rows ? from_bf16(s.from[(key + i) * s.stride + width - 1]) : 0;
+    }
+  }
+}
+
 /** to[d] = from[d] * factor, padded with zeros to whole vectors. */
 HADAL_INLINE void pack_row(const float* from, Int width, float factor, float* to) {
   V f = splat(factor);
@@ -166,8 +211,16 @@ HADAL_INLINE void pack_row(const float* from, Int width, float factor, float* to
   if (d < width) store(to + d, load(from + d, (int)(width - d)) * f);
 }
 
+HADAL_INLINE void pack_row(const Bf16* from, Int width, float factor, float* to) {
+  V f = splat(factor);
+  Int d = 0;
+  for (; d + LANES <= width; d += LANES) store(to + d, load_bf16(from + d) * f);
+  if (d < width) store(to + d, load_bf16(from + d, (int)(width - d)) * f);
+}
+
 /** to[row][d] = from[row * stride + d] * factor, rows padded. */
-[[maybe_unused]] static void pack_rows(const Source& s, Int rows, Int width, float factor, float* to) {
+template <class E>
+[[maybe_unused]] static void pack_rows(const Source<E>& s, Int rows, Int width, float factor, float* to) {
   for (Int r = 0; r < rows; r++) {
     prefetch_rows(s.next + r * s.stride, 0, 1, width);
     pack_row(s.from + r * s.stride, width, factor, to + r * padded(width));

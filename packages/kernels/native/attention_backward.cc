@@ -74,9 +74,9 @@ void backward_keys(Context& c, const Backward& b, const BackwardTensors& t, cons
   const Int key_rows = s.keys_in(block);
   const float* k = t.k + s.starts[block] * z.k_stride + kv_head * z.dk;
   const float* v = t.v + s.starts[block] * z.v_stride + kv_head * z.dv;
-  pack_transposed({k, k, z.k_stride}, key_rows, z.dk, b.keys_t);
-  pack_rows({k, k, z.k_stride}, key_rows, z.dk, 1.0f, b.keys);
-  pack_transposed({v, v, z.v_stride}, key_rows, z.dv, b.values_t);
+  pack_transposed(Source<float>{k, k, z.k_stride}, key_rows, z.dk, b.keys_t);
+  pack_rows(Source<float>{k, k, z.k_stride}, key_rows, z.dk, 1.0f, b.keys);
+  pack_transposed(Source<float>{v, v, z.v_stride}, key_rows, z.dv, b.values_t);
   clear_row(b.dk, KEYS * q_width);
   clear_row(b.dv, KEYS * v_width);
 
@@ -90,8 +90,8 @@ void backward_keys(Context& c, const Backward& b, const BackwardTensors& t, cons
       const Int ahead = is_last ? 0 : KEYS;
       const float* q = t.q + first_query * z.q_stride + head * z.dk;
       const float* d_out = t.d_out + first_query * z.out_stride + head * z.dv;
-      pack_rows({q, q + ahead * z.q_stride, z.q_stride}, rows, z.dk, z.scale, b.q);
-      pack_rows({d_out, d_out + ahead * z.out_stride, z.out_stride}, rows, z.dv, 1.0f, b.d_out);
+      pack_rows(Source<float>{q, q + ahead * z.q_stride, z.q_stride}, rows, z.dk, z.scale, b.q);
+      pack_rows(Source<float>{d_out, d_out + ahead * z.out_stride, z.out_stride}, rows, z.dv, 1.0f, b.d_out);
       for (Int row = 0; row < rows; row += ROWS) {
         const Int count = min_of(ROWS, rows - row);
         prefetch_rows(t.dq + (first_query + row) * z.q_stride + head * z.dk, z.q_stride, count, z.dk);

@@ -1,8 +1,8 @@
 // What the machine can do at most: the yardsticks of the benches.
 //
-// Owns a loop of nothing but multiply-adds and a loop of nothing but reads, shaped for the instruction set; a kernel's speed
-// is reported as a share of these. Each thread stores a result, so that no loop can be optimized away.
-#include "vector.h"
+// Owns loops of nothing but multiply-adds, of floats and of bytes, and a loop of nothing but reads, shaped for the instruction
+// set; a kernel's speed is reported as a share of these. Each thread stores a result, so that no loop can be optimized away.
+#include "integer.h"
 
 namespace hadal {
 namespace HADAL_ISA {
@@ -54,6 +54,41 @@ void measure_arithmetic(Context& c, const Arg* a) {
     out[1] = (float)(CHAINS * LANES);
   }
   opaque(total);
+}
+
+// rounds:i out:T. The same with products of bytes, by the instructions that quantized products are made of.
+void measure_integers(Context& c, const Arg* a) {
+  VI acc[CHAINS] = {};
+  V seed = splat(0.5f);
+  opaque(seed);
+  const VI x = (VI)seed;
+  for (long long round = 0; round < a[0].i; round++) {
+#pragma GCC unroll 24
+    for (int i = 0; i < CHAINS; i++) {
+#if defined(__AVX512VNNI__)
+      acc[i] = dot(acc[i], (VB)x, x);
+#else
+      acc[i] += multiply_add_pairs((VS)x, (VS)x);
+#endif
+      V kept = (V)acc[i];
+      opaque(kept);
+      acc[i] = (VI)kept;
+    }
+  }
+  VI total = {};
+#pragma GCC unroll 24
+  for (int i = 0; i < CHAINS; i++) total += acc[i];
+  float* out = (float*)a[1].p;
+  if (c.thread == 0) {
+    out[0] = (float)total[0];
+#if defined(__AVX512VNNI__)
+    out[1] = (float)(CHAINS * LANES * 4);
+#else
+    out[1] = (float)(CHAINS * LANES * 2);
+#endif
+  }
+  V kept = (V)total;
+  opaque(kept);
 }
 
 // x:t n:i out:T. All threads together read x once.

@@ -6,31 +6,11 @@
 // instruction set.
 #pragma once
 
+#include "shuffle.h"
 #include "tile.h"
 
 namespace hadal {
 namespace HADAL_ISA {
-
-/** rows[i][j] becomes rows[j][i]: log2(LANES) rounds of exchanges, each of lanes 1, 2, 4, ... apart. */
-HADAL_INLINE void transpose(V rows[LANES]) {
-#pragma GCC unroll 4
-  for (int step = 1; step < LANES; step *= 2) {
-    VI low, high;
-#pragma GCC unroll 16
-    for (int lane = 0; lane < LANES; lane++) {
-      bool upper = (lane & step) != 0;
-      low[lane] = upper ? LANES + lane - step : lane;
-      high[lane] = upper ? LANES + lane : lane + step;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++) {
-      if (i & step) continue;
-      V a = rows[i], b = rows[i + step];
-      rows[i] = __builtin_shuffle(a, b, low);
-      rows[i + step] = __builtin_shuffle(a, b, high);
-    }
-  }
-}
 
 /** Columns of one panel, taken from a matrix whose columns are contiguous ([N, K], leading dimension ld). */
 HADAL_INLINE void pack_transposed(const float* w, long long ld, int columns, long long depth, float* panel) {

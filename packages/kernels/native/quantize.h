@@ -6,7 +6,9 @@
 // Magnitudes below TINY count as zero: their reciprocal would overflow.
 #pragma once
 
+#include "passes.h"
 #include "quantized_tile.h"
+#include "shuffle.h"
 
 namespace hadal {
 namespace HADAL_ISA {
@@ -28,10 +30,12 @@ HADAL_INLINE VI round_int(V x) {
   return (VI)(x + magic) - (VI)magic;
 }
 
-HADAL_INLINE int sum_of(VI x, int first, int last) {
-  int total = 0;
-  for (int i = 0; i < LANES; i++) total += i % 4 >= first && i % 4 <= last ? x[i] : 0;
-  return total;
+HADAL_INLINE VI add_lanes(VI x) {
+  return (VI)fold((V)x, [](V a, V b) HADAL_INLINE_LAMBDA { return (V)((VI)a + (VI)b); });
+}
+
+HADAL_INLINE VI max_lanes(VI x) {
+  return (VI)fold((V)x, [](V a, V b) HADAL_INLINE_LAMBDA { return (V)max_int((VI)a, (VI)b); });
 }
 
 /** The correction of a block or segment whose numbers add up to the lanes of `sums` (lane i: those of k % LANES = i). */
@@ -40,56 +44,93 @@ HADAL_INLINE int correction(VI sums) {
   constexpr int BIAS = Q == Quantized::INT8 ? 128 : 8;
 #if defined(__AVX2__) && !defined(__AVX512F__)
   // dot_nibbles keeps two sums of 16 bits: of steps 0 and 1 of the quads, and of steps 2 and 3.
-  if (Q == Quantized::INT4) return (int)((unsigned)(-BIAS * sum_of(sums, 0, 1)) & 0xffff) | (int)((unsigned)(-BIAS * sum_of(sums, 2, 3)) << 16);
+  if (Q == Quantized::INT4) {
+    const VI pairs = sums + (VI)HADAL_SHUFFLE((V)sums, (V)sums, 1, 0, 3, 2, 5, 4, 7, 6);
+    return (int)((unsigned)(-BIAS * (pairs[0] + pairs[4])) & 0xffff) | (int)((unsigned)(-BIAS * (pairs[2] + pairs[6])) << 16);
+  }
 #endif
-  return -BIAS * sum_of(sums, 0, 3);
+  return -BIAS * add_lanes(sums)[0];
 }
 
-/**
- * Row `row` of a strip of `rows` rows, from k floats: numbers of -127 .. 127 in steps of a 127th of the largest magnitude of
- * their segment.
- */
-template <Quantized Q>
-HADAL_INLINE void quantize_row(const float* x, long long k, int row, int rows, char* strip) {
-  typedef RowLayout<Q> Rows;
-  for (long long k0 = 0; k0 < k; k0 += SEGMENT) {
-    const int count = k - k0 < SEGMENT ? (int)(k - k0) : SEGMENT;
-    VI most = {};
-    for (int j = 0; j < count; j += LANES) {
-      const V v = count - j >= LANES ? load(x + k0 + j) : load(x + k0 + j, count - j);
-      most = max_int(most, (VI)v & 0x7fffffff);
-    }
-    int bits = 0;
-    for (int i = 0; i < LANES; i++) bits = most[i] > bits ? most[i] : bits;
-    float largest;
-    __builtin_memcpy(&largest, &bits, 4);
-    const bool finite = bits < INFINITY_BITS, regular = finite && largest >= TINY;
-    const float scale = regular ? largest / 127.0f : finite ? 0.0f : __builtin_nanf("");
-    const V inverse = splat(regular ? 127.0f / largest : 0.0f);
+/** Segments whose scales are found together, so that no division waits for the one before. */
+constexpr int SEGMENTS_AT_ONCE = 16;
 
-    __builtin_memcpy(strip + 4 * row, &scale, 4);
+struct RowScales {
+  float scale[SEGMENTS_AT_ONCE];    // NaN where a number is not finite
+  float inverse[SEGMENTS_AT_ONCE];  // 0 where the segment counts as zeros
+};
+
+/** Scales of the segments of k floats, at most SEGMENTS_AT_ONCE. */
+HADAL_INLINE void find_scales(const float* x, int k, RowScales& to) {
+  alignas(64) int tops[SEGMENTS_AT_ONCE] = {};
+  for (int k0 = 0; k0 < k; k0 += SEGMENT) {
+    const int count = k - k0 < SEGMENT ? k - k0 : SEGMENT;
+    VI most = {};
+    if (count == SEGMENT) {
+#pragma GCC unroll 8
+      for (int j = 0; j < SEGMENT; j += LANES) most = max_int(most, (VI)load(x + k0 + j) & 0x7fffffff);
+    } else {
+      for_vectors(0, count, [&](long long j, auto n) HADAL_INLINE_LAMBDA {
+        most = max_int(most, (VI)load(x + k0 + j, n) & 0x7fffffff);
+      });
+    }
+    tops[k0 / SEGMENT] = max_lanes(most)[0];
+  }
+  for (int i = 0; i < SEGMENTS_AT_ONCE; i += LANES) {
+    const VI bits = *(const VI*)(tops + i);
+    const V largest = (V)bits;
+    const VI finite = bits < INFINITY_BITS, regular = finite & (largest >= splat(TINY));
+    const VI scale = (VI)(largest / splat(127.0f)) & regular;
+    store(to.scale + i, (V)(scale | (NAN_BITS & ~finite)));
+    store(to.inverse + i, (V)((VI)(splat(127.0f) / largest) & regular));
+  }
+}
+
+/** BLOCK floats (or `count` and zeros) become numbers of X_BYTES each; adds them to `sums` lane by lane. */
+template <int X_BYTES>
+HADAL_INLINE void quantize_block(const float* x, int count, V inverse, char* numbers, VI& sums) {
+#pragma GCC unroll 8
+  for (int j = 0; j < BLOCK; j += LANES) {
+    const int lanes = count - j;
+    const VI q = lanes >= LANES ? round_int(load(x + j) * inverse) : lanes > 0 ? round_int(load(x + j, lanes) * inverse) : VI{};
+    sums += q;
+    if (X_BYTES == 1) {
+      typedef signed char Narrow __attribute__((vector_size(LANES), may_alias));
+      *(Narrow*)(numbers + j) = __builtin_convertvector(q, Narrow);
+    } else {
+      typedef short Narrow __attribute__((vector_size(2 * LANES), may_alias));
+      *(Narrow*)(numbers + 2 * j) = __builtin_convertvector(q, Narrow);
+    }
+  }
+}
+
+/** Row `row` of a piece of a strip of `rows` rows: its first k floats, at most SEGMENTS_AT_ONCE segments. */
+template <Quantized Q>
+HADAL_INLINE void quantize_piece(const float* x, int k, int row, int rows, char* strip) {
+  typedef RowLayout<Q> Rows;
+  typedef int Word __attribute__((aligned(4), may_alias));
+  RowScales scales;
+  find_scales(x, k, scales);
+  for (int k0 = 0; k0 < k; k0 += SEGMENT) {
+    const int segment = k0 / SEGMENT, count = k - k0 < SEGMENT ? k - k0 : SEGMENT;
+    __builtin_memcpy(strip + 4 * row, scales.scale + segment, 4);
+    const V inverse = splat(scales.inverse[segment]);
+    const bool is_zero = scales.inverse[segment] == 0;
     char* corrections = strip + 4 * rows;
     char* to = strip + Rows::HEADER_BYTES * rows + Rows::QUAD_BYTES * row;
     const int blocks = (int)blocks_of(count);
     VI sums = {};
     for (int block = 0; block < blocks; block++) {
-      typedef int Word __attribute__((aligned(4), may_alias));
       alignas(64) char numbers[BLOCK * Rows::X_BYTES];
       if (Q == Quantized::INT4) sums = VI{};
-#pragma GCC unroll 8
-      for (int j = 0; j < BLOCK; j += LANES) {
-        const int at = block * BLOCK + j, lanes = count - at;
-        VI q = {};
-        if (regular && lanes > 0) q = round_int((lanes >= LANES ? load(x + k0 + at) : load(x + k0 + at, lanes)) * inverse);
-        sums += q;
-        if (Rows::X_BYTES == 1) {
-          typedef signed char Narrow __attribute__((vector_size(LANES), may_alias));
-          *(Narrow*)(numbers + j) = __builtin_convertvector(q, Narrow);
-        } else {
-          typedef short Narrow __attribute__((vector_size(2 * LANES), may_alias));
-          *(Narrow*)(numbers + 2 * j) = __builtin_convertvector(q, Narrow);
-        }
+      // Not by a factor of 0: an infinity times 0 is no number.
+      const int left = is_zero ? 0 : count - block * BLOCK;
+      if (left >= BLOCK) {
+        quantize_block<Rows::X_BYTES>(x + k0 + block * BLOCK, BLOCK, inverse, numbers, sums);
+      } else {
+        quantize_block<Rows::X_BYTES>(x + k0 + block * BLOCK, left, inverse, numbers, sums);
       }
+#pragma GCC unroll 8
       for (int quad = 0; quad < QUADS_A_BLOCK; quad++) {
 #pragma GCC unroll 2
         for (int b = 0; b < Rows::QUAD_BYTES; b += 4) *(Word*)(to + b) = *(const Word*)(numbers + quad * Rows::QUAD_BYTES + b);
@@ -97,11 +138,23 @@ HADAL_INLINE void quantize_row(const float* x, long long k, int row, int rows, c
       }
       if (Q == Quantized::INT4) *(Word*)(corrections + 4 * (block * rows + row)) = correction<Q>(sums);
     }
-    if (Q == Quantized::INT8) {
-      const int whole = correction<Q>(sums);
-      __builtin_memcpy(corrections + 4 * row, &whole, 4);
-    }
+    if (Q == Quantized::INT8) *(Word*)(corrections + 4 * row) = correction<Q>(sums);
     strip += (Rows::HEADER_BYTES + blocks * BLOCK * Rows::X_BYTES) * rows;
+  }
+}
+
+/**
+ * A strip, from `rows` rows of k floats: numbers of -127 .. 127 in steps of a 127th of the largest magnitude of their segment.
+ * Rows lie side by side, four numbers of each, so it is written piece by piece: a whole one leaves the first-level cache
+ * between two rows.
+ */
+template <Quantized Q>
+HADAL_INLINE void quantize_strip(const float* x, long long ldx, int rows, long long k, char* strip) {
+  constexpr int PIECE = SEGMENTS_AT_ONCE * SEGMENT;
+  for (long long k0 = 0; k0 < k; k0 += PIECE) {
+    const int count = k - k0 < PIECE ? (int)(k - k0) : PIECE;
+    for (int row = 0; row < rows; row++) quantize_piece<Q>(x + row * ldx + k0, count, row, rows, strip);
+    strip += RowLayout<Q>::row_bytes(count) * rows;
   }
 }
 

@@ -20,7 +20,7 @@ constexpr Int PANELS_BYTES = 512 << 10;
 constexpr Int PANELS_BYTES = 256 << 10;
 #endif
 /** What a task reads when there is one strip: enough to outweigh its start, little enough to share evenly. */
-constexpr Int NARROW_BYTES = 256 << 10;
+constexpr Int NARROW_BYTES = 64 << 10;
 
 Int ceil_div(Int x, Int y) { return (x + y - 1) / y; }
 Int smaller(Int a, Int b) { return a < b ? a : b; }
@@ -54,12 +54,26 @@ struct Groups {
   }
 };
 
+/** What is stored: the product, or, of two halves of its columns, silu(first) * second. */
+enum class Store { PLAIN, GATED };
+
+/** silu(gate) * up for `rows` rows of a panel: the operations of swiglu.cc. */
+void store_gated(const float (*gate)[PANEL], const float (*up)[PANEL], int rows, int columns, float* y, Int ldy) {
+  for (int i = 0; i < rows; i++) {
+    for (int j = 0; j < columns; j += LANES) {
+      const V g = load(gate[i] + j);
+      store(y + i * ldy + j, g * sigmoid(g) * load(up[i] + j), lanes_within(columns, j / LANES));
+    }
+  }
+}
+
 template <Quantized Q>
 struct Product {
   const Groups& groups;
   const float* x;
   float* y;
-  Int n, k, ldx, ldy;
+  Int n, k, ldx, ldy;  // n: columns of Y
+  Store kind;
 
   // The rows of this round, and where their strips lie.
   Int round_begin = 0, round_end = 0;
@@ -115,7 +129,7 @@ struct Product {
               [&](const Group& g, Int s) {
                 const Int begin = g.begin + s * g.strip_rows();
                 const Int rows = smaller(g.strip_rows(), g.end - begin);
-                for (Int i = 0; i < rows; i++) quantize_row<Q>(x + (begin + i) * ldx, k, (int)i, (int)rows, strip(begin));
+                quantize_strip<Q>(x + begin * ldx, ldx, (int)rows, k, strip(begin));
               });
   }
 
@@ -125,7 +139,7 @@ struct Product {
       const Int strips = group(i).strips();
       tallest = strips > tallest ? strips : tallest;
     }
-    const Int bytes = panel_bytes(Q, k) + 1;
+    const Int bytes = panel_bytes(Q, k) * (kind == Store::GATED ? 2 : 1) + 1;
     task_strips = tallest;
     task_panels = 1 + (tallest <= 1 ? NARROW_BYTES : PANELS_BYTES) / bytes;
     const Int share = ceil_div(panels(), c.threads);
@@ -178,20 +192,30 @@ struct Product {
       t.x = strip(row);
       for (Int p = p0; p < p1; p++) {
         t.w = g.w + p * bytes;
-        t.c = y + row * ldy + p * PANEL;
-        t.columns = (int)smaller(PANEL, n - p * PANEL);
+        float* const to = y + row * ldy + p * PANEL;
+        const int columns = (int)smaller(PANEL, n - p * PANEL);
+        if (kind == Store::PLAIN) {
+          t.c = to;
+          t.columns = columns;
+          tile(t);
+          continue;
+        }
+        alignas(64) float gate[QUANTIZED_ROWS][PANEL], up[QUANTIZED_ROWS][PANEL];
+        t.ldc = t.columns = PANEL;
+        t.c = gate[0];
         tile(t);
+        t.w += panels() * bytes;
+        t.c = up[0];
+        tile(t);
+        store_gated(gate, up, (int)smaller(g.strip_rows(), g.end - row), columns, to, ldy);
       }
     }
   }
 };
 
-void multiply(Context& c, Quantized q, const Groups& groups, const float* x, float* y, Int n, Int k, Int ldx, Int ldy) {
-  if (q == Quantized::INT8) {
-    Product<Quantized::INT8>{groups, x, y, n, k, ldx, ldy}.run(c);
-  } else {
-    Product<Quantized::INT4>{groups, x, y, n, k, ldx, ldy}.run(c);
-  }
+template <Quantized Q>
+void multiply(Context& c, const Groups& groups, const Arg& x, const Arg& y, Int n, Int k, Int ldx, Int ldy, Store kind) {
+  Product<Q>{groups, (const float*)x.p, (float*)y.p, n, k, ldx, ldy, kind}.run(c);
 }
 
 Quantized form(const Arg& a) { return a.i ? Quantized::INT4 : Quantized::INT8; }
@@ -228,18 +252,29 @@ void quantize_weights(Context& c, const Arg* a) {
   }
 }
 
-// X:t packed:t Y:T M:i N:i K:i ldx:i ldy:i int4:i
+// X:t packed:t Y:T M:i N:i K:i ldx:i ldy:i int4:i gated:i
 void matmul_quantized(Context& c, const Arg* a) {
   const Groups one{1, a[3].i, nullptr, (const char*)a[1].p, 0};
-  multiply(c, form(a[8]), one, (const float*)a[0].p, (float*)a[2].p, a[4].i, a[5].i, a[6].i, a[7].i);
+  const Store kind = a[9].i ? Store::GATED : Store::PLAIN;
+  const Int n = kind == Store::GATED ? a[4].i / 2 : a[4].i;
+  if (form(a[8]) == Quantized::INT8) {
+    multiply<Quantized::INT8>(c, one, a[0], a[2], n, a[5].i, a[6].i, a[7].i, kind);
+  } else {
+    multiply<Quantized::INT4>(c, one, a[0], a[2], n, a[5].i, a[6].i, a[7].i, kind);
+  }
 }
 
-// X:t packed:t Y:T offsets:t E:i N:i K:i R:i int4:i
+// X:t packed:t Y:T offsets:t E:i N:i K:i R:i int4:i gated:i
 void grouped_matmul_quantized(Context& c, const Arg* a) {
-  const Int n = a[5].i, k = a[6].i;
   const Quantized q = form(a[8]);
-  const Groups experts{a[4].i, a[7].i, (const int*)a[3].p, (const char*)a[1].p, ceil_div(n, PANEL) * panel_bytes(q, k)};
-  multiply(c, q, experts, (const float*)a[0].p, (float*)a[2].p, n, k, k, n);
+  const Store kind = a[9].i ? Store::GATED : Store::PLAIN;
+  const Int k = a[6].i, n = kind == Store::GATED ? a[5].i / 2 : a[5].i;
+  const Groups experts{a[4].i, a[7].i, (const int*)a[3].p, (const char*)a[1].p, ceil_div(a[5].i, PANEL) * panel_bytes(q, k)};
+  if (q == Quantized::INT8) {
+    multiply<Quantized::INT8>(c, experts, a[0], a[2], n, k, k, n, kind);
+  } else {
+    multiply<Quantized::INT4>(c, experts, a[0], a[2], n, k, k, n, kind);
+  }
 }
 
 }  // namespace HADAL_ISA

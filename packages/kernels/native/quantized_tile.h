@@ -104,8 +104,9 @@ HADAL_INLINE void load_groups(const char* w, VB out[GROUPS]) {
 
 #if defined(__AVX512VNNI__)
 
+/** LANES steps, each as 16 bits below 16 zeros: what `add_scaled` takes. */
 HADAL_INLINE VI load_steps(const char* steps) {
-  return (VI)_mm512_maskz_cvtepi8_epi32((__mmask16)-1, _mm_loadu_si128((const __m128i*)steps));
+  return (VI)_mm512_maskz_cvtepi8_epi32((__mmask16)-1, _mm_loadu_si128((const __m128i*)steps)) & 0xffff;
 }
 
 /** sums[g][i]: columns of group g, row i, over a segment. */
@@ -140,9 +141,10 @@ HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* correct
   for (int block = 0; block < blocks; block++) {
     VI low[ROWS], high[ROWS];
 #pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++) low[i] = high[i] = splat_quad(corrections + 4 * i);
-#pragma GCC unroll 2
-    for (int quad = 0; quad < QUADS_A_BLOCK; quad++) {
+    for (int i = 0; i < ROWS; i++) low[i] = high[i] = splat_quad(corrections + 4 * (block * ROWS + i));
+    const char* const end = w + block_bytes(Quantized::INT4);
+#pragma GCC unroll 1
+    for (; w != end; w += quad_bytes(Quantized::INT4), x += 4 * ROWS) {
       VB both[1];
       load_groups<ROWS, 1>(w, both);
       const VB first = low_nibbles(both[0]), second = high_nibbles(both[0]);
@@ -152,17 +154,13 @@ HADAL_INLINE void sum_int4(const char* w, const char* steps, const char* correct
         low[i] = dot(low[i], first, y);
         high[i] = dot(high[i], second, y);
       }
-      w += quad_bytes(Quantized::INT4);
-      x += 4 * ROWS;
     }
-    const VI first = load_steps(steps), second = load_steps(steps + PANEL / 2);
+    const VI first = load_steps(steps + block * PANEL), second = load_steps(steps + block * PANEL + PANEL / 2);
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
-      totals[0][i] += low[i] * first;
-      totals[1][i] += high[i] * second;
+      totals[0][i] = add_scaled(totals[0][i], low[i], first);
+      totals[1][i] = add_scaled(totals[1][i], high[i], second);
     }
-    steps += PANEL;
-    corrections += 4 * ROWS;
   }
 }
 

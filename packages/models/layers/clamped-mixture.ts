@@ -53,7 +53,7 @@ export function clampedMixture(
       const chosen = table
         ? routeTokens(g, logits, table, tokens, counts, routing)
         : g.route(logits, bias as Tensor, counts, routing);
-      const routed = mixExperts(g, x, chosen, experts, E, activate(g));
+      const routed = mixExperts(g, x, chosen, experts, E, (y, w, groups) => activate(g)(g.groupedLinear(y, w, groups)));
       return g.residual(g.linear(activate(g)(g.linear(x, shared.gateUp)), shared.down), routed);
     },
   };

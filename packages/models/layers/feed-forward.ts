@@ -5,7 +5,7 @@
 // that balances the load enters the choice and never the weights of the sum, and moves outside the tape.
 
 import type { Routing } from '@hadal/tensor/gradients';
-import type { Graph } from '@hadal/tensor/graph';
+import type { Graph, Groups } from '@hadal/tensor/graph';
 import type { Weight } from '@hadal/tensor/packed-matrix';
 import type { Tensor } from '@hadal/tensor/tensor';
 import type { Router } from '../architecture.ts';
@@ -75,29 +75,32 @@ export function mixtureOfExperts(source: WeightSource, at: string, config: Mixtu
     router: { counts, bias: config.bias === 'byLoad' ? bias : undefined },
     forward(g, x) {
       const chosen = g.route(g.linear(x, router), bias, counts, routing);
-      const routed = mixExperts(g, x, chosen, experts, E, (y) => g.swiglu(y));
+      const routed = mixExperts(g, x, chosen, experts, E, (y, w, groups) => g.groupedGatedLinear(y, w, groups));
       return shared ? g.residual(gated(g, shared, x), routed) : routed;
     },
   };
 }
 
-/** The weighted sum of the experts that each token chose: ids i32 and weights [N, K], `activate` [N, 2F] to [N, F]. */
+/**
+ * The weighted sum of the experts that each token chose: ids i32 and weights [N, K]. `hiddenOf` is a layer's first product
+ * with its activation, [R, D] to [R, F].
+ */
 export function mixExperts(
   g: Graph,
   x: Tensor,
   { ids, weights }: { readonly ids: Tensor; readonly weights: Tensor },
   experts: GatedWeights,
   count: number,
-  activate: (gateUp: Tensor) => Tensor,
+  hiddenOf: (x: Tensor, gateUp: Weight, groups: Groups) => Tensor,
 ): Tensor {
   const groups = g.group(ids, count);
-  const hidden = activate(g.groupedLinear(g.gather(x, groups), experts.gateUp, groups));
+  const hidden = hiddenOf(g.gather(x, groups), experts.gateUp, groups);
   return g.combine(g.groupedLinear(hidden, experts.down, groups), weights, groups);
 }
 
 /** (silu(x gate) * (x up)) down, each with its bias where there is one. x [N, D]; [N, D]. */
 export function gated(g: Graph, { gateUp, down, bias }: GatedWeights, x: Tensor): Tensor {
-  return g.linear(g.swiglu(g.linear(x, gateUp, bias?.gateUp)), down, bias?.down);
+  return g.linear(g.gatedLinear(x, gateUp, bias?.gateUp), down, bias?.down);
 }
 
 export function gatedWeights(

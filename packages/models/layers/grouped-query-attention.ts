@@ -4,6 +4,7 @@
 // one product: their rows follow one another, and the rotation reads its heads from where the product left them. One key
 // head for each query head is ordinary multi-head attention, one for all is multi-query attention.
 
+import type { RowDtype } from '@hadal/kernels/rows';
 import type { RowStore } from '../architecture.ts';
 import { type Part, type WeightSource, whole } from '../weight-source.ts';
 import { attend } from './attention-memory.ts';
@@ -22,8 +23,11 @@ export interface GroupedQueryConfig {
 }
 
 /** What one layer keeps of a token. */
-export function groupedQueryCache({ keyHeads, headDim }: GroupedQueryConfig): Record<string, RowStore> {
-  const store = { width: keyHeads * headDim };
+export function groupedQueryCache(
+  { keyHeads, headDim }: GroupedQueryConfig,
+  dtype: RowDtype,
+): Record<string, RowStore> {
+  const store = { width: keyHeads * headDim, dtype };
   return { keys: store, values: store };
 }
 

@@ -4,6 +4,7 @@
 // absorbed, which moves the up-projections to the query and the output and attends over the latent itself. They are
 // equal in mathematics and not in bits, so an engine takes one of them for everything it does.
 
+import type { RowDtype } from '@hadal/kernels/rows';
 import type { RopeShape } from '@hadal/tensor/gradients';
 import type { Graph } from '@hadal/tensor/graph';
 import type { Weight } from '@hadal/tensor/packed-matrix';
@@ -81,10 +82,14 @@ export function mlaWeights(source: WeightSource, at: string, config: MlaConfig, 
 }
 
 /** What one layer keeps of a token; absorbed, the keys' first `kvRank` values are the values. */
-export function mlaCache({ heads, nope, rope, vDim, kvRank }: MlaConfig, form: MlaForm): Record<string, RowStore> {
+export function mlaCache(
+  { heads, nope, rope, vDim, kvRank }: MlaConfig,
+  form: MlaForm,
+  dtype: RowDtype,
+): Record<string, RowStore> {
   return form === 'expanded'
-    ? { keys: { width: heads * (nope + rope) }, values: { width: heads * vDim } }
-    : { keys: { width: kvRank + rope } };
+    ? { keys: { width: heads * (nope + rope), dtype }, values: { width: heads * vDim, dtype } }
+    : { keys: { width: kvRank + rope, dtype } };
 }
 
 /**

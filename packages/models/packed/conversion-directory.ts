@@ -9,7 +9,6 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statfsSync,
@@ -28,10 +27,6 @@ import {
   readJournal,
   readManifest,
 } from './manifest.ts';
-
-/** Files that belong to a model beside its weights and its configuration, which comes last. */
-const companions =
-  /^(generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^merges\.txt$|\.jinja$|^LICENSE/;
 
 /** Whether `out` is the finished directory; throws one line when there is anything else. */
 export function isConverted(out: string, identity: Identity): boolean {
@@ -114,9 +109,7 @@ export class ConversionDirectory {
 
   /** Adds what a model has beside its weights, and gives the directory its name. All planned shards are noted. */
   finish(checkpoint: Checkpoint): void {
-    for (const name of readdirSync(checkpoint.directory).filter((name) => companions.test(name))) {
-      replaceFile(join(this.path, name), readFileSync(join(checkpoint.directory, name)));
-    }
+    for (const { name, content } of checkpoint.companions()) replaceFile(join(this.path, name), content);
     const shards = [...this.#shards.values()].sort((a, b) => (a.file < b.file ? -1 : 1));
     replaceFile(join(this.path, manifestName), `${JSON.stringify({ ...this.#identity, shards }, undefined, 1)}\n`);
     const { value } = checkpoint.config();

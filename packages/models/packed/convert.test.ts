@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { type Checkpoint, openCheckpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { openSafetensors, writeSafetensors } from '@hadal/formats/safetensors';
 import { type Device, openDevice } from '@hadal/kernels/device';
 import { Arena } from '@hadal/tensor/arena';
@@ -40,7 +40,11 @@ async function convert(device: Device, name: string, out: string, options: Conve
 
 /** Logits of a few tokens. */
 function logits(device: Device, directory: string, options: OpenModelOptions): Float32Array {
-  using model = openModel(device, openCheckpointDirectory(directory), options);
+  return logitsOf(device, openCheckpointDirectory(directory), options);
+}
+
+function logitsOf(device: Device, checkpoint: Checkpoint, options: OpenModelOptions): Float32Array {
+  using model = openModel(device, checkpoint, options);
   using arena = new Arena(device.memory, 2 ** 20);
   const g = new Graph(device, arena, 'inference');
   const documents = new PackedDocuments(arena, [9, 4]);
@@ -85,6 +89,20 @@ test('a converted checkpoint answers with the bits of the original opened in tha
       );
       assert.equal(outcome.shards, sizes.filter((size) => size > 0).length);
     }
+  }
+});
+
+test('a GGUF file becomes a directory with its tokenizer, with the bits that the file gives', async () => {
+  using device = openDevice({ threads: 2 });
+  for (const name of ['llama', 'deepseek-v2-lite']) {
+    const file = await openCheckpoint(join(goldens, `gguf/${name}.gguf`));
+    const out = fresh();
+    assert.equal((await convertCheckpoint(device, file, out, { dtype: 'int8' })).kind, 'converted');
+    const converted = openCheckpointDirectory(out);
+    const options = { contextLength: 64, dtype: 'int8' } as const;
+    assert.deepEqual(logitsOf(device, converted, options), logitsOf(device, file, options));
+    assert.deepEqual(converted.tokenizer().encode('hello'), file.tokenizer().encode('hello'));
+    assert.deepEqual(converted.generationConfig()?.value, file.generationConfig()?.value);
   }
 });
 

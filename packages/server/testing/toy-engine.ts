@@ -70,6 +70,7 @@ export function openToyEngine({ contextLength = 4096, capacity = Infinity, scrip
       id: 'toy',
       contextLength,
       vocabularySize: tokenizer.vocabularySize,
+      dtype: 'f32',
       parameters: { total: 1, active: 1 },
       drafters: ['ngram'],
     },
