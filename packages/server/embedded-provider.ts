@@ -118,11 +118,11 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
     throw requestError('invalid-field', { field: 'logit_bias', problem });
   }
 
-  /** Reasoning takes a share of the answer at most, by effort, so that there is one. */
+  /** With low effort, reasoning takes a share of the answer's tokens at most; as on DeepSeek there is no other limit to it. */
   function reasoningLimit(thinking: ChatRequest['thinking'], tokens: number): GenerateRequest['reasoningLimit'] {
     const endToken = tokenizer.tokenId(thinkEnd);
-    if (thinking === 'off' || endToken === undefined) return undefined;
-    return { endToken, maxTokens: Math.max(1, Math.floor(tokens * reasoningShares[thinking])) };
+    if (thinking !== 'low' || endToken === undefined) return undefined;
+    return { endToken, maxTokens: Math.max(1, Math.floor(tokens * lowEffortShare)) };
   }
 
   function speculationOf(speculation: ChatRequest['speculation']): GenerateRequest['speculation'] {
@@ -144,8 +144,8 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
   return { model, dialect, stopTokens, fingerprint: await checkpointFingerprint(checkpoint), chat };
 }
 
-/** Of the tokens that an answer may have, the share that reasoning may take. */
-const reasoningShares = { low: 0.25, high: 0.75, max: 0.9 } as const;
+/** Of the tokens that an answer may have, the share that reasoning may take when little is asked for. */
+const lowEffortShare = 0.25;
 
 function samplingOf(request: ChatRequest, advisedTopK: number | undefined): Sampling {
   const { temperature, topP, minP, frequencyPenalty, presencePenalty, logitBias, topLogprobs } = request;
