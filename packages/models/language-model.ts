@@ -16,6 +16,7 @@ import {
   type ModelDefinition,
   type Network,
   type ParameterCount,
+  type Predictor,
 } from './architecture.ts';
 import { defineModel } from './architectures.ts';
 import { CheckpointWeights } from './checkpoint-weights.ts';
@@ -24,19 +25,21 @@ import { PackedWeights } from './packed/packed-weights.ts';
 import { parseFp8Block } from './quantization-config.ts';
 import { runTimeWeights } from './run-time-weights.ts';
 import { storedBytes } from './weight-parts.ts';
-import { recordRequests, type WeightSource } from './weight-source.ts';
+import { collectSpecs, recordRequests, type WeightSource } from './weight-source.ts';
 
 export interface LanguageModel extends Disposable {
   /** Positions it was opened for: what the configuration allows at most. */
   readonly contextLength: number;
   readonly vocabularySize: number;
   readonly parameters: ParameterCount;
+  /** Of every layer; the prediction module's, where it is loaded, comes last. */
   readonly cache: CacheLayout;
   readonly form: AttentionForm;
   readonly dtype: PackedDtype;
   readonly head: Weight;
   /** Hidden states [N, D], normed. ids and positions i32 [N]. */
   readonly forward: Network['forward'];
+  readonly predictor: Predictor | undefined;
 }
 
 export interface OpenModelOptions {
@@ -47,6 +50,8 @@ export interface OpenModelOptions {
   readonly contextLength?: number | undefined;
   /** Whether experts of a converted checkpoint are read in at once or when they are chosen. */
   readonly experts?: 'resident' | 'paged' | undefined;
+  /** Whether to load the multi-token prediction module, where the checkpoint has one. */
+  readonly predictor?: 'present' | 'absent' | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** How keys and values are kept; by default bf16 under quantized weights and f32 under others. */
   readonly cacheDtype?: RowDtype | undefined;
@@ -89,25 +94,42 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
   if (!forms.includes(form))
     throw new Error(`${checkpoint.path}: expected attention form ${forms.join(' or ')}, got ${form}`);
   const dtype = runTimeDtype(checkpoint, packed, options.dtype);
+  const published = packed ? undefined : openWeights(checkpoint);
+  const isAhead = options.predictor === 'present' && published !== undefined && hasPredictor(definition, published);
   const assemble = (source: WeightSource) =>
-    definition.assemble(source, { form, positions: contextLength, predictor: 'absent' });
-  const source = packed
-    ? new PackedWeights(device, checkpoint.directory, packed, options.experts ?? 'resident')
-    : publishedWeights(device, openWeights(checkpoint), assemble, dtype, options.onProgress);
+    definition.assemble(source, { form, positions: contextLength, predictor: isAhead ? 'present' : 'absent' });
+  const source = published
+    ? publishedWeights(device, published, assemble, dtype, options.onProgress)
+    : new PackedWeights(device, checkpoint.directory, packed as Manifest, options.experts ?? 'resident');
   try {
     const network = assemble(source);
+    const { predictor } = network;
+    const layout = definition.cacheLayout(form, options.cacheDtype ?? cacheDtypeFor(dtype));
     return {
       ...{ contextLength, vocabularySize, form, dtype },
       parameters: countParameters(definition),
-      cache: definition.cacheLayout(form, options.cacheDtype ?? cacheDtypeFor(dtype)),
+      // The module is one more block like the last.
+      cache: predictor ? [...layout, ...layout.slice(-1)] : layout,
       head: network.head,
       forward: network.forward,
+      predictor,
       [Symbol.dispose]: () => source[Symbol.dispose](),
     };
   } catch (error) {
     source[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Whether a checkpoint has the prediction module that its configuration speaks of: some leave it out. */
+function hasPredictor(definition: ModelDefinition, stored: StoredWeights): boolean {
+  const namesWith = (predictor: 'present' | 'absent') => {
+    const options = { form: definition.forms[0], positions: 1, predictor };
+    const specs = collectSpecs((source) => definition.assemble(source, options));
+    return new Set(specs.flatMap(({ parts }) => parts.map(({ name }) => name)));
+  };
+  const own = namesWith('present').difference(namesWith('absent'));
+  return own.size > 0 && [...own].every((name) => stored.has(name));
 }
 
 /** Rounded keys cost less than rounded weights; where weights are float or bfloat16, what was computed is kept whole. */
