@@ -72,7 +72,9 @@ test('a GGUF file of the same model is served, asked and talked with like its di
   const ask = async (model: string) => {
     const { stdout, stderr, code } = await hadal(['ask', '--model', model, ...options, '--json', 'two words?']);
     assert.deepEqual([stderr, code], ['', 0]);
-    const { model: name, ...answer } = JSON.parse(stdout);
+    // How fast it was said is no part of what was said.
+    const { model: name, time_to_first_token_ms, tokens_per_second, ...answer } = JSON.parse(stdout);
+    assert.ok(time_to_first_token_ms > 0 && tokens_per_second > 0);
     return { name, answer };
   };
   const [asDirectory, asFile] = [await ask(distill), await ask(file)];
