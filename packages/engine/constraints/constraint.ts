@@ -88,6 +88,13 @@ export function compileConstraint(
   }
 }
 
+/** Any text up to a mark. Made once, so that all constraints share their masks. */
+const reasoning: Rule = spell(textWithout(thinkEnd), 'raw');
+const contents: Readonly<Record<CallsTag, Rule>> = {
+  tool_calls: spell(textWithout(`<${dsml}tool_calls>`), 'raw'),
+  function_calls: spell(textWithout(`<${dsml}function_calls>`), 'raw'),
+};
+
 interface Context {
   readonly vocabulary: Vocabulary;
   readonly style: JsonStyle;
@@ -111,7 +118,7 @@ function ruleFor(spec: ConstraintSpec, context: Context): Rule {
       const { vocabulary } = context;
       const r = new RuleBuilder();
       const end = vocabulary.specialSpelling(thinkEnd) ?? new TextEncoder().encode(thinkEnd);
-      const reasoned = r.bytes(r.call(r.start, textUpTo(thinkEnd)), end);
+      const reasoned = r.bytes(r.call(r.start, reasoning), end);
       r.call(reasoned, ruleFor(spec.answer, context), r.accept);
       return r.build();
     }
@@ -145,7 +152,7 @@ function toolsRule(spec: Extract<ConstraintSpec, { type: 'tool-calls' }>, contex
   const r = new RuleBuilder();
   if (choice.type === 'auto' && choice.content === 'free') {
     // The line breaks before a block are part of the content.
-    const content = r.call(r.start, textUpTo(`<${dsml}${callsTag}>`));
+    const content = r.call(r.start, contents[callsTag]);
     r.silent(content, r.accept);
     r.call(content, block, r.accept);
   } else {
@@ -153,11 +160,6 @@ function toolsRule(spec: Extract<ConstraintSpec, { type: 'tool-calls' }>, contex
     r.call(r.text(r.start, '\n\n'), block, r.accept);
   }
   return r.build();
-}
-
-/** Any text in which the mark does not stand. */
-function textUpTo(mark: string): Rule {
-  return spell(textWithout(mark), 'raw');
 }
 
 function unreachable(value: never): never {

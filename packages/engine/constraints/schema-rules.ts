@@ -14,7 +14,7 @@ import { type Rule, RuleBuilder, RuleDraft } from './rule.ts';
 import { type Atom, allKinds, type Claims, claimsKey, type Kind, kindOf } from './schema-atoms.ts';
 import { SchemaDocument } from './schema-document.ts';
 import { type Alternative, SchemaLogic, type SchemaLogicOptions } from './schema-logic.ts';
-import { StringRules } from './string-rules.ts';
+import { type RawStrings, StringRules } from './string-rules.ts';
 import { anyText, includes } from './text-language.ts';
 import { spell } from './text-spelling.ts';
 
@@ -24,8 +24,7 @@ export type ValueForm = 'json' | 'parameter';
 export interface ParameterForm {
   readonly beforeString: string;
   readonly beforeJson: string;
-  /** The strings that can be written raw. */
-  readonly texts: Dfa;
+  readonly strings: RawStrings;
 }
 
 export interface SchemaRulesOptions extends SchemaLogicOptions {
@@ -49,7 +48,7 @@ export class SchemaRules {
     this.logic = new SchemaLogic(document, options);
     this.root = [{ node: document.root, isNegated: false }];
     this.#options = options;
-    this.#strings = new StringRules(options.parameter?.texts);
+    this.#strings = new StringRules(options.parameter?.strings);
   }
 
   /** The rule of the values that satisfy all claims. It has its body once `finish` was called. */
@@ -104,7 +103,7 @@ export class SchemaRules {
       for (const value of listed.values) {
         const isRaw = isParameter && typeof value === 'string';
         // A raw string that cannot be told from its end is none of the possible values.
-        if (isRaw && !includes(parameter.texts, value)) continue;
+        if (isRaw && !includes(parameter.strings.texts, value)) continue;
         r.text(before(kindOf(value)), isRaw ? value : jsonText(value, json.style), r.accept);
       }
       return;

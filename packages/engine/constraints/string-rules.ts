@@ -16,14 +16,19 @@ import { type Spelling, spell } from './text-spelling.ts';
 /** Characters of a string whose length is limited; one with a longer limit ends here. */
 const longestAlone = 65_535;
 
+/** Where strings stand as they are: those that can, and their rule, shared by all schemas. */
+export interface RawStrings {
+  readonly texts: Dfa;
+  readonly any: Rule;
+}
+
 export class StringRules {
   readonly #rules = new Map<string, Rule>();
-  /** What a raw text must not contain. */
-  readonly #endMark: Dfa | undefined;
+  readonly #raw: RawStrings | undefined;
 
-  /** `endMark`: the texts that can stand in the raw spelling. */
-  constructor(endMark: Dfa | undefined) {
-    this.#endMark = endMark;
+  /** undefined: no string is written raw. */
+  constructor(raw: RawStrings | undefined) {
+    this.#raw = raw;
   }
 
   /** Reads the strings that satisfy all atoms; undefined when there are none. */
@@ -41,13 +46,10 @@ export class StringRules {
 
   /** Reads the texts of a language, the names of members among them. */
   ruleFor(language: Dfa, spelling: Spelling): Rule {
-    return language === anyText && spelling === 'json' ? stringRule : this.#spelled(language, spelling);
-  }
-
-  #spelled(language: Dfa, spelling: Spelling): Rule {
-    const whole = spelling === 'raw' && this.#endMark ? textInAll([language, this.#endMark]) : language;
-    if (isEmpty(whole)) return { dfa: whole, calls: [], runs: undefined, isCharacter: false };
-    return spell(whole, spelling);
+    if (language === anyText && spelling === 'json') return stringRule;
+    if (language === anyText && this.#raw) return this.#raw.any;
+    const whole = spelling === 'raw' && this.#raw ? textInAll([language, this.#raw.texts]) : language;
+    return isEmpty(whole) ? { dfa: whole, calls: [], runs: undefined, isCharacter: false } : spell(whole, spelling);
   }
 }
 

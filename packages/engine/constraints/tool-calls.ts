@@ -14,6 +14,7 @@ import type { Claims } from './schema-atoms.ts';
 import type { Note } from './schema-logic.ts';
 import { type ParameterForm, SchemaRules } from './schema-rules.ts';
 import { textMatching, textWithout } from './text-language.ts';
+import { spell } from './text-spelling.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
 export interface ToolSpec {
@@ -41,7 +42,11 @@ const furtherNames: Dfa = textMatching('[A-Za-z0-9_.-]{1,64}', 'whole');
 const parameterEnd = `</${dsml}parameter>`;
 const rawTexts: Dfa = textWithout(parameterEnd);
 
-const parameterForm: ParameterForm = { beforeString: 'true">', beforeJson: 'false">', texts: rawTexts };
+const parameterForm: ParameterForm = {
+  beforeString: 'true">',
+  beforeJson: 'false">',
+  strings: { texts: rawTexts, any: spell(rawTexts, 'raw') },
+};
 
 /** Reads a block of calls from its first tag to its last. What is noted about schemas is added to `notes`. */
 export function toolCallsRule(vocabulary: Vocabulary, options: ToolCallsOptions, notes: Note[]): Rule {
