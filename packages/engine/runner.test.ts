@@ -26,6 +26,7 @@ const tokenizer: Tokenizer = {
   vocabularySize: 128,
   encode: (text) => [...text].map((character) => character.codePointAt(0) as number),
   decode: (ids) => String.fromCodePoint(...ids),
+  addedIds: new Set(),
   tokenId: (token) => token.codePointAt(0),
   bytes: (id) => Uint8Array.of(id),
   decoder: () => ({ push: (id) => String.fromCodePoint(id), end: () => '' }),

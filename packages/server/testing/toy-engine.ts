@@ -95,6 +95,7 @@ export function openByteTokenizer(): Tokenizer {
     encode: (text) =>
       text.split(anySpecial).flatMap((part) => ids.get(part) ?? Array.from(utf8.encode(part), (b) => firstByte + b)),
     decode: (sequence) => new TextDecoder().decode(Buffer.concat(Array.from(sequence, bytes))),
+    addedIds: new Set(ids.values()),
     tokenId: (token) => ids.get(token),
     bytes,
     decoder() {
