@@ -114,16 +114,29 @@ double Memory::map_file(const char* path, double begin, double end) {
   Buffer buffer;
   buffer.bytes = static_cast<size_t>(end) - static_cast<size_t>(begin);
   buffer.read_only = true;
-  buffer.mapping_bytes = before + buffer.bytes;
-  void* data = mmap(nullptr, buffer.mapping_bytes, PROT_READ, MAP_SHARED, file, page);
+  const size_t mapped = before + buffer.bytes;
+  // Where address and offset agree within a huge page, the page cache's large folios are mapped as huge pages; addresses are
+  // reserved first, to choose among them.
+  const size_t spare = mapped >= HUGE_PAGE ? HUGE_PAGE : 0;
+  buffer.mapping_bytes = mapped + spare;
+  buffer.mapping = mmap(nullptr, buffer.mapping_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* data = MAP_FAILED;
+  if (buffer.mapping != MAP_FAILED) {
+    char* begin_at = static_cast<char*>(buffer.mapping);
+    if (spare > 0) {
+      const size_t wanted = static_cast<size_t>(page) % HUGE_PAGE, is = reinterpret_cast<uintptr_t>(begin_at) % HUGE_PAGE;
+      begin_at += (wanted + HUGE_PAGE - is) % HUGE_PAGE;
+    }
+    data = mmap(begin_at, mapped, PROT_READ, MAP_SHARED | MAP_FIXED, file, page);
+  }
   if (data == MAP_FAILED) {
     Error error = failed("map");
     close(file);
+    if (buffer.mapping != MAP_FAILED) release_pages(buffer.mapping, buffer.mapping_bytes);
     throw error;
   }
   close(file);
   buffer.data = static_cast<char*>(data) + before;
-  buffer.mapping = data;
   return add(buffer);
 }
 
