@@ -49,14 +49,14 @@ test('sampling after masking never takes a forbidden token', () => {
     masks,
     which: new Int32Array(N),
     temperature: Float32Array.from({ length: N }, (_, n) => (n % 2 === 0 ? 0 : 5)),
-    topP: new Float32Array(N).fill(1),
+    ...{ minP: new Float32Array(N), topK: new Int32Array(N), topP: new Float32Array(N).fill(1) },
     uniform: Float32Array.from({ length: N }, next),
     ids: new Int32Array(N),
     logprobs: new Float32Array(N),
   };
   const { ids } = runOn(device, tensors, (c, t) => {
     maskLogits(c, t.logits, t.masks, t.which, { N, V, M: 1 });
-    sample(c, t.logits, t.temperature, t.topP, t.uniform, t.ids, t.logprobs, { N, V });
+    sample(c, t.logits, t, t.ids, t.logprobs, { N, V });
   });
   assert.deepEqual(
     [...new Set(ids)].sort((a, b) => a - b),

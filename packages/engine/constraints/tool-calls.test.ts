@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { toolCallsText } from '@hadal/formats/chat/deepseek-v4';
-import { parseCompletion } from '@hadal/formats/chat/deepseek-v4-parser';
+import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
+import { parseAnswer } from '@hadal/formats/chat/dialect';
+import { callsText } from '@hadal/formats/chat/dsml';
 import { uniforms } from '@hadal/kernels/parity';
 import { Ajv } from 'ajv';
 import type { ConstraintSpec, ToolChoice } from './constraint.ts';
@@ -41,6 +42,8 @@ function calls(tools: readonly ToolSpec[], choice: ToolChoice, count: 'one' | 's
   return { type: 'tool-calls', callsTag: 'tool_calls', tools, choice, calls: count };
 }
 
+const parsed = (text: string) => parseAnswer(deepseekV4.openParser('content'), text);
+
 test('whatever a model does, its calls are read back, satisfy their schemas, and are rendered to the same text', () => {
   const constraint = compiled(calls([weather, clock, free], { type: 'required' }), language);
   const validate = new Ajv({ strict: false }).compile(weather.parameters as object);
@@ -50,7 +53,7 @@ test('whatever a model does, its calls are read back, satisfy their schemas, and
     const { text, isOver } = walk(constraint, language, next, 250, 20);
     if (!isOver) continue;
     finished++;
-    const { content, toolCalls } = parseCompletion(text, { thinking: false });
+    const { content, toolCalls } = parsed(text);
     assert.equal(content, '', text);
     assert.ok(toolCalls.length > 0);
     for (const { name, arguments: json } of toolCalls) {
@@ -59,7 +62,7 @@ test('whatever a model does, its calls are read back, satisfy their schemas, and
       if (name === 'clock') assert.deepEqual(values, {});
     }
     // Numbers and escapes have several spellings, and what is free may repeat a name.
-    if (!/\\|\d[.eE]|-0|"free"/.test(text)) assert.equal(text, `\n\n${toolCallsText(toolCalls)}`);
+    if (!/\\|\d[.eE]|-0|"free"/.test(text)) assert.equal(text, `\n\n${callsText(toolCalls, 'tool_calls')}`);
   }
   assert.ok(finished > 20, `only ${finished} came to an end`);
 });
@@ -80,14 +83,14 @@ test('the syntax up to the first choice is forced, with the special token of the
   const only = compiled(calls([clock], { type: 'named', name: 'clock' }), language)
     .matcher()
     .forced();
-  const expected = `\n\n${toolCallsText([{ id: '', name: 'clock', arguments: '{}' }])}`;
+  const expected = `\n\n${callsText([{ id: '', name: 'clock', arguments: '{}' }], 'tool_calls')}`;
   assert.deepEqual(only, [...language.tokenizer.encode(expected), language.stop]);
 });
 
 test('a tool by name is called once, and no other', () => {
   const constraint = compiled(calls([weather, clock], { type: 'named', name: 'clock' }), language);
   for (let seed = 0; seed < 5; seed++) {
-    const { toolCalls } = parseCompletion(walk(constraint, language, uniforms(seed)).text, { thinking: false });
+    const { toolCalls } = parsed(walk(constraint, language, uniforms(seed)).text);
     assert.deepEqual(
       toolCalls.map(({ name }) => name),
       ['clock'],
@@ -118,7 +121,7 @@ test('calls come after the reasoning', () => {
   const spec = { type: 'after-reasoning', answer: calls([clock], { type: 'required' }) } as const;
   const matcher = compiled(spec, language).matcher();
   for (const token of language.tokenizer.encode('I need the time.</think>')) assert.ok(matcher.accept(token));
-  const { toolCalls } = parseCompletion(language.tokenizer.decode(matcher.forced()), { thinking: false });
+  const { toolCalls } = parsed(language.tokenizer.decode(matcher.forced()));
   assert.deepEqual(
     toolCalls.map(({ name }) => name),
     ['clock'],
