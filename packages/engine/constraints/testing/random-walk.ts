@@ -6,7 +6,7 @@
 import { dsml } from '@hadal/formats/special-tokens';
 import { openTokenizer, type Tokenizer } from '@hadal/formats/tokenizer';
 import { type CompiledConstraint, type Constraint, type ConstraintSpec, compileConstraint } from '../constraint.ts';
-import { TokenMasks } from '../token-masks.ts';
+import { hasBit, TokenMasks } from '../token-masks.ts';
 import { makeVocabulary, type Vocabulary } from '../vocabulary.ts';
 
 export interface Language {
@@ -76,8 +76,8 @@ export function walk(
       throw new Error(`after ${text()}: ${forced} is forced, ${allowed.length} tokens are allowed`);
     }
     const isTired = tokens.length > patience && next() < 0.7;
-    const ends = isTired ? closing.filter((token) => allowed.includes(token)) : [];
-    const mayStop = allowed.includes(stop) && next() < (isTired ? 1 : 0.3);
+    const ends = isTired ? closing.filter((token) => hasBit(mask, token)) : [];
+    const mayStop = hasBit(mask, stop) && next() < (isTired ? 1 : 0.3);
     const choices = ends.length > 0 ? ends : allowed;
     const token = mayStop ? stop : choices[Math.floor(next() * choices.length)]!;
     if (!matcher.accept(token)) throw new Error(`after ${text()}: token ${token} is allowed and not accepted`);
