@@ -69,6 +69,9 @@ async function compare(name: string, match: Match): Promise<void> {
     // The first round also fills caches and contexts; it does not count.
     for (let round = 0; round <= rounds; round++) {
       const turn = await takeTurns(hadal, peer, round);
+      const rates = (seconds: readonly number[]) =>
+        measures.map(({ tokens }, i) => fixed(tokens / (seconds[i] ?? Number.NaN)));
+      console.log(`${name}, round ${round}: ${rates(turn.hadal).join(' ')}; llama.cpp ${rates(turn.peer).join(' ')}`);
       if (round > 0) turns.push(turn);
     }
     const memory = { hadal: await hadal.ask('memory', {}), peer: await peer?.ask('memory', {}) };

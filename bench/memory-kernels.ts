@@ -188,12 +188,12 @@ function samplingRows(t: Tensors): Row[] {
     // Spread as a language model's are; of standard deviation 1 they would be nearly uniform.
     scale(c, logits, logits, 3);
     const [ids, logprobs] = [t.zeros(20 * N), t.zeros(20 * N)];
-    const [temperature, all, most, uniform] = [t.zeros(N), t.zeros(N), t.zeros(N), t.zeros(N)];
-    const unlimited = t.zeros(N);
+    const [temperature, all, most, uniform, none] = [t.zeros(N), t.zeros(N), t.zeros(N), t.zeros(N), t.zeros(N)];
     fill(c, temperature, 0.7);
     fill(c, all, 1);
     fill(c, most, 0.9);
     fill(c, uniform, 0.5);
+    const rows = { temperature, minP: none, topK: none, uniform };
     c.run();
     const tag = `[${N}, ${V}]`;
     return [
@@ -201,12 +201,12 @@ function samplingRows(t: Tensors): Row[] {
       {
         name: `sample ${tag}`,
         traffic: undefined,
-        record: () => sample(c, logits, temperature, unlimited, all, uniform, ids, logprobs, o),
+        record: () => sample(c, logits, { ...rows, topP: all }, ids, logprobs, o),
       },
       {
         name: `sample ${tag}, nucleus 0.9`,
         traffic: undefined,
-        record: () => sample(c, logits, temperature, unlimited, most, uniform, ids, logprobs, o),
+        record: () => sample(c, logits, { ...rows, topP: most }, ids, logprobs, o),
       },
       {
         name: `topLogprobs ${tag}, 20`,

@@ -13,7 +13,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { openEngine } from '@hadal/engine/engine';
+import { openEngine, plainRequest } from '@hadal/engine/engine';
 import { encodeMessages } from '@hadal/formats/chat/deepseek-v4';
 import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { type TensorSource, writeSafetensors } from '@hadal/formats/safetensors';
@@ -63,16 +63,7 @@ async function continuationsOf(directory: string, sequences: readonly (readonly 
   const continuations: number[][] = [];
   for (const prompt of sequences) {
     const request = {
-      ...{
-        prompt,
-        maxTokens: completionTokens,
-        temperature: 0,
-        topK: undefined,
-        topP: 1,
-        seed: 0,
-        stop: [],
-        topLogprobs: undefined,
-      },
+      ...{ ...plainRequest, prompt, maxTokens: completionTokens },
       stopTokens: end === undefined ? [] : [end],
     };
     const ids: number[] = [];

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { ChatEvent, FinishReason } from '@hadal/protocol/chat-event';
 import { answerText } from './answer-text.ts';
 
-const usage = { prompt: 1, cacheHit: 0, completion: 1, reasoning: 0 };
+const usage = { prompt: 1, cacheHit: 0, completion: 1, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 };
 const reasoning = (text: string): ChatEvent => ({ type: 'reasoning', text, logprobs: [] });
 const content = (text: string): ChatEvent => ({ type: 'content', text, logprobs: [] });
 const finish = (reason: FinishReason): ChatEvent => ({ type: 'finish', reason, usage });

@@ -52,6 +52,8 @@ function endNote(reason: Extract<ChatEvent, { type: 'finish' }>['reason']): stri
       return '(cut: no more tokens were allowed)\n';
     case 'aborted':
       return '(stopped)\n';
+    case 'insufficient_system_resource':
+      return '(cut: the time was up)\n';
     default:
       return unreachable(reason);
   }

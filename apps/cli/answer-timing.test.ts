@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import { timed, timingInWords } from './answer-timing.ts';
 
-const usage = { prompt: 9, cacheHit: 0, completion: 41, reasoning: 0 };
+const usage = { prompt: 9, cacheHit: 0, completion: 41, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 };
 const finish: ChatEvent = { type: 'finish', reason: 'stop', usage };
 
 async function timingOf(answer: readonly [atMs: number, event: ChatEvent][]) {

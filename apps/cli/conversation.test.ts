@@ -12,7 +12,7 @@ const settings: AnswerSettings = {
   maxTokens: undefined,
   seed: 7,
 };
-const usage = { prompt: 1, cacheHit: 0, completion: 1, reasoning: 0 };
+const usage = { prompt: 1, cacheHit: 0, completion: 1, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 };
 
 /** Answers each question with the next of `answers`, and remembers what it was asked. */
 function toySource(answers: readonly (ChatEvent | Error)[][]) {

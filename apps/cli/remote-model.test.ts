@@ -67,7 +67,11 @@ test('chunks become events, and a question says only what was asked for', async 
     { type: 'start' },
     { type: 'reasoning', text: 'hm', logprobs: [] },
     { type: 'content', text: 'né', logprobs: [] },
-    { type: 'finish', reason: 'length', usage: { prompt: 5, cacheHit: 0, completion: 4, reasoning: 1 } },
+    {
+      type: 'finish',
+      reason: 'length',
+      usage: { prompt: 5, cacheHit: 0, completion: 4, reasoning: 1, acceptedPrediction: 0, rejectedPrediction: 0 },
+    },
   ]);
   const body = {
     model: 'small',

@@ -31,7 +31,11 @@ interface Chunk {
     readonly prompt_tokens?: number;
     readonly completion_tokens?: number;
     readonly prompt_cache_hit_tokens?: number;
-    readonly completion_tokens_details?: { readonly reasoning_tokens?: number } | null;
+    readonly completion_tokens_details?: {
+      readonly reasoning_tokens?: number;
+      readonly accepted_prediction_tokens?: number;
+      readonly rejected_prediction_tokens?: number;
+    } | null;
   } | null;
   readonly error?: { readonly message?: string };
 }
@@ -55,7 +59,14 @@ export async function openRemoteModel(remote: Remote): Promise<AnswerSource> {
 
 async function* answer(remote: Remote, body: object, signal: AbortSignal): AsyncGenerator<ChatEvent, void, void> {
   let reason: FinishReason | undefined;
-  let usage: Usage = { prompt: 0, cacheHit: 0, completion: 0, reasoning: 0 };
+  let usage: Usage = {
+    prompt: 0,
+    cacheHit: 0,
+    completion: 0,
+    reasoning: 0,
+    acceptedPrediction: 0,
+    rejectedPrediction: 0,
+  };
   try {
     const response = await call(remote, 'chat/completions', { body, signal });
     if (response.body === null) throw new Error(`${remote.url.href}: expected an event stream, got no body`);
@@ -144,5 +155,7 @@ function usageOf(usage: NonNullable<Chunk['usage']>): Usage {
     cacheHit: usage.prompt_cache_hit_tokens ?? 0,
     completion: usage.completion_tokens ?? 0,
     reasoning: usage.completion_tokens_details?.reasoning_tokens ?? 0,
+    acceptedPrediction: usage.completion_tokens_details?.accepted_prediction_tokens ?? 0,
+    rejectedPrediction: usage.completion_tokens_details?.rejected_prediction_tokens ?? 0,
   };
 }

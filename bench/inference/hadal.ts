@@ -4,12 +4,12 @@
 // context, and the yardsticks: what the machine can read and multiply.
 
 import process from 'node:process';
-import type { PageLease } from '@hadal/engine/kv-cache';
+
 import { openDevice } from '@hadal/kernels/device';
 import { fill } from '@hadal/kernels/elementwise';
 import { measureArithmetic, measureIntegers, measureReading } from '@hadal/kernels/machine';
 import { type Answer, answerQuestions, type Question, sequenceTokens } from './contestant.ts';
-import { openRandomModel } from './random-model.ts';
+import { openRandomModel, type RandomSequence } from './random-model.ts';
 
 /** Larger than any cache, so that it is memory that is read. */
 const yardstickBytes = 2 ** 30;
@@ -39,7 +39,7 @@ function load({ shape, format, threads }: Question['load']) {
   fill(device.commands, { handle: yardstick, offset: 0, length: yardstickBytes / 4 }, 1);
   device.commands.run();
 
-  const cut = (sequence: PageLease, tokens: number) => {
+  const cut = (sequence: RandomSequence, tokens: number) => {
     sequence.length = Math.min(sequence.length, tokens);
     return sequence;
   };

@@ -18,6 +18,9 @@ import { type Format, shapes } from './shapes.ts';
 /** Tokens in one pass over a prompt. */
 export const batchTokens = 512;
 
+/** A sequence whose length its user sets. */
+export type RandomSequence = PageLease & { length: number };
+
 export interface RandomModel {
   readonly weightBytes: number;
   readonly cacheBytes: number;
@@ -26,11 +29,11 @@ export interface RandomModel {
   /** Of one token, with quantized weights, the head's aside: a prompt meets it once. */
   readonly multiplyAdds: number;
   /** A new sequence of at most `tokens`. */
-  sequence(tokens: number): PageLease;
+  sequence(tokens: number): RandomSequence;
   /** Feeds tokens and returns the next one. */
-  step(sequence: PageLease, ids: Int32Array): number;
+  step(sequence: RandomSequence, ids: Int32Array): number;
   /** Feeds tokens until the sequence has so many; returns the next one, or 0 where there is nothing to do. */
-  read(sequence: PageLease, tokens: number): number;
+  read(sequence: RandomSequence, tokens: number): number;
 }
 
 /** `cacheTokens`: of all sequences together. */
@@ -51,19 +54,21 @@ export function openRandomModel(
   const cache = new KvCache(device, layout, pageBytes(layout) * Math.ceil(cacheTokens / KEY_BLOCK));
   const cacheBytes = memory.stats().bytesInUse - weightBytes;
   const arena = new Arena(memory, 16 * 2 ** 20);
+  let nextPage = 0;
 
-  const step = (lease: PageLease, ids: Int32Array) => {
+  const step = (lease: RandomSequence, ids: Int32Array) => {
     arena.reset();
     const g = new Graph(device, arena, 'inference');
-    const rows = cache.extend(arena, [{ lease, count: ids.length }]);
-    const hidden = network.forward(g, arena.integers(ids), rows.positions, rows.memory);
+    const extended = cache.extend(arena, [{ lease, count: ids.length }]);
+    const hidden = network.forward(g, arena.integers(ids), extended.positions, extended.memory);
     const last = g.embedding(hidden, arena.integers(Int32Array.of(ids.length - 1)));
     const logits = g.linear(last, network.head);
     const chosen = arena.take([1], 'i32');
     const one = arena.floats(Float32Array.of(1));
     const greedy = arena.floats(Float32Array.of(0));
     const topK = arena.integers(Int32Array.of(0));
-    sample(device.commands, logits, greedy, topK, one, one, chosen, arena.take([1]), { N: 1, V });
+    const rows = { temperature: greedy, minP: greedy, topK, topP: one, uniform: greedy };
+    sample(device.commands, logits, rows, chosen, arena.take([1]), { N: 1, V });
     g.run();
     const id = new Int32Array(1);
     memory.read(chosen, id);
@@ -75,9 +80,9 @@ export function openRandomModel(
     ...{ weightBytes, cacheBytes, weightBytesRead: weights.bytesRead, multiplyAdds: weights.multiplyAdds },
     step,
     sequence(tokens) {
-      const lease = cache.reserve(tokens);
-      if (!lease) throw new Error(`the cache has no room for ${tokens} tokens`);
-      return lease;
+      const pages = Array.from({ length: Math.ceil(tokens / KEY_BLOCK) }, () => nextPage++);
+      if (nextPage > cache.pageCount) throw new Error(`the cache has no room for ${tokens} tokens`);
+      return { pages, length: 0 };
     },
     read(lease, tokens) {
       let next = 0;

@@ -11,7 +11,11 @@ import type { LoadProgress } from '@hadal/models/language-model';
 import type { PackedDtype } from '@hadal/tensor/packed-matrix';
 import type { FitOptions } from './fit-model.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
-import type { RequestEvent } from './runner.ts';
+import type { PageFilesOptions } from './page-files.ts';
+import type { Choice, Sampling, TokenLogprob } from './sampler.ts';
+import type { RequestEvent } from './sequence.ts';
+import type { DrafterName, Speculation } from './speculation.ts';
+import type { Priority } from './waiting-line.ts';
 
 export interface ModelInfo {
   readonly id: string;
@@ -19,42 +23,73 @@ export interface ModelInfo {
   readonly contextLength: number;
   readonly vocabularySize: number;
   readonly parameters: { readonly total: number; readonly active: number };
+  /** Who can guess ahead. */
+  readonly drafters: readonly DrafterName[];
   /** How its matrices are stored at run time. */
   readonly dtype: PackedDtype;
 }
 
-export interface GenerateRequest {
+/** What is generated, and how its tokens are chosen. Random choices are a function of seed and place alone. */
+export interface GenerateRequest extends Sampling {
   /** Token ids; empty is an error. */
   readonly prompt: readonly number[];
   /** At least 1. */
   readonly maxTokens: number;
-  /** 0 is greedy. */
-  readonly temperature: number;
-  /** The number of likeliest tokens to choose from; undefined: all. Counts before `topP` does. */
-  readonly topK: number | undefined;
-  readonly topP: number;
   readonly seed: number | undefined;
   /** Matched on decoded text; never part of the output. */
   readonly stop: readonly string[];
   readonly stopTokens: readonly number[];
-  /** undefined: no log-probabilities; else 0 to 20. */
-  readonly topLogprobs: number | undefined;
+  /** Ends the reasoning that the completion begins with: `endToken` is chosen after `maxTokens` without it. */
+  readonly reasoningLimit: { readonly endToken: number; readonly maxTokens: number } | undefined;
+  /** Whether the prompt's own log-probabilities are wanted, before the first token. */
+  readonly promptLogprobs: 'none' | 'all';
+  /** Prefixes are shared, and service is divided, between namespaces. */
+  readonly namespace: string;
+  readonly priority: Priority;
+  readonly speculation: Speculation;
+  /** What the completion is expected to hold, for the n-gram drafter; empty: nothing is. */
+  readonly prediction: readonly number[];
+  /** Milliseconds from now after which the generation ends, begun or not; undefined: never. */
+  readonly deadlineMs: number | undefined;
 }
 
+/** Everything but the prompt, as a caller who has no wishes would have it: greedy, to the end. */
+export const plainRequest: Omit<GenerateRequest, 'prompt' | 'maxTokens'> = {
+  ...{ temperature: 0, topP: 1, topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
+  ...{ topLogprobs: undefined, seed: undefined, stop: [], stopTokens: [], promptLogprobs: 'none' },
+  reasoningLimit: undefined,
+  ...{ namespace: '', priority: 'interactive', deadlineMs: undefined },
+  ...{ speculation: { method: 'none' }, prediction: [] },
+};
+
+/** `deadline`: the time was up. */
+export type FinishReason = 'stop' | 'length' | 'aborted' | 'deadline';
+
 export type TokenEvent =
+  /** Too many requests wait already: nothing was done, and nothing follows. */
+  | { readonly type: 'refused'; readonly waiting: number }
+  /** The request has been understood and waits its turn; first of the events of one that was not refused. */
+  | { readonly type: 'accepted' }
+  /** Log-probabilities of the prompt's next tokens, in order, from the second one on. */
+  | { readonly type: 'prompt'; readonly logprobs: readonly Choice[] }
   | {
       readonly type: 'token';
       readonly id: number;
       /** Valid UTF-8 increment; '' while a character is incomplete. */
       readonly text: string;
       readonly logprob: number;
-      readonly top: readonly { readonly id: number; readonly logprob: number }[];
+      readonly top: readonly TokenLogprob[];
     }
   | {
       readonly type: 'finish';
-      readonly reason: 'stop' | 'length' | 'aborted';
+      readonly reason: FinishReason;
       readonly promptTokens: number;
       readonly completionTokens: number;
+      /** Of the prompt's tokens, those whose rows were in the cache. */
+      readonly cacheHitTokens: number;
+      /** Guessed tokens that turned out as guessed, and those that did not. */
+      readonly acceptedDraftTokens: number;
+      readonly rejectedDraftTokens: number;
     };
 
 export interface Engine extends AsyncDisposable {
@@ -68,6 +103,8 @@ export interface EngineOptions extends FitOptions {
   readonly checkpoint: Checkpoint;
   /** Threads of arithmetic; as many as there are cores when absent. */
   readonly threads?: number;
+  /** Where prefixes are kept from one process to the next; nowhere when absent. */
+  readonly prefixes?: PageFilesOptions | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
@@ -76,8 +113,9 @@ export interface EngineOptions extends FitOptions {
  * one that does not fit into this machine's memory.
  */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  const { checkpoint, threads, onProgress, dtype, contextLength, experts } = options;
-  const workerData: WorkerOptions = { path: checkpoint.path, threads, fit: { dtype, contextLength, experts } };
+  const { checkpoint, threads, onProgress, dtype, contextLength, experts, prefixes } = options;
+  const fit = { dtype, contextLength, experts };
+  const workerData: WorkerOptions = { path: checkpoint.path, threads, fit, prefixes };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
   const listeners = new Map<number, (event: RequestEvent) => void>();
   const fail = (message: string) => {
@@ -141,7 +179,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
           });
           continue;
         }
-        isOver = event.type !== 'token';
+        isOver = event.type === 'finish' || event.type === 'refused' || event.type === 'error';
         if (event.type === 'error') throw new Error(event.message);
         yield event;
       }

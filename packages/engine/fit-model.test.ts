@@ -16,12 +16,13 @@ after(() => rmSync(scratch, { recursive: true }));
 const golden = (name: string) => openCheckpointDirectory(join(import.meta.dirname, '../../test/golden', name));
 
 test('the estimate is what loading takes, for every architecture and dtype', () => {
+  const predictor = 'present';
   for (const name of ['deepseek-v2', 'deepseek-v3', 'deepseek-v3.2', 'deepseek-v4-fp4', 'qwen2-one-key-head-tied']) {
-    const { estimate, form } = prospectOf(golden(name), undefined);
+    const { estimate, form } = prospectOf(golden(name), undefined, predictor);
     for (const dtype of packedDtypes) {
       using device = openDevice({ threads: 1 });
       const contextLength = 128;
-      using model = openModel(device, golden(name), { dtype, form, contextLength });
+      using model = openModel(device, golden(name), { dtype, form, contextLength, predictor });
       const { weights, tablesPerToken, cachePerToken } = estimate(dtype);
       const loaded = device.memory.stats().bytesInUse;
       assert.equal(loaded, weights + tablesPerToken * (contextLength - 1), `${name} ${dtype}`);
@@ -32,7 +33,7 @@ test('the estimate is what loading takes, for every architecture and dtype', () 
 });
 
 test('a model that does not fit is refused in one line with what it needs and what there is', () => {
-  const needed = prospectOf(golden('deepseek-v3'), undefined).plan('bf16', 'resident').total;
+  const needed = prospectOf(golden('deepseek-v3'), undefined, 'present').plan('bf16', 'resident').total;
   assert.equal(fitModel(golden('deepseek-v3'), {}, 2 * needed).dtype, 'bf16');
   assert.throws(
     () => fitModel(golden('deepseek-v3'), {}, 1e8),

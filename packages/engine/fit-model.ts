@@ -5,7 +5,7 @@
 
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { AttentionForm, ModelDefinition } from '@hadal/models/architecture';
-import { readDefinition, readPacked, runTimeDtype } from '@hadal/models/language-model';
+import { readDefinition, readPacked, runTimeDtype, storedPredictor } from '@hadal/models/language-model';
 import type { Manifest } from '@hadal/models/packed/manifest';
 import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
 import { availableMemory } from './available-memory.ts';
@@ -33,7 +33,7 @@ export interface Fit {
 
 /** Throws one line, with the numbers, when the model does not fit into `available` bytes as asked. */
 export function fitModel(checkpoint: Checkpoint, options: FitOptions, available = availableMemory()): Fit {
-  const { packed, form, estimate, plan } = prospectOf(checkpoint, options.contextLength, available);
+  const { packed, form, estimate, plan } = prospectOf(checkpoint, options.contextLength, 'present', available);
   const { experts = 'resident' } = options;
   const dtype = runTimeDtype(checkpoint, options.dtype);
   const isMixture = estimate(dtype).experts > 0;
@@ -66,15 +66,18 @@ export interface Prospect {
   plan(dtype: PackedDtype, experts: MemoryRequest['experts']): MemoryPlan & { readonly fits: boolean };
 }
 
+/** `predictor`: whether to count the prediction module, where the checkpoint has it; weights must be there to tell. */
 export function prospectOf(
   checkpoint: Checkpoint,
   contextLength: number | undefined,
+  predictor: 'present' | 'absent',
   available = availableMemory(),
 ): Prospect {
   const definition = readDefinition(checkpoint);
   const packed = readPacked(checkpoint);
   const form = packed?.attention ?? definition.preferredForm;
-  const estimate = memoryEstimator(definition, { form, stepTokens });
+  const isThere = predictor === 'present' ? storedPredictor(checkpoint, form) : 'absent';
+  const estimate = memoryEstimator(definition, { form, predictor: isThere, stepTokens });
   return {
     ...{ definition, packed, form, estimate },
     plan: (dtype, experts) =>

@@ -23,21 +23,23 @@ const models: readonly (readonly [name: string, form: AttentionForm])[] = [
 
 const prompt = Int32Array.from({ length: 203 }, (_, i) => (i * i * 7 + i) % 96);
 
+type Lease = PageLease & { length: number };
+
 /** What one step adds to one sequence. */
 interface Piece {
-  readonly lease: PageLease;
+  readonly lease: Lease;
   readonly ids: Int32Array;
 }
 
-/** Runs `use` with a cache of 16 pages and a function that takes a step and returns the logits of each of its pieces. */
+/** Runs `use` with a function over a cache of 16 pages that takes a step and returns the logits of each of its pieces. */
 function withCache<T>(
   device: Device,
   model: LanguageModel,
-  use: (cache: KvCache, step: (pieces: readonly Piece[]) => Float32Array[]) => T,
+  use: (step: (pieces: readonly Piece[]) => Float32Array[]) => T,
 ): T {
   using arena = new Arena(device.memory, 2 ** 20);
   using cache = new KvCache(device, model.cache, 16 * pageBytes(model.cache));
-  return use(cache, (pieces) => {
+  return use((pieces) => {
     arena.reset();
     const g = new Graph(device, arena, 'inference');
     const extensions = pieces.map(({ lease, ids }) => ({ lease, count: ids.length }));
@@ -59,9 +61,9 @@ function withCache<T>(
 
 /** The logits of the whole prompt, read in pieces of the given sizes; `beside` is what shares each step. */
 function read(device: Device, model: LanguageModel, sizes: readonly number[], beside: 'nothing' | 'others') {
-  return withCache(device, model, (cache, step) => {
-    const lease = take(cache, prompt.length);
-    const others = [take(cache, 100), take(cache, 100)];
+  return withCache(device, model, (step) => {
+    const lease = take(0, prompt.length);
+    const others = [take(4, 100), take(6, 100)];
     const logits: number[] = [];
     let at = 0;
     for (const size of sizes) {
@@ -78,10 +80,9 @@ function read(device: Device, model: LanguageModel, sizes: readonly number[], be
   });
 }
 
-function take(cache: KvCache, tokens: number): PageLease {
-  const lease = cache.reserve(tokens);
-  assert.ok(lease);
-  return lease;
+/** Pages `first` to `first + ceil(tokens / 64)` of the cache, unwritten. */
+function take(first: number, tokens: number): Lease {
+  return { pages: Array.from({ length: Math.ceil(tokens / 64) }, (_, i) => first + i), length: 0 };
 }
 
 for (const [name, form] of models) {
@@ -100,15 +101,14 @@ for (const [name, form] of models) {
   test(`${name} (${form}): pages that another sequence has filled are all that is needed to go on from their end`, () => {
     using device = openDevice({ threads: 2 });
     using model = openModel(device, goldenOf(name), { form });
-    withCache(device, model, (cache, step) => {
-      const first = take(cache, prompt.length);
+    withCache(device, model, (step) => {
+      const first = take(0, prompt.length);
       const [whole] = step([{ lease: first, ids: prompt }]) as [Float32Array];
       for (const pages of [1, 2, 3]) {
-        const own = take(cache, prompt.length - 64 * pages);
-        const shared: PageLease = { pages: [...first.pages.slice(0, pages), ...own.pages], length: 64 * pages };
+        const own = take(4, prompt.length - 64 * pages);
+        const shared: Lease = { pages: [...first.pages.slice(0, pages), ...own.pages], length: 64 * pages };
         const [rest] = step([{ lease: shared, ids: prompt.subarray(64 * pages) }]) as [Float32Array];
         assert.deepEqual(rest, whole.slice(64 * pages * model.vocabularySize), `from page ${pages} on`);
-        cache.release(own);
       }
     });
   });
@@ -126,7 +126,7 @@ test('a store that the layout lacks, or of another width, is refused by name', (
   using device = openDevice({ threads: 1 });
   using arena = new Arena(device.memory, 2 ** 20);
   using cache = new KvCache(device, [{ keys: { width: 8 } }], 2 ** 16);
-  const { memory } = cache.extend(arena, [{ lease: take(cache, 3), count: 3 }]);
+  const { memory } = cache.extend(arena, [{ lease: take(0, 3), count: 3 }]);
   assert.throws(() => memory.open(0, 'values', { width: 8 }), /^Error: layer 0: the cache has no store named values$/);
   assert.throws(() => memory.open(0, 'keys', { width: 9 }), /^Error: layer 0: the cache's keys are 8 wide, .* 9$/);
 });

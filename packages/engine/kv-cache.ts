@@ -1,12 +1,12 @@
 // Cached rows: keys, values, and whatever else an architecture keeps of every token, or of every few.
 //
-// Owns one block of native memory for each row store of each layer, all cut into pages of 64 tokens, and which page holds
-// which span of which sequence. Whatever a sequence needs to go on is in its pages: there is no state beside them. Knows
-// nothing of sampling or requests. A sequence takes all the pages it may ever need
-// before it starts, or none, so that what was admitted can always be finished.
+// Owns one block of native memory for each row store of each layer, all cut into pages of 64 tokens. Which page holds which
+// span of which sequence is the caller's to say; whatever a sequence needs to go on is in its pages, there is no state beside
+// them. Knows nothing of sampling or requests.
 
 import { KEY_BLOCK } from '@hadal/kernels/attention';
 import type { Device } from '@hadal/kernels/device';
+import type { Ref } from '@hadal/kernels/memory';
 import { rowsPerBlock } from '@hadal/kernels/windows';
 import type { CacheLayout, RowStore } from '@hadal/models/architecture';
 import {
@@ -22,7 +22,7 @@ import { Tensor } from '@hadal/tensor/tensor';
 /** The pages of one sequence, in order, and how many of their tokens are written. */
 export interface PageLease {
   readonly pages: readonly number[];
-  length: number;
+  readonly length: number;
 }
 
 /** What one sequence adds in a step: `count` tokens after the `length` it has. */
@@ -40,7 +40,7 @@ export function pageBytes(layout: CacheLayout): number {
   return bytes.reduce((sum, count) => sum + count, 0);
 }
 
-function rowBytes({ width, dtype }: RowStore): number {
+function rowBytes({ width, dtype }: { readonly width: number; readonly dtype?: Tensor['dtype'] }): number {
   return width * (dtype === 'bf16' ? 2 : 4);
 }
 
@@ -51,9 +51,10 @@ function rowsPerPage({ tokensPerRow = 1 }: RowStore): number {
 
 export class KvCache {
   readonly pageCount: number;
+  /** Tokens in a page: the keys that attention reads together. */
+  readonly pageTokens = KEY_BLOCK;
   readonly #device: Device;
   readonly #layers: readonly LayerStores[];
-  readonly #free: number[];
 
   /** As many pages as fit into `bytes`, for all layers together; at least one. */
   constructor(device: Device, layout: CacheLayout, bytes: number) {
@@ -64,22 +65,41 @@ export class KvCache {
       return new Tensor(device.memory.allocate(rows * rowBytes(store)), 0, [rows, store.width], store.dtype);
     };
     this.#layers = layout.map((stores) => new Map(Object.entries(stores).map(([name, store]) => [name, block(store)])));
-    this.#free = Array.from({ length: this.pageCount }, (_, i) => this.pageCount - 1 - i);
   }
 
-  /** Pages for `tokens` tokens, or none: a half-admitted sequence could never be finished. */
-  reserve(tokens: number): PageLease | undefined {
-    const count = Math.ceil(tokens / KEY_BLOCK);
-    if (count > this.#free.length) return undefined;
-    return { pages: this.#free.splice(this.#free.length - count, count), length: 0 };
+  /** What one page holds, all layers together. */
+  get pageBytes(): number {
+    return this.#pageBytes(0).reduce((sum, { length }) => sum + length, 0);
   }
 
-  release(lease: PageLease): void {
-    this.#free.push(...lease.pages);
+  /** A copy of a page: [pageBytes], store after store. */
+  readPage(page: number): Uint8Array {
+    const bytes = new Uint8Array(this.pageBytes);
+    let offset = 0;
+    for (const stretch of this.#pageBytes(page)) {
+      this.#device.memory.read(stretch, bytes.subarray(offset, offset + stretch.length));
+      offset += stretch.length;
+    }
+    return bytes;
   }
 
-  get freePages(): number {
-    return this.#free.length;
+  /** Puts back what `readPage` gave. */
+  writePage(page: number, bytes: Uint8Array): void {
+    let offset = 0;
+    for (const stretch of this.#pageBytes(page)) {
+      this.#device.memory.write(stretch, bytes.subarray(offset, offset + stretch.length));
+      offset += stretch.length;
+    }
+  }
+
+  /** The stretches of memory that a page is made of, in bytes. */
+  #pageBytes(page: number): Ref[] {
+    return this.#layers.flatMap((stores) =>
+      [...stores.values()].map((store) => {
+        const length = (rowBytes({ width: store.dim(-1), dtype: store.dtype }) * store.rows) / this.pageCount;
+        return { handle: store.handle, offset: page * length, length };
+      }),
+    );
   }
 
   /** The memory of a step that extends these sequences, whose new tokens stand in this order in the batch. */

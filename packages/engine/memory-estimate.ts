@@ -6,7 +6,7 @@
 import { KEY_BLOCK } from '@hadal/kernels/attention';
 import { openDryDevice } from '@hadal/kernels/dry-device';
 import type { AttentionForm, ModelDefinition } from '@hadal/models/architecture';
-import { cacheDtypeFor } from '@hadal/models/language-model';
+import { cacheDtypeFor, cacheLayoutOf } from '@hadal/models/language-model';
 import { type RunTimeWeight, runTimeWeights } from '@hadal/models/run-time-weights';
 import { matrixShape, recordRequests, type WeightSource } from '@hadal/models/weight-source';
 import { Arena } from '@hadal/tensor/arena';
@@ -29,6 +29,8 @@ export interface MemoryEstimate {
 
 export interface EstimateOptions {
   readonly form: AttentionForm;
+  /** Whether the prediction module is loaded too. */
+  readonly predictor: 'present' | 'absent';
   /** Tokens of the largest step. */
   readonly stepTokens: number;
 }
@@ -44,8 +46,9 @@ export function memoryEstimator(
   definition: ModelDefinition,
   options: EstimateOptions,
 ): (dtype: PackedDtype) => MemoryEstimate {
+  const { form, predictor } = options;
   const requestsFor = (positions: number) =>
-    recordRequests((source) => definition.assemble(source, { form: options.form, positions, predictor: 'absent' }));
+    recordRequests((source) => definition.assemble(source, { form, positions, predictor }));
   const { weights: requests, otherElements } = requestsFor(1);
   const tablesPerToken = (requestsFor(2).otherElements - otherElements) * 4;
   const scratch = stepBytes(definition, options) + kernelBytes;
@@ -56,7 +59,7 @@ export function memoryEstimator(
       weights: total(weights) + otherElements * 4,
       experts: total(weights.filter(({ spec }) => spec.kind === 'experts')),
       tablesPerToken,
-      cachePerToken: pageBytes(definition.cacheLayout(options.form, cacheDtypeFor(dtype))) / KEY_BLOCK,
+      cachePerToken: pageBytes(cacheLayoutOf(definition, form, cacheDtypeFor(dtype), predictor)) / KEY_BLOCK,
       scratch,
     };
   };
@@ -70,8 +73,7 @@ function stepBytes(definition: ModelDefinition, { form, stepTokens }: EstimateOp
   using arena = new Arena(device.memory, 0);
   const layout = definition.cacheLayout(form, 'f32');
   using cache = new KvCache(device, layout, Math.ceil(tokens / KEY_BLOCK) * pageBytes(layout));
-  const lease = cache.reserve(tokens);
-  if (!lease) throw new Error('the cache was made for this one sequence');
+  const lease = { pages: Array.from({ length: cache.pageCount }, (_, page) => page), length: 0 };
   const network = definition.assemble(absentWeights, { form, positions: tokens, predictor: 'absent' });
   const g = new Graph(device, arena, 'inference');
   const { memory, positions } = cache.extend(arena, [{ lease, count: tokens }]);

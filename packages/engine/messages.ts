@@ -3,13 +3,15 @@
 import type { LoadProgress } from '@hadal/models/language-model';
 import type { GenerateRequest, ModelInfo } from './engine.ts';
 import type { FitOptions } from './fit-model.ts';
-import type { RequestEvent } from './runner.ts';
+import type { PageFilesOptions } from './page-files.ts';
+import type { RequestEvent } from './sequence.ts';
 
 export interface WorkerOptions {
   /** The checkpoint's. */
   readonly path: string;
   readonly threads: number | undefined;
   readonly fit: FitOptions;
+  readonly prefixes: PageFilesOptions | undefined;
 }
 
 export type ToWorker =

@@ -1,122 +1,177 @@
 // The loop that serves many requests with one model.
 //
-// Owns every sequence from admission to its last token: pages, position, what is still to be read, how to choose the next
-// token and when to stop. One call of `step` is one pass through the model over all of them; long prompts are read in
-// pieces, so that they do not stall the others. Knows nothing of threads or HTTP. Invariant: a request's tokens do not
-// depend on what shares its steps.
+// Owns which sequences run, what each of them reads in a step and where its rows go. One call of `step` is one pass through
+// the model over all of them; long prompts are read in pieces, so that they do not stall the others. Who is let in next is
+// the waiting line's business, what a sequence says is its own. Knows nothing of threads or HTTP. Invariant: a request's
+// tokens do not depend on what shares its steps, on what was cached, or on whether it had to start again.
 
-import type { StreamDecoder, Tokenizer } from '@hadal/formats/tokenizer';
+import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { Device } from '@hadal/kernels/device';
-import { sample, topLogprobs } from '@hadal/kernels/sampling';
+import type { CacheLayout } from '@hadal/models/architecture';
 import type { LanguageModel } from '@hadal/models/language-model';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import type { Tensor } from '@hadal/tensor/tensor';
-import type { GenerateRequest, TokenEvent } from './engine.ts';
-import { KvCache, type PageLease } from './kv-cache.ts';
-import { StopText } from './stop-text.ts';
-import { uniformAt } from './uniform.ts';
+import { MtpDrafter } from './drafters/mtp.ts';
+import { NgramDrafter } from './drafters/ngram.ts';
+import type { GenerateRequest } from './engine.ts';
+import { KvCache } from './kv-cache.ts';
+import { StepPace } from './pace.ts';
+import type { PageFiles } from './page-files.ts';
+import { PrefixStore } from './prefix-store.ts';
+import { PrefixTree } from './prefix-tree.ts';
+import { type Choice, type ChoiceRow, chooseTokens, scoreTokens } from './sampler.ts';
+import { choiceRow, type Listener, Sequence } from './sequence.ts';
+import { SequencePages } from './sequence-pages.ts';
+import { type Drafter, type DrafterName, drafterNames, maxDraftTokens, type ReadSpan } from './speculation.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 export interface RunnerOptions {
   readonly cacheBytes: number;
-  /** Tokens in one pass, prompts and completions together. */
+  /** Tokens in one pass at most, prompts and completions together. */
   readonly stepTokens: number;
+  /** How long prompts may hold up the sequences that already speak, in each step. */
+  readonly stallMs: number;
+  /** Sequences that run at a time, and that may wait. */
+  readonly maxRunning: number;
+  readonly maxWaiting: number;
+  /** After how long a batch request counts as interactive. */
+  readonly patienceMs: number;
+  /** Milliseconds on any clock that does not go back. */
+  readonly now: () => number;
+  /** Where prefixes outlive the process, and what tells this model's from others'; undefined: nowhere. */
+  readonly prefixFiles: { readonly files: PageFiles; readonly fingerprint: string } | undefined;
+  /** Who guesses ahead, beside the n-gram drafter and the model's own module; the runner owns them. */
+  readonly drafters: Readonly<Partial<Record<DrafterName, Drafter>>>;
 }
 
-export type RequestEvent = TokenEvent | { readonly type: 'error'; readonly message: string };
+export const runnerDefaults = {
+  ...{ cacheBytes: 512 * 2 ** 20, stepTokens: 512, stallMs: 150 },
+  ...{ maxRunning: 256, maxWaiting: 4096, patienceMs: 30_000, now: () => performance.now() },
+  ...{ prefixFiles: undefined, drafters: {} },
+} satisfies RunnerOptions;
 
-/** Receives the events of one request, in order; after `finish` or `error` there are none. */
-export type Listener = (event: RequestEvent) => void;
-
-interface Sequence {
-  readonly key: number;
-  readonly request: GenerateRequest;
-  readonly seed: number;
-  readonly emit: Listener;
-  readonly lease: PageLease;
-  readonly decoder: StreamDecoder;
-  readonly stop: StopText;
-  /** Tokens to be read before the next one can be chosen: what is left of the prompt, or the last choice. */
-  unread: readonly number[];
-  completion: number;
-  /** The last token's event while its text, or part of it, is held back. */
-  held: Extract<TokenEvent, { type: 'token' }> | undefined;
+/** What a step reads of one sequence: `count` unread tokens, then its draft where they are the last. */
+interface Span {
+  readonly sequence: Sequence;
+  readonly pages: SequencePages;
+  readonly tokens: readonly number[];
+  /** Whether the next token can be chosen after this. */
+  readonly isLast: boolean;
+  /** First row of the batch. */
+  readonly row: number;
 }
 
-interface Waiting {
-  readonly key: number;
-  readonly request: GenerateRequest;
-  readonly seed: number;
-  readonly emit: Listener;
-}
-
-interface Choice {
-  readonly id: number;
-  readonly logprob: number;
-  readonly top: readonly { readonly id: number; readonly logprob: number }[];
-}
+/** Rows whose logits exist at a time while a prompt's own log-probabilities are taken. */
+const promptChunkRows = 64;
 
 export class Runner {
   readonly #device: Device;
   readonly #model: LanguageModel;
   readonly #tokenizer: Tokenizer;
+  readonly #options: RunnerOptions;
   readonly #cache: KvCache;
+  readonly #tree: PrefixTree;
+  readonly #store: PrefixStore | undefined;
   readonly #arena: Arena;
-  readonly #stepTokens: number;
-  readonly #waiting: Waiting[] = [];
-  readonly #running: Sequence[] = [];
+  readonly #waiting: WaitingLine<Sequence>;
+  readonly #pace: StepPace;
+  readonly #drafters: Readonly<Partial<Record<DrafterName, Drafter>>>;
+  /** In order of arrival. */
+  #running: Sequence[] = [];
 
-  constructor(device: Device, model: LanguageModel, tokenizer: Tokenizer, options: RunnerOptions) {
+  constructor(device: Device, model: LanguageModel, tokenizer: Tokenizer, options: Partial<RunnerOptions> = {}) {
     this.#device = device;
     this.#model = model;
     this.#tokenizer = tokenizer;
-    this.#cache = new KvCache(device, model.cache, options.cacheBytes);
+    this.#options = { ...runnerDefaults, ...options };
+    const { cacheBytes, maxWaiting, patienceMs, stallMs, stepTokens } = this.#options;
+    this.#cache = new KvCache(device, model.cache, cacheBytes);
+    this.#tree = new PrefixTree(this.#cache.pageCount, this.#cache.pageTokens);
+    const { prefixFiles } = this.#options;
+    this.#store = prefixFiles && new PrefixStore(prefixFiles.files, this.#cache, this.#tree, prefixFiles.fingerprint);
     this.#arena = new Arena(device.memory, 16 * 2 ** 20);
-    this.#stepTokens = options.stepTokens;
+    this.#waiting = new WaitingLine({ capacity: maxWaiting, patienceMs });
+    this.#pace = new StepPace(stallMs, stepTokens);
+    this.#drafters = canTakeBack(model.cache) ? { ...this.#ownDrafters(), ...this.#options.drafters } : {};
+  }
+
+  /** Who can guess ahead for this model. */
+  get drafters(): DrafterName[] {
+    return drafterNames.filter((name) => this.#drafters[name] !== undefined);
   }
 
   get hasWork(): boolean {
     return this.#waiting.length + this.#running.length > 0;
   }
 
+  /** Pages that nobody reads or writes: all of them when there is no work. */
+  get availablePages(): number {
+    return this.#tree.available;
+  }
+
+  get pageCount(): number {
+    return this.#cache.pageCount;
+  }
+
   /** Queues a request. `seed` decides its random choices; `key` names it for `abort`. */
   add(key: number, request: GenerateRequest, seed: number, emit: Listener): void {
     const problem = this.#reject(request);
-    if (problem) emit({ type: 'error', message: problem });
-    else this.#waiting.push({ key, request, seed, emit });
+    if (problem) {
+      emit({ type: 'error', message: problem });
+    } else if (this.#waiting.isFull) {
+      emit({ type: 'refused', waiting: this.#waiting.length });
+    } else {
+      emit({ type: 'accepted' });
+      const arrivedMs = this.#options.now();
+      this.#waiting.add(new Sequence(key, request, { seed, arrivedMs, emit, tokenizer: this.#tokenizer }));
+    }
   }
 
   /** Ends a request at once, wherever it is; a request that has ended is none of our business. */
   abort(key: number): void {
-    const queued = this.#waiting.findIndex((waiting) => waiting.key === key);
-    if (queued >= 0) {
-      const [{ request, emit }] = this.#waiting.splice(queued, 1) as [Waiting];
-      emit(finish('aborted', request.prompt.length, 0));
-      return;
-    }
-    const sequence = this.#running.find((running) => running.key === key);
-    if (sequence) this.#end(sequence, 'aborted');
+    const sequence = this.#running.find((running) => running.key === key) ?? this.#waiting.remove(key);
+    sequence?.end('aborted');
+    this.#leave();
   }
 
   /** One pass through the model. */
   step(): void {
-    this.#admit();
-    const batch = this.#batch();
-    if (batch.length === 0) return;
-    const choices = this.#forward(batch);
-    for (const [i, { sequence, tokens }] of batch.entries()) {
-      sequence.lease.length += tokens.length;
-      sequence.unread = sequence.unread.slice(tokens.length);
-      if (sequence.unread.length === 0) this.#accept(sequence, choices[i] as Choice);
-    }
+    const begun = this.#options.now();
+    this.#expire(begun);
+    this.#admit(begun);
+    const spans = this.#plan();
+    if (spans.length === 0) return;
+    this.#arena.reset();
+    const g = new Graph(this.#device, this.#arena, 'inference');
+    const { hidden, chosen } = this.#forward(g, spans);
+    const read = this.#advance(spans, chosen);
+    this.#speculate(g, hidden, read);
+    this.#leave();
+    this.#pace.note(
+      spans.reduce((sum, { tokens }) => sum + tokens.length, 0),
+      this.#options.now() - begun,
+    );
+  }
+
+  /** Resolves when the prefixes read so far are on disk. */
+  async flush(): Promise<void> {
+    await this.#store?.flush();
   }
 
   [Symbol.dispose](): void {
+    for (const drafter of Object.values(this.#drafters)) drafter[Symbol.dispose]();
     this.#cache[Symbol.dispose]();
     this.#arena[Symbol.dispose]();
   }
 
-  #reject({ prompt, maxTokens }: GenerateRequest): string | undefined {
+  #ownDrafters(): Partial<Record<DrafterName, Drafter>> {
+    const { predictor } = this.#model;
+    const mtp = predictor && new MtpDrafter(this.#device, predictor, this.#cache);
+    return { ngram: new NgramDrafter(), ...(mtp && { mtp }) };
+  }
+
+  #reject({ prompt, maxTokens, speculation }: GenerateRequest): string | undefined {
     if (prompt.length === 0) return 'prompt: expected at least one token';
     const { contextLength, vocabularySize } = this.#model;
     const foreign = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
@@ -125,146 +180,246 @@ export class Runner {
     if (maxTokens < 1 || total > contextLength) {
       return `maxTokens: expected 1 to ${contextLength - prompt.length} after ${prompt.length} of prompt, got ${maxTokens}`;
     }
-    const room = this.#cache.pageCount * 64;
+    if (speculation.method !== 'none') {
+      const { method, draftTokens } = speculation;
+      if (!this.#drafters[method]) return `speculation: this model has no drafter "${method}"`;
+      if (draftTokens !== 'adaptive' && !(draftTokens >= 1 && draftTokens <= maxDraftTokens)) {
+        return `speculation: expected 1 to ${maxDraftTokens} tokens ahead, got ${draftTokens}`;
+      }
+    }
+    const room = this.#cache.pageCount * this.#cache.pageTokens;
     return total > room ? `prompt: expected at most ${room} tokens with the completion, got ${total}` : undefined;
   }
 
-  #admit(): void {
-    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-      const lease = this.#cache.reserve(next.request.prompt.length + next.request.maxTokens);
-      if (!lease) return; // first come, first served: a large request is not overtaken for ever
-      this.#waiting.shift();
-      this.#running.push({
-        ...next,
-        lease,
-        decoder: this.#tokenizer.decoder(),
-        stop: new StopText(next.request.stop),
-        unread: next.request.prompt,
-        completion: 0,
-        held: undefined,
-      });
+  #expire(nowMs: number): void {
+    const isLate = ({ request, arrivedMs }: Sequence) =>
+      request.deadlineMs !== undefined && nowMs - arrivedMs >= request.deadlineMs;
+    for (const sequence of [...this.#waiting].filter(isLate)) {
+      this.#waiting.remove(sequence.key);
+      sequence.end('deadline');
+    }
+    for (const sequence of this.#running.filter(isLate)) sequence.end('deadline');
+    this.#leave();
+  }
+
+  /** Lets in whoever is next, as long as there are pages for what it has to read and for everyone's next token. */
+  #admit(nowMs: number): void {
+    while (this.#running.length < this.#options.maxRunning) {
+      const next = this.#waiting.next(nowMs);
+      if (!next) return;
+      const pages = new SequencePages(this.#tree, next.namespace, this.#store);
+      pages.adopt(next.tokens, next.adoptable);
+      const needed = pages.missing(next.tokens.length - pages.length + 1) + this.#running.length;
+      // Alone it always fits, as `add` has seen to. Nobody overtakes it meanwhile: it would never find room.
+      if (this.#running.length > 0 && needed > this.#tree.available) {
+        pages.release();
+        return;
+      }
+      this.#waiting.remove(next.key);
+      next.adopt(pages);
+      const place = this.#running.findIndex(({ arrivedMs }) => arrivedMs > next.arrivedMs);
+      this.#running.splice(place < 0 ? this.#running.length : place, 0, next);
     }
   }
 
-  /** Who is read how far in this step: completions first, prompts share what is left. */
-  #batch(): { sequence: Sequence; tokens: readonly number[] }[] {
-    let left = this.#stepTokens;
-    const byNeed = [...this.#running].sort((a, b) => a.unread.length - b.unread.length);
-    const batch: { sequence: Sequence; tokens: readonly number[] }[] = [];
-    for (const sequence of byNeed) {
-      if (left === 0) break;
-      const tokens = sequence.unread.slice(0, left);
-      batch.push({ sequence, tokens });
-      left -= tokens.length;
+  /**
+   * Who reads what in this step. Sequences that speak go first. The rest is divided evenly between those that are still
+   * reading, so that a short prompt is through soon and a long one always goes on.
+   */
+  #plan(): Span[] {
+    const spans: Span[] = [];
+    let row = 0;
+    const include = (sequence: Sequence, limit: number): void => {
+      const { pages, draft } = sequence;
+      if (!pages) return; // it had to make room for an older one
+      const unread = sequence.tokens.slice(pages.length, pages.length + limit);
+      const isLast = pages.length + unread.length === sequence.tokens.length;
+      const tokens = isLast ? [...unread, ...draft] : unread;
+      if (!this.#makeRoom(sequence, pages, tokens.length)) return;
+      spans.push({ sequence, pages, tokens, isLast, row });
+      row += tokens.length;
+    };
+
+    const speaking = this.#running.filter((sequence) => sequence.isDecoding);
+    for (const sequence of speaking) include(sequence, 1);
+    const reading = this.#distinct(this.#running.filter((sequence) => sequence.pages && !sequence.isDecoding));
+    let left = this.#pace.promptTokens(row);
+    for (const [i, sequence] of reading.entries()) {
+      const share = Math.ceil(left / (reading.length - i));
+      if (share <= 0) break;
+      const before = row;
+      include(sequence, share);
+      left -= row - before;
     }
-    return batch;
+    // Whoever lost its pages to an older one after it was included here reads nothing.
+    const kept = spans.filter(({ sequence, pages }) => sequence.pages === pages);
+    let first = 0;
+    return kept.map((span) => {
+      const moved = { ...span, row: first };
+      first += span.tokens.length;
+      return moved;
+    });
   }
 
-  #forward(batch: readonly { sequence: Sequence; tokens: readonly number[] }[]): (Choice | undefined)[] {
-    const arena = this.#arena;
-    arena.reset();
-    const g = new Graph(this.#device, arena, 'inference');
-    const ids = arena.integers(Int32Array.from(batch.flatMap(({ tokens }) => tokens)));
-    const extensions = batch.map(({ sequence, tokens }) => ({ lease: sequence.lease, count: tokens.length }));
+  /**
+   * Of those that read, one for each page that is to be written: whoever comes with the same prefix waits for it, and finds
+   * it in the tree afterwards.
+   */
+  #distinct(reading: readonly Sequence[]): Sequence[] {
+    const writing = new Set<string>();
+    return reading.filter((sequence) => {
+      const { pages, tokens, adoptable } = sequence;
+      if (!pages || adoptable === 0) return true;
+      sequence.adopt(pages);
+      const page = pages.openPage(tokens);
+      if (page === undefined) return true;
+      if (writing.has(page.key)) return page.isBegun;
+      writing.add(page.key);
+      return true;
+    });
+  }
+
+  /** Pages for `count` more tokens, if need be from the sequence that came last, which then waits. */
+  #makeRoom(sequence: Sequence, pages: SequencePages, count: number): boolean {
+    while (!pages.reserve(count)) {
+      const newest = this.#running.findLast((running) => running.pages);
+      if (!newest) throw new Error('runner: a sequence runs without being among those that run');
+      this.#suspend(newest);
+      if (newest === sequence) return false;
+    }
+    return true;
+  }
+
+  /** Takes a sequence's pages away. It keeps its tokens, and reads them again when it is let in once more. */
+  #suspend(sequence: Sequence): void {
+    sequence.pages?.release();
+    sequence.pages = undefined;
+    sequence.draft = [];
+    this.#forget(sequence);
+    this.#running = this.#running.filter((running) => running !== sequence);
+    this.#waiting.putBack(sequence);
+  }
+
+  /** Runs the spans through the model. For each of them the tokens chosen after its last token and after each guess. */
+  #forward(g: Graph, spans: readonly Span[]): { hidden: Tensor; chosen: Choice[][] } {
+    const { arena } = g;
+    const ids = arena.integers(Int32Array.from(spans.flatMap(({ tokens }) => tokens)));
+    const extensions = spans.map(({ pages, tokens }) => ({ lease: pages, count: tokens.length }));
     const { memory, positions } = this.#cache.extend(arena, extensions);
     const hidden = this.#model.forward(g, ids, positions, memory);
+    for (const span of spans) this.#scorePrompt(g, hidden, span);
 
-    // Only sequences that have read everything need logits, and only at their last token.
-    const ready: number[] = [];
-    const lastRows: number[] = [];
-    let row = -1;
-    for (const [i, { sequence, tokens }] of batch.entries()) {
-      row += tokens.length;
-      if (tokens.length < sequence.unread.length) continue;
-      ready.push(i);
-      lastRows.push(row);
+    const rows: number[] = [];
+    const choices: ChoiceRow[] = [];
+    for (const span of spans) {
+      if (!span.isLast) continue;
+      for (const [guess, row] of choiceRows(span)) {
+        rows.push(row);
+        choices.push(choiceRow(span.sequence, guess));
+      }
     }
-    const choices: (Choice | undefined)[] = batch.map(() => undefined);
-    if (ready.length === 0) {
+    if (rows.length === 0) {
       g.run();
-      return choices;
+      return { hidden, chosen: spans.map(() => []) };
     }
-    const logits = g.linear(g.embedding(hidden, arena.integers(Int32Array.from(lastRows))), this.#model.head);
-    const chosen = this.#choose(
-      logits,
-      ready.map((i) => (batch[i] as { sequence: Sequence }).sequence),
-    );
-    for (const [n, i] of ready.entries()) choices[i] = chosen[n];
-    return choices;
+    const logits = g.linear(g.embedding(hidden, arena.integers(Int32Array.from(rows))), this.#model.head);
+    const all = chooseTokens(this.#device, arena, logits, choices);
+    let next = 0;
+    const chosen = spans.map(({ isLast, sequence }) => {
+      const first = next;
+      if (isLast) next += sequence.draft.length + 1;
+      return all.slice(first, next);
+    });
+    return { hidden, chosen };
   }
 
-  #choose(logits: Tensor, sequences: readonly Sequence[]): Choice[] {
-    const { commands, memory } = this.#device;
-    const [N, V] = [sequences.length, logits.dim(-1)];
-    const floats = (of: (sequence: Sequence) => number) => this.#arena.floats(Float32Array.from(sequences, of));
-    const topK = this.#arena.integers(Int32Array.from(sequences, ({ request }) => request.topK ?? 0));
-    const ids = this.#arena.take([N], 'i32');
-    const logprobs = this.#arena.take([N]);
-    sample(
-      ...([commands, logits] as const),
-      ...([floats(({ request }) => request.temperature), topK, floats(({ request }) => request.topP)] as const),
-      ...([floats(({ seed, completion }) => uniformAt(seed, completion)), ids, logprobs, { N, V }] as const),
-    );
-    const top = Math.min(V, Math.max(...sequences.map(({ request }) => request.topLogprobs ?? 0)));
-    const topIds = this.#arena.take([N, top], 'i32');
-    const topValues = this.#arena.take([N, top]);
-    if (top > 0) topLogprobs(commands, logits, topIds, topValues, { N, V, top });
-    commands.run();
-
-    const [idValues, logprobValues] = [new Int32Array(N), new Float32Array(N)];
-    memory.read(ids, idValues);
-    memory.read(logprobs, logprobValues);
-    const [topIdValues, topLogprobValues] = [new Int32Array(N * top), new Float32Array(N * top)];
-    if (top > 0) {
-      memory.read(topIds, topIdValues);
-      memory.read(topValues, topLogprobValues);
-    }
-    return sequences.map(({ request }, n) => ({
-      id: idValues[n] as number,
-      logprob: logprobValues[n] as number,
-      top: Array.from({ length: Math.min(top, request.topLogprobs ?? 0) }, (_, k) => ({
-        id: topIdValues[n * top + k] as number,
-        logprob: topLogprobValues[n * top + k] as number,
-      })),
-    }));
-  }
-
-  #accept(sequence: Sequence, choice: Choice): void {
-    const { request, decoder, stop } = sequence;
-    sequence.completion++;
-    if (request.stopTokens.includes(choice.id)) {
-      this.#end(sequence, 'stop');
-      return;
-    }
-    const { text, isStopped } = stop.push(decoder.push(choice.id));
-    this.#release(sequence);
-    sequence.held = { type: 'token', ...choice, text };
-    if (isStopped) {
-      this.#release(sequence);
-      this.#end(sequence, 'stop');
-    } else if (sequence.completion === request.maxTokens) {
-      this.#end(sequence, 'length');
-    } else {
-      if (text !== '') this.#release(sequence);
-      sequence.unread = [choice.id];
+  /** Tells a prompt's own log-probabilities, as far as this step reads it. */
+  #scorePrompt(g: Graph, hidden: Tensor, { sequence, pages, tokens, row }: Span): void {
+    const { request } = sequence;
+    if (request.promptLogprobs === 'none' || sequence.completion > 0) return;
+    const targets = request.prompt.slice(pages.length + 1, pages.length + 1 + tokens.length);
+    for (let begin = 0; begin < targets.length; begin += promptChunkRows) {
+      const part = targets.slice(begin, begin + promptChunkRows);
+      const places = g.arena.integers(Int32Array.from(part, (_, i) => row + begin + i));
+      const logits = g.linear(g.embedding(hidden, places), this.#model.head);
+      sequence.tellPrompt(scoreTokens(this.#device, g.arena, logits, part, request.topLogprobs ?? 0));
     }
   }
 
-  #release(sequence: Sequence): void {
-    if (sequence.held) sequence.emit(sequence.held);
-    sequence.held = undefined;
+  /** Takes what was read as read, and what was chosen as said. A guess is right where it is what was chosen. */
+  #advance(spans: readonly Span[], chosen: readonly Choice[][]): ReadSpan[] {
+    return spans.map(({ sequence, pages, tokens, isLast, row }, i) => {
+      const { draft, request } = sequence;
+      const position = pages.length;
+      pages.length += tokens.length - (isLast ? draft.length : 0);
+      this.#waiting.serve(request.namespace, tokens.length);
+      sequence.draft = [];
+      if (isLast) {
+        const choices = chosen[i] as Choice[];
+        let right = 0;
+        sequence.accept(choices[0] as Choice);
+        while (!sequence.isOver && right < draft.length && draft[right] === choices[right]?.id) {
+          right++;
+          pages.length++;
+          sequence.accept(choices[right] as Choice);
+        }
+        sequence.noteDraft(right, draft.length - right);
+      }
+      pages.keepFull(sequence.tokens);
+      sequence.noteRead();
+      return { sequence, row, position, count: pages.length - position, wanted: isLast ? this.#wanted(sequence) : 0 };
+    });
   }
 
-  #end(sequence: Sequence, reason: 'stop' | 'length' | 'aborted'): void {
-    const { held, stop, decoder, request, emit } = sequence;
-    // What was held for a stop string that never came, and a character that never became whole.
-    if (held) emit({ ...held, text: held.text + stop.push(decoder.end()).text + stop.end() });
-    this.#running.splice(this.#running.indexOf(sequence), 1);
-    this.#cache.release(sequence.lease);
-    emit(finish(reason, request.prompt.length, sequence.completion));
+  /** Guesses to make for a sequence. When many run, a step is full of work anyway, and guesses would only add to it. */
+  #wanted(sequence: Sequence): number {
+    const drafter = this.#drafterOf(sequence);
+    if (!drafter || sequence.isOver) return 0;
+    const share = Math.floor(this.#options.stepTokens / this.#running.length) - 1;
+    const wanted = Math.max(0, Math.min(sequence.draftTokens(drafter.cost), share));
+    // Guesses must not cost another sequence its pages.
+    return wanted > 0 && sequence.pages?.reserve(wanted + 1) ? wanted : 0;
+  }
+
+  #speculate(g: Graph, hidden: Tensor, read: readonly ReadSpan[]): void {
+    for (const drafter of Object.values(this.#drafters)) {
+      const spans = read.filter(({ sequence }) => this.#drafterOf(sequence) === drafter && !sequence.isOver);
+      if (spans.length > 0) drafter.draft(g, hidden, spans);
+    }
+  }
+
+  #drafterOf({ request: { speculation } }: Sequence): Drafter | undefined {
+    return speculation.method === 'none' ? undefined : this.#drafters[speculation.method];
+  }
+
+  #forget(sequence: Sequence): void {
+    this.#drafterOf(sequence)?.forget(sequence);
+  }
+
+  /** Lets go of what has ended. */
+  #leave(): void {
+    if (!this.#running.some(({ isOver }) => isOver)) return;
+    const over = this.#running.filter(({ isOver }) => isOver);
+    this.#running = this.#running.filter(({ isOver }) => !isOver);
+    for (const sequence of over) {
+      const { pages, namespace } = sequence;
+      pages?.release();
+      this.#forget(sequence);
+      if (!this.#running.some((running) => running.namespace === namespace)) this.#waiting.leave(namespace);
+    }
   }
 }
 
-function finish(reason: 'stop' | 'length' | 'aborted', promptTokens: number, completionTokens: number): TokenEvent {
-  return { type: 'finish', reason, promptTokens, completionTokens };
+/**
+ * Whether a token that was read can be read over by another. A row for several tokens goes on from what they left in it: a
+ * wrong guess would stay in there.
+ */
+function canTakeBack(layout: CacheLayout): boolean {
+  return layout.every((stores) => Object.values(stores).every(({ tokensPerRow = 1 }) => tokensPerRow === 1));
+}
+
+/** Each row after which a token is chosen, with the number of guesses before it. */
+function* choiceRows({ sequence, tokens, row }: Span): Iterable<[guess: number, row: number]> {
+  const first = row + tokens.length - sequence.draft.length - 1;
+  for (let guess = 0; guess <= sequence.draft.length; guess++) yield [guess, first + guess];
 }

@@ -6,12 +6,16 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
+import { checkpointFingerprint } from '@hadal/formats/checkpoint-fingerprint';
 import { openDevice } from '@hadal/kernels/device';
 import { type LoadProgress, openModel, readDefinition } from '@hadal/models/language-model';
 import { fitModel, stepTokens } from './fit-model.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+import { PageFiles } from './page-files.ts';
 import { Runner } from './runner.ts';
 
+/** To be raised when kernels make other bits of the same weights: rows on disk are then another model's. */
+const rowsVersion = 1;
 /** How often loading tells how far it is. */
 const progressMs = 50;
 
@@ -26,7 +30,7 @@ try {
   port.close();
 }
 
-async function serve({ path, threads, fit }: WorkerOptions): Promise<void> {
+async function serve({ path, threads, fit, prefixes }: WorkerOptions): Promise<void> {
   const checkpoint = await openCheckpoint(path);
   // What can be known without reading weights, first: they may be hundreds of gigabytes.
   const tokenizer = checkpoint.tokenizer();
@@ -46,10 +50,17 @@ async function serve({ path, threads, fit }: WorkerOptions): Promise<void> {
     tell({ type: 'progress', progress });
   };
   const { contextLength } = plan;
-  const model = openModel(device, checkpoint, { dtype, form, experts, contextLength, onProgress });
-  const runner = new Runner(device, model, tokenizer, { cacheBytes: plan.cache, stepTokens });
+  const model = openModel(device, checkpoint, {
+    ...{ dtype, form, experts, contextLength, onProgress, predictor: 'present' },
+  });
+  const prefixFiles = prefixes && {
+    files: new PageFiles(prefixes),
+    // Whatever the bits of a row depend on.
+    fingerprint: [await checkpointFingerprint(checkpoint), model.dtype, model.form, device.isa, rowsVersion].join(' '),
+  };
+  const runner = new Runner(device, model, tokenizer, { cacheBytes: plan.cache, stepTokens, prefixFiles });
   const { vocabularySize, parameters } = model;
-  tell({ type: 'opened', model: { contextLength, vocabularySize, parameters, dtype } });
+  tell({ type: 'opened', model: { contextLength, vocabularySize, parameters, dtype, drafters: runner.drafters } });
 
   let isRunning = false;
   port.on('message', (message: ToWorker) => {
@@ -65,10 +76,12 @@ async function serve({ path, threads, fit }: WorkerOptions): Promise<void> {
         break;
       case 'close':
         port.close();
-        runner[Symbol.dispose]();
-        model[Symbol.dispose]();
-        device[Symbol.dispose]();
-        process.exit();
+        void runner.flush().then(() => {
+          runner[Symbol.dispose]();
+          model[Symbol.dispose]();
+          device[Symbol.dispose]();
+          process.exit();
+        });
     }
   });
 

@@ -15,6 +15,8 @@ export interface Tokenizer {
   encode(text: string): number[];
   /** Bytes that are not UTF-8 decode to U+FFFD. Special tokens decode to their text, ids without a token to nothing. */
   decode(ids: Iterable<number>): string;
+  /** Ids of added tokens, special ones among them: what they mean is not in their text. */
+  readonly addedIds: ReadonlySet<number>;
   /** The id of a token in the vocabulary's spelling, special tokens included. */
   tokenId(token: string): number | undefined;
   /** The UTF-8 bytes of one token: perhaps part of a character. Empty for an id without a token. */
@@ -48,8 +50,10 @@ export function makeTokenizer(json: unknown, name: string): Tokenizer {
   // No spreading into Math.max: large vocabularies exceed the number of arguments that a call may have.
   const vocabularySize = ids.values().reduce((largest, id) => Math.max(largest, id), -1) + 1;
   const bytesById = new Array<Uint8Array>(vocabularySize).fill(new Uint8Array(0));
+  const addedIds = new Set<number>();
   const utf8 = new TextEncoder();
   for (const [token, id] of ids) {
+    if (addedTokens.has(token)) addedIds.add(id);
     // Added tokens are spelled in plain text, all others in the byte-level alphabet.
     bytesById[id] = (addedTokens.has(token) ? undefined : tokenBytes(token)) ?? utf8.encode(token);
   }
@@ -74,6 +78,7 @@ export function makeTokenizer(json: unknown, name: string): Tokenizer {
       const parts = Array.from(ids, bytes);
       return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.concat(parts));
     },
+    addedIds,
     tokenId: (token) => library.token_to_id(token),
     bytes,
     decoder,

@@ -53,9 +53,12 @@ export const operations = {
   gatherRowsBackward: 'dxg:t slots:t dx:T N:i K:i D:i',
   combineRows: 'yg:t slots:t weights:t y:T N:i K:i D:i accumulate:i',
   combineRowsBackward: 'dy:t yg:t slots:t weights:t dyg:T dWeights:T N:i K:i D:i',
+  // masking.ts
+  maskLogits: 'logits:T masks:t which:t N:i V:i M:i',
   // sampling.ts
   argmax: 'logits:t ids:T N:i V:i',
-  sample: 'logits:t temperature:t topK:t topP:t uniform:t ids:T logprobs:T N:i V:i',
+  sample: 'logits:t temperature:t minP:t topK:t topP:t uniform:t ids:T logprobs:T N:i V:i',
+  adjustLogits: 'logits:T row:t token:t delta:t N:i V:i count:i',
   topLogprobs: 'logits:t ids:T values:T N:i V:i top:i',
   // optimizer.ts
   adamw: 'p:T g:t m:T v:T n:i beta1:f beta2:f decay:f stepSize:f rootCorrection:f eps:f gradScale:f',

@@ -3,7 +3,16 @@ import { test } from 'node:test';
 import { crossEntropyForward } from './cross-entropy.ts';
 import { openDevice } from './device.ts';
 import { assertSameBits, checkParity, normals, runOn, uniforms } from './parity.ts';
-import { argmax, argmaxTwin, sample, sampleTwin, topLogprobs, topLogprobsTwin } from './sampling.ts';
+import {
+  adjustLogits,
+  adjustLogitsTwin,
+  argmax,
+  argmaxTwin,
+  sample,
+  sampleTwin,
+  topLogprobs,
+  topLogprobsTwin,
+} from './sampling.ts';
 
 const sizes = [
   { N: 1, V: 1 },
@@ -47,8 +56,8 @@ test('sample draws as its twin over temperatures, nuclei and uniform numbers', (
     checkParity({
       name: `sample ${N} ${V}`,
       tensors: { ...inputs, ids: new Int32Array(N), logprobs: new Float32Array(N) },
-      native: (c, t) => sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V }),
-      twin: (a) => sampleTwin(a.logits, a.temperature, a.topK, a.topP, a.uniform, a.ids, a.logprobs, { N, V }),
+      native: (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N, V }),
+      twin: (a) => sampleTwin(a.logits, a, a.ids, a.logprobs, { N, V }),
       tolerance: 1e-6,
     });
   }
@@ -73,15 +82,13 @@ test('over a grid of uniform numbers each token of the nucleus comes up in propo
     const tensors = {
       logits: Float32Array.from({ length: N * 7 }, (_, i) => row[i % 7]!),
       temperature: new Float32Array(N).fill(1),
-      topK: new Int32Array(N),
+      ...unrestricted(N),
       topP: new Float32Array(N).fill(topP),
       uniform: Float32Array.from({ length: N }, (_, i) => (i + 0.5) / N),
       ids: new Int32Array(N),
       logprobs: new Float32Array(N),
     };
-    const { ids } = run(tensors, (c, t) =>
-      sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V: 7 }),
-    );
+    const { ids } = run(tensors, (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N, V: 7 }));
     expected.forEach((share, id) => {
       const drawn = ids.filter((other) => other === id).length;
       assert.ok(Math.abs(drawn - share) <= 1, `topP ${topP}: token ${id} came ${drawn} times, expected ${share}`);
@@ -89,37 +96,55 @@ test('over a grid of uniform numbers each token of the nucleus comes up in propo
   }
 });
 
-test('of top-k, only the largest come up, in proportion, and the nucleus is taken of what is left', () => {
-  // Masses 4, 4, 4, 2, 1, 1, out of order and with ties.
+test('minP and topK leave out what is less likely, each from what is left, equal tokens by index', () => {
+  // Masses 4, 4, 4, 2, 1, 1 of sixteen.
   const row = Float32Array.from([1, 4, 2, 4, 4, 1], (w) => Math.log(w));
-  for (const [topK, topP, expected] of [
-    [1, 1, [0, 60, 0, 0, 0, 0]],
-    [2, 1, [0, 30, 0, 30, 0, 0]],
-    [3, 0.6, [0, 30, 0, 30, 0, 0]],
-    [4, 0.9, [0, 17.1, 8.6, 17.1, 17.1, 0]],
-    [5, 1, [4, 16, 8, 16, 16, 0]],
-    [6, 0.7, [0, 20, 0, 20, 20, 0]],
-    [7, 1, [3.75, 15, 7.5, 15, 15, 3.75]],
-  ] as const) {
-    const N = 60;
+  const N = 240;
+  for (const { minP = 0, topK = 0, topP = 1, expected } of [
+    { minP: 0.3, expected: [0, 4, 2, 4, 4, 0] },
+    { minP: 0.6, expected: [0, 4, 0, 4, 4, 0] },
+    { topK: 2, expected: [0, 4, 0, 4, 0, 0] },
+    { topK: 5, expected: [1, 4, 2, 4, 4, 0] },
+    { topK: 6, expected: [1, 4, 2, 4, 4, 1] },
+    // 0.6 of the twelve that two thirds of sixteen leave takes two tokens; of all sixteen it would take three.
+    { minP: 0.6, topP: 0.6, expected: [0, 4, 0, 4, 0, 0] },
+    { topK: 4, topP: 0.9, expected: [0, 4, 2, 4, 4, 0] },
+    { topK: 4, topP: 0.8, expected: [0, 4, 0, 4, 4, 0] },
+  ]) {
     const tensors = {
       logits: Float32Array.from({ length: N * 6 }, (_, i) => row[i % 6]!),
       temperature: new Float32Array(N).fill(1),
+      minP: new Float32Array(N).fill(minP),
       topK: new Int32Array(N).fill(topK),
       topP: new Float32Array(N).fill(topP),
       uniform: Float32Array.from({ length: N }, (_, i) => (i + 0.5) / N),
       ids: new Int32Array(N),
       logprobs: new Float32Array(N),
     };
-    const { ids } = run(tensors, (c, t) =>
-      sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V: 6 }),
-    );
+    const { ids } = run(tensors, (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N, V: 6 }));
+    const mass = expected.reduce((a, b) => a + b);
     expected.forEach((share, id) => {
       const drawn = ids.filter((other) => other === id).length;
-      assert.ok(
-        Math.abs(drawn - share) <= 1,
-        `top ${topK}, ${topP}: token ${id} came ${drawn} times, expected ${share}`,
-      );
+      assert.ok(Math.abs(drawn - (share / mass) * N) <= 1, `${minP} ${topK} ${topP}: token ${id} came ${drawn} times`);
+    });
+  }
+});
+
+test('adjustLogits adds in order, to the same place too, and forbids with -infinity', () => {
+  for (const [N, V, count] of [
+    [1, 1, 1],
+    [3, 7, 17],
+    [7, 100, 257],
+  ] as const) {
+    const next = uniforms(N * V);
+    const below = (n: number) => Int32Array.from({ length: count }, () => Math.floor(next() * n));
+    const delta = Float32Array.from({ length: count }, (_, i) => (i % 9 === 3 ? -Infinity : 10 * next() - 5));
+    checkParity({
+      name: `adjustLogits ${N} ${V} ${count}`,
+      tensors: { logits: normals(N * V, V), row: below(N), token: below(V), delta },
+      native: (c, t) => adjustLogits(c, t.logits, t.row, t.token, t.delta, { N, V, count }),
+      twin: (a) => adjustLogitsTwin(a.logits, a.row, a.token, a.delta, { N, V, count }),
+      tolerance: 0,
     });
   }
 });
@@ -132,15 +157,13 @@ test('temperature 0, a row of NaN and a row of -infinity fall back to argmax wit
   const tensors = {
     logits,
     temperature: new Float32Array([0, 1, 1, 1]),
-    topK: new Int32Array(4),
+    ...unrestricted(4),
     topP: new Float32Array(4).fill(0.9),
     uniform: new Float32Array(4).fill(0.999),
     ids: new Int32Array(4),
     logprobs: new Float32Array(4),
   };
-  const { ids } = run(tensors, (c, t) =>
-    sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N: 4, V }),
-  );
+  const { ids } = run(tensors, (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N: 4, V }));
   const expected = new Int32Array(1);
   argmaxTwin(logits.subarray(0, V), expected, { N: 1, V });
   assert.deepEqual(Array.from(ids), [expected[0], 0, 0, 5]);
@@ -153,16 +176,15 @@ test('a forbidden token and a NaN are never drawn, whatever the temperature', ()
   const tensors = {
     logits,
     temperature: Float32Array.from({ length: N }, (_, n) => [1e-40, 0.5, 1e6, Infinity][n % 4]!),
-    topK: Int32Array.from({ length: N }, (_, n) => (n % 3 === 0 ? 2 : 0)),
+    minP: Float32Array.from({ length: N }, (_, n) => (n % 3 === 0 ? 2 : 0)),
+    topK: Int32Array.from({ length: N }, (_, n) => (n % 5 === 0 ? 3 : 0)),
     topP: Float32Array.from({ length: N }, (_, n) => (n % 8 < 4 ? 1 : 0.5)),
     // 1 is outside of what callers may give; it must not lead past the last token.
     uniform: Float32Array.from({ length: N }, (_, n) => n / (N - 1)),
     ids: new Int32Array(N),
     logprobs: new Float32Array(N),
   };
-  const { ids } = run(tensors, (c, t) =>
-    sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V: 3 }),
-  );
+  const { ids } = run(tensors, (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N, V: 3 }));
   assert.ok(ids.every((id) => id === 1));
 });
 
@@ -174,15 +196,14 @@ test('a row draws the same alone, among 7 and among 512', () => {
     const tensors = {
       logits: all.logits.slice(begin * V, end * V),
       temperature: all.temperature.slice(begin, end),
+      minP: all.minP.slice(begin, end),
       topK: all.topK.slice(begin, end),
       topP: all.topP.slice(begin, end),
       uniform: all.uniform.slice(begin, end),
       ids: new Int32Array(N),
       logprobs: new Float32Array(N),
     };
-    const { ids, logprobs } = run(tensors, (c, t) =>
-      sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V }),
-    );
+    const { ids, logprobs } = run(tensors, (c, t) => sample(c, t.logits, t, t.ids, t.logprobs, { N, V }));
     return { ids, logprobs };
   };
   const whole = drawn(0, 512);
@@ -206,7 +227,7 @@ test("a sampled token's log-probability has the bits of the trainer's loss", () 
     loss: new Float32Array(N),
   };
   const { logprobs, loss } = run(tensors, (c, t) => {
-    sample(c, t.logits, t.temperature, t.topK, t.topP, t.uniform, t.ids, t.logprobs, { N, V });
+    sample(c, t.logits, t, t.ids, t.logprobs, { N, V });
     crossEntropyForward(c, t.logits, t.ids, t.loss, { N, V });
   });
   assertSameBits({ logprobs }, { logprobs: loss.map((x) => -x) }, 'loss');
@@ -247,6 +268,11 @@ function run<T extends Parameters<typeof runOn>[1]>(tensors: T, native: Paramete
   return runOn(device, tensors, native);
 }
 
+/** Parameters of `N` rows that may draw any token. */
+function unrestricted(N: number) {
+  return { minP: new Float32Array(N), topK: new Int32Array(N), topP: new Float32Array(N).fill(1) };
+}
+
 function someInputs(N: number, V: number, seed: number) {
   const next = uniforms(seed * 1e6 + N * V);
   const pick = (...values: number[]) => values[Math.floor(next() * values.length)]!;
@@ -255,8 +281,9 @@ function someInputs(N: number, V: number, seed: number) {
   return {
     logits: normals(N * V, seed).map((x) => (isRounded ? Math.round(3 * x) : 3 * x)),
     temperature: Float32Array.from({ length: N }, () => pick(0, 0.3, 0.7, 1, 1.5)),
-    topK: Int32Array.from({ length: N }, () => pick(0, 0, 1, 3, 40)),
-    topP: Float32Array.from({ length: N }, () => pick(0, 0.3, 0.8, 0.95, 1)),
+    minP: Float32Array.from({ length: N }, () => pick(0, 0, 0, 0.02, 0.3, 1)),
+    topK: Int32Array.from({ length: N }, () => pick(0, 0, 0, 1, 2, 5, 40, 1e6)),
+    topP: Float32Array.from({ length: N }, () => pick(0, 0.3, 0.8, 0.95, 1, 1)),
     uniform: Float32Array.from({ length: N }, () => next()),
   };
 }
@@ -273,20 +300,22 @@ function stableInputs(N: number, V: number) {
         [-1e-5, 0, 1e-5].map((du) => {
           const ids = new Int32Array(1);
           const topP = row.topP.map((p) => (p < 1 ? p + dp : p));
+          const minP = row.minP.map((p) => (p > 0 && p < 1 ? p * (1 + dp) : p));
           const uniform = row.uniform.map((u) => Math.min(Math.max(u + du, 0), 1 - 2 ** -24));
-          sampleTwin(row.logits, row.temperature, row.topK, topP, uniform, ids, new Float32Array(1), { N: 1, V });
+          sampleTwin(row.logits, { ...row, minP, topP, uniform }, ids, new Float32Array(1), { N: 1, V });
           return ids[0];
         }),
       );
       if (new Set(drawn).size === 1) return row;
     }
   });
-  const concatenated = (key: 'logits' | 'temperature' | 'topP' | 'uniform') =>
-    Float32Array.from(rows.flatMap((row) => Array.from(row[key])));
+  const values = (key: keyof (typeof rows)[0]) => rows.flatMap((row) => Array.from(row[key]));
+  const concatenated = (key: keyof (typeof rows)[0]) => Float32Array.from(values(key));
   return {
     logits: concatenated('logits'),
     temperature: concatenated('temperature'),
-    topK: Int32Array.from(rows.flatMap((row) => Array.from(row.topK))),
+    minP: concatenated('minP'),
+    topK: Int32Array.from(values('topK')),
     topP: concatenated('topP'),
     uniform: concatenated('uniform'),
   };

@@ -16,14 +16,15 @@ import {
   type ModelDefinition,
   type Network,
   type ParameterCount,
+  type Predictor,
 } from './architecture.ts';
 import { defineModel } from './architectures.ts';
 import { CheckpointWeights } from './checkpoint-weights.ts';
-import { type Manifest, readManifest } from './packed/manifest.ts';
+import { holdsName, holdsWeight, type Manifest, readManifest } from './packed/manifest.ts';
 import { PackedWeights } from './packed/packed-weights.ts';
 import { parseFp8Block } from './quantization-config.ts';
 import { runTimeWeights } from './run-time-weights.ts';
-import { storedDtype } from './stored-requests.ts';
+import { predictorOf, storedDtype } from './stored-requests.ts';
 import { storedBytes } from './weight-parts.ts';
 import { recordRequests, type WeightSource } from './weight-source.ts';
 
@@ -32,12 +33,14 @@ export interface LanguageModel extends Disposable {
   readonly contextLength: number;
   readonly vocabularySize: number;
   readonly parameters: ParameterCount;
+  /** Of every layer; the prediction module's, where it is loaded, comes last. */
   readonly cache: CacheLayout;
   readonly form: AttentionForm;
   readonly dtype: PackedDtype;
   readonly head: Weight;
   /** Hidden states [N, D], normed. ids and positions i32 [N]. */
   readonly forward: Network['forward'];
+  readonly predictor: Predictor | undefined;
 }
 
 export interface OpenModelOptions {
@@ -48,6 +51,8 @@ export interface OpenModelOptions {
   readonly contextLength?: number | undefined;
   /** Whether experts of a converted checkpoint are read in at once or when they are chosen. */
   readonly experts?: 'resident' | 'paged' | undefined;
+  /** Whether to load the multi-token prediction module, where the checkpoint has one. */
+  readonly predictor?: 'present' | 'absent' | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** How keys and values are kept; by default bf16 under quantized weights and f32 under others. */
   readonly cacheDtype?: RowDtype | undefined;
@@ -90,8 +95,8 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
   if (!forms.includes(form))
     throw new Error(`${checkpoint.path}: expected attention form ${forms.join(' or ')}, got ${form}`);
   const dtype = runTimeDtype(checkpoint, options.dtype);
-  const assemble = (source: WeightSource) =>
-    definition.assemble(source, { form, positions: contextLength, predictor: 'absent' });
+  const predictor = options.predictor === 'present' ? storedPredictor(checkpoint, form) : 'absent';
+  const assemble = (source: WeightSource) => definition.assemble(source, { form, positions: contextLength, predictor });
   const source = packed
     ? new PackedWeights(device, checkpoint.directory, packed, options.experts ?? 'resident')
     : publishedWeights(device, openWeights(checkpoint), assemble, dtype, options.onProgress);
@@ -100,15 +105,39 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
     return {
       ...{ contextLength, vocabularySize, form, dtype },
       parameters: countParameters(definition),
-      cache: definition.cacheLayout(form, options.cacheDtype ?? cacheDtypeFor(dtype)),
+      cache: cacheLayoutOf(definition, form, options.cacheDtype ?? cacheDtypeFor(dtype), predictor),
       head: network.head,
       forward: network.forward,
+      predictor: network.predictor,
       [Symbol.dispose]: () => source[Symbol.dispose](),
     };
   } catch (error) {
     source[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Whether a checkpoint, published or converted, has the prediction module that its configuration speaks of. */
+export function storedPredictor(checkpoint: Checkpoint, form: AttentionForm): 'present' | 'absent' {
+  const definition = readDefinition(checkpoint);
+  const packed = readPacked(checkpoint);
+  if (packed) {
+    const has = (name: string) => holdsName(packed, name);
+    return predictorOf(definition, form, (request) => holdsWeight(packed, request), has);
+  }
+  const { has } = openWeights(checkpoint);
+  return predictorOf(definition, form, ({ spec }) => spec.parts.every(({ name }) => has(name)), has);
+}
+
+/** What is kept of every token; the prediction module is one more block like the last. */
+export function cacheLayoutOf(
+  definition: ModelDefinition,
+  form: AttentionForm,
+  dtype: RowDtype,
+  predictor: 'present' | 'absent',
+): CacheLayout {
+  const layout = definition.cacheLayout(form, dtype);
+  return predictor === 'present' ? [...layout, ...layout.slice(-1)] : layout;
 }
 
 /** Rounded keys cost less than rounded weights; where weights are float or bfloat16, what was computed is kept whole. */

@@ -10,24 +10,46 @@ import type { AttentionForm, ModelDefinition, Network } from './architecture.ts'
 import { findParts, partBytes, readTable } from './weight-parts.ts';
 import { recordRequests, specKey, type WeightRequest, type WeightSource } from './weight-source.ts';
 
+/** Whether a source holds a weight. */
+type Holds = (request: WeightRequest) => boolean;
+
 /** Everything that an engine may ask the checkpoint for, whether or not it has the rest of it. */
 export function storedRequests(
   definition: ModelDefinition,
   stored: StoredWeights,
   form: AttentionForm,
 ): readonly WeightRequest[] {
-  const record = (predictor: 'present' | 'absent') => {
-    let network: Network | undefined;
-    const describe = (source: WeightSource) => {
-      network = definition.assemble(source, { form, positions: 1, predictor });
-    };
-    const { weights } = recordRequests(describe, stored.has);
-    return { weights, prefix: network?.predictor?.prefix };
+  const holds: Holds = ({ spec }) => spec.parts.every(({ name }) => stored.has(name));
+  const predictor = predictorOf(definition, form, holds, stored.has);
+  return requestsWith(definition, form, predictor, stored.has).requests;
+}
+
+/** `present` where all weights are held that only the prediction module has: some checkpoints leave it out. */
+export function predictorOf(
+  definition: ModelDefinition,
+  form: AttentionForm,
+  holds: Holds,
+  has: (name: string) => boolean,
+): 'present' | 'absent' {
+  const { requests, network } = requestsWith(definition, form, 'present', has);
+  const prefix = network?.predictor?.prefix;
+  if (prefix === undefined) return 'absent';
+  const own = requests.filter(({ spec }) => spec.parts.some(({ name }) => name.startsWith(prefix)));
+  return own.every(holds) ? 'present' : 'absent';
+}
+
+function requestsWith(
+  definition: ModelDefinition,
+  form: AttentionForm,
+  predictor: 'present' | 'absent',
+  has: (name: string) => boolean,
+) {
+  let network: Network | undefined;
+  const describe = (source: WeightSource) => {
+    network = definition.assemble(source, { form, positions: 1, predictor });
   };
-  const { weights, prefix } = record('present');
-  const isThere = ({ spec }: WeightRequest) =>
-    spec.parts.every(({ name }) => prefix === undefined || !name.startsWith(prefix) || stored.has(name));
-  return weights.every(isThere) ? weights : record('absent').weights;
+  const { weights: requests } = recordRequests(describe, has);
+  return { requests, network };
 }
 
 /** Bytes by encoding, scales with what they scale. Throws one line when a weight is missing or has another shape. */

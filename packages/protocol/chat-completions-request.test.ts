@@ -43,12 +43,14 @@ test('a body with model and messages alone gets every default', () => {
       maxTokens: { type: 'default', tokens: 2048 },
       temperature: 0.6,
       topP: 0.95,
+      ...{ topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
       seed: undefined,
       stop: [],
       responseFormat: 'text',
       tools: [],
       toolChoice: { type: 'none' },
       topLogprobs: undefined,
+      ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
       userId: '',
     },
   });
@@ -66,6 +68,14 @@ test('null stands for the default in every optional field', () => {
     'stream_options',
     'temperature',
     'top_p',
+    'top_k',
+    'min_p',
+    'frequency_penalty',
+    'presence_penalty',
+    'logit_bias',
+    'speculative',
+    'prediction',
+    'service_tier',
     'tools',
     'tool_choice',
     'logprobs',
@@ -76,6 +86,46 @@ test('null stands for the default in every optional field', () => {
     'user',
   ];
   assert.deepEqual(parse(Object.fromEntries(fields.map((name) => [name, null]))), parse({}));
+});
+
+test('how tokens are chosen and guessed is read as it is meant', () => {
+  const chosen = parse({
+    top_k: 40,
+    min_p: 0.05,
+    frequency_penalty: 1.5,
+    presence_penalty: -2,
+    logit_bias: { 7: -100 },
+  });
+  const { topK, minP, frequencyPenalty, presencePenalty, logitBias } = chosen.chat;
+  assert.deepEqual([topK, minP, frequencyPenalty, presencePenalty, logitBias], [40, 0.05, 1.5, -2, [[7, -100]]]);
+  assert.equal(parse({ top_k: -1 }).chat.topK, 0);
+  const guessed = (fields: object) => parse(fields).chat.speculation;
+  assert.deepEqual(guessed({ speculative: { method: 'none' } }), { method: 'none' });
+  assert.deepEqual(guessed({ speculative: { method: 'mtp', num_draft_tokens: 16 } }), {
+    method: 'mtp',
+    draftTokens: 16,
+  });
+  assert.deepEqual(guessed({ speculative: { method: 'draft' } }), { method: 'draft', draftTokens: 'adaptive' });
+  const prediction = { type: 'content', content: [{ type: 'text', text: 'as before' }] };
+  assert.deepEqual(guessed({ prediction }), { method: 'ngram', draftTokens: 'adaptive' });
+  assert.deepEqual(guessed({ prediction, speculative: { method: 'none' } }), { method: 'none' });
+  assert.equal(parse({ prediction }).chat.prediction, 'as before');
+  assert.equal(parse({ service_tier: 'flex' }).chat.priority, 'batch');
+  assert.equal(parse({ service_tier: 'auto' }).chat.priority, 'interactive');
+  for (const [fields, expected] of [
+    [{ top_k: -2 }, /top_k: expected integer of at least -1/],
+    [{ min_p: 1.5 }, /min_p: expected number from 0 to 1/],
+    [{ logit_bias: { 7: 101 } }, /logit_bias.*expected number from -100 to 100/],
+    [{ logit_bias: { a: 1 } }, /logit_bias.a: Invalid key/],
+    [
+      { speculative: { method: 'mtp', num_draft_tokens: -1 } },
+      /speculative.num_draft_tokens: expected integer from 1 to 16/,
+    ],
+    [{ speculative: { method: 'magic' } }, /speculative.method/],
+    [{ speculative: { method: 'none', num_draft_tokens: 2 } }, /speculative.num_draft_tokens: cannot be set together/],
+  ] as const) {
+    assert.match(refusal({ model: 'toy', messages: [user], ...fields }).message, expected);
+  }
 });
 
 test('thinking is on by default, and effort names map as DeepSeek maps them', () => {
@@ -114,8 +164,8 @@ test('what the caller asks of sampling is honoured while thinking too', () => {
   assert.equal(parse({ logprobs: true }).chat.topLogprobs, 0);
 });
 
-test('penalties of any kind and unknown fields are accepted without effect', () => {
-  const fields = { frequency_penalty: 1, presence_penalty: 'wrong', logit_bias: { 5: 1 }, store: true, banana: [] };
+test('penalties that make no sense and unknown fields are accepted without effect', () => {
+  const fields = { frequency_penalty: 7, presence_penalty: 'wrong', store: true, banana: [] };
   assert.deepEqual(parse(fields), parse({}));
 });
 

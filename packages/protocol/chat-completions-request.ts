@@ -2,10 +2,20 @@
 //
 // Owns the wire schema and DeepSeek's rules about it (defaults, effort aliases, tool_choice, what goes with what), and
 // turns a body into a `ChatRequest`. Knows nothing about tokens: whether the prompt fits is the provider's to say. Fields
-// it does not list are ignored, as are the penalties, which DeepSeek accepts without effect.
+// it does not list are ignored. What DeepSeek accepts without effect and an engine of one's own can honour is honoured:
+// temperature and top_p in either mode, penalties, and OpenAI's logit_bias and prediction. `top_k`, `min_p` and
+// `speculative` are ours, named as vLLM names them where it has them.
 
 import { z } from 'zod';
-import type { ChatRequest, FunctionTool, JsonObject, Message, Thinking, ToolChoice } from './chat-request.ts';
+import type {
+  ChatRequest,
+  FunctionTool,
+  JsonObject,
+  Message,
+  Speculation,
+  Thinking,
+  ToolChoice,
+} from './chat-request.ts';
 import { checkConversation } from './conversation-rules.ts';
 import type { ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
@@ -54,16 +64,22 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
       messages,
       thinking,
       maxTokens: maxTokensOf(wire, thinking, card),
-      // DeepSeek ignores temperature while thinking and top_p while not. An engine of one's own has no reason to overrule
-      // its caller: both are honoured in both modes, over their full range, and default to the model's own advice.
       temperature: wire.temperature ?? card.sampling.temperature,
       topP: wire.top_p ?? card.sampling.topP,
+      topK: Math.max(0, wire.top_k ?? 0),
+      minP: wire.min_p ?? 0,
+      frequencyPenalty: wire.frequency_penalty ?? 0,
+      presencePenalty: wire.presence_penalty ?? 0,
+      logitBias: Object.entries(wire.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
       seed: wire.seed ?? undefined,
       stop: typeof wire.stop === 'string' ? [wire.stop] : (wire.stop ?? []),
       responseFormat: wire.response_format?.type === 'json_object' ? 'json-object' : 'text',
       tools: toolsOf(wire),
       toolChoice,
       topLogprobs: wire.logprobs === true ? (wire.top_logprobs ?? 0) : undefined,
+      speculation: speculationOf(wire),
+      prediction: wire.prediction == null ? '' : textOf(wire.prediction.content, ['prediction']),
+      priority: wire.service_tier === 'flex' ? 'batch' : 'interactive',
       userId: wire.user_id ?? wire.user ?? '',
     },
   };
@@ -81,6 +97,8 @@ function integer(low: number, high: number) {
 
 const temperatureRange = expecting('number from 0 to 2');
 const topPRange = expecting('number above 0 and at most 1');
+const minPRange = expecting('number from 0 to 1');
+const biasRange = expecting('number from -100 to 100');
 const stopText = z.string().min(1, expecting('a text that is not empty'));
 const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,128}$/, expecting('1 to 128 letters, digits, _ or -'));
 
@@ -153,6 +171,26 @@ const bodySchema = z.object({
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
   temperature: z.number(temperatureRange).min(0, temperatureRange).max(2, temperatureRange).nullish(),
   top_p: z.number(topPRange).gt(0, topPRange).max(1, topPRange).nullish(),
+  // -1 is another way to say that there is no limit.
+  top_k: integer(-1, Number.MAX_SAFE_INTEGER).nullish(),
+  min_p: z.number(minPRange).min(0, minPRange).max(1, minPRange).nullish(),
+  // Never an error on DeepSeek, whatever they are; what makes no sense has no effect here either.
+  frequency_penalty: z.number().min(-2).max(2).nullish().catch(null),
+  presence_penalty: z.number().min(-2).max(2).nullish().catch(null),
+  logit_bias: z
+    .record(
+      z.string().regex(/^\d{1,9}$/, expecting('token ids as keys')),
+      z.number(biasRange).min(-100, biasRange).max(100, biasRange),
+    )
+    .nullish(),
+  speculative: z
+    .object({
+      method: z.enum(['mtp', 'ngram', 'draft', 'none']),
+      num_draft_tokens: integer(1, 16).nullish(),
+    })
+    .nullish(),
+  prediction: z.object({ type: z.literal('content'), content }).nullish(),
+  service_tier: z.string().nullish(),
   tools: z.array(tool).nullish(),
   tool_choice: toolChoice.nullish(),
   logprobs: z.boolean().nullish(),
@@ -181,6 +219,20 @@ const efforts = {
 
 function thinkingOf(wire: Wire): Thinking {
   return wire.thinking?.type === 'disabled' ? 'off' : efforts[wire.reasoning_effort ?? 'high'];
+}
+
+function speculationOf({ speculative, prediction }: Wire): Speculation {
+  // A predicted output says how it wants to be used.
+  if (speculative == null) {
+    return prediction == null ? { method: 'default' } : { method: 'ngram', draftTokens: 'adaptive' };
+  }
+  const { method, num_draft_tokens: draftTokens } = speculative;
+  if (method !== 'none') return { method, draftTokens: draftTokens ?? 'adaptive' };
+  if (draftTokens != null) {
+    const problem = 'cannot be set together with method "none"';
+    throw requestError('invalid-field', { field: 'speculative.num_draft_tokens', problem });
+  }
+  return { method };
 }
 
 // DeepSeek's own defaults. A model with a smaller context has less room, which the provider sees to.

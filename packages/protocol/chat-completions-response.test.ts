@@ -13,13 +13,13 @@ const head: CompletionHead = {
 };
 const calm = { ...head, isThinking: false };
 
-const usage = { prompt: 10, cacheHit: 4, completion: 7, reasoning: 3 };
+const usage = { prompt: 10, cacheHit: 4, completion: 7, reasoning: 3, acceptedPrediction: 2, rejectedPrediction: 1 };
 const wireUsage = {
   prompt_tokens: 10,
   completion_tokens: 7,
   total_tokens: 17,
   prompt_tokens_details: { cached_tokens: 4 },
-  completion_tokens_details: { reasoning_tokens: 3 },
+  completion_tokens_details: { reasoning_tokens: 3, accepted_prediction_tokens: 2, rejected_prediction_tokens: 1 },
   prompt_cache_hit_tokens: 4,
   prompt_cache_miss_tokens: 6,
 };

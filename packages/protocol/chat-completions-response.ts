@@ -22,7 +22,11 @@ export interface WireUsage {
   readonly completion_tokens: number;
   readonly total_tokens: number;
   readonly prompt_tokens_details: { readonly cached_tokens: number };
-  readonly completion_tokens_details: { readonly reasoning_tokens: number };
+  readonly completion_tokens_details: {
+    readonly reasoning_tokens: number;
+    readonly accepted_prediction_tokens: number;
+    readonly rejected_prediction_tokens: number;
+  };
   readonly prompt_cache_hit_tokens: number;
   readonly prompt_cache_miss_tokens: number;
 }
@@ -178,13 +182,18 @@ export async function collectChatCompletion(
   };
 }
 
-export function wireUsage({ prompt, cacheHit, completion, reasoning }: Usage): WireUsage {
+export function wireUsage(usage: Usage): WireUsage {
+  const { prompt, cacheHit, completion, reasoning, acceptedPrediction, rejectedPrediction } = usage;
   return {
     prompt_tokens: prompt,
     completion_tokens: completion,
     total_tokens: prompt + completion,
     prompt_tokens_details: { cached_tokens: cacheHit },
-    completion_tokens_details: { reasoning_tokens: reasoning },
+    completion_tokens_details: {
+      reasoning_tokens: reasoning,
+      accepted_prediction_tokens: acceptedPrediction,
+      rejected_prediction_tokens: rejectedPrediction,
+    },
     prompt_cache_hit_tokens: cacheHit,
     prompt_cache_miss_tokens: prompt - cacheHit,
   };

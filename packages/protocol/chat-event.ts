@@ -3,7 +3,8 @@
 // One stream of these stands between any model and any dialect of the API: `start`, then text and tool calls in the
 // order they were generated, then one `finish`. Knows neither tokens nor JSON shapes.
 
-export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'aborted';
+/** `insufficient_system_resource`: the time that the server gives a request was up. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'aborted' | 'insufficient_system_resource';
 
 /** Token counts. The prompt is `cacheHit + cacheMiss`; `reasoning` is a part of `completion`. */
 export interface Usage {
@@ -11,6 +12,9 @@ export interface Usage {
   readonly cacheHit: number;
   readonly completion: number;
   readonly reasoning: number;
+  /** Guessed tokens that came true, which are part of `completion`, and those that did not, which are not. */
+  readonly acceptedPrediction: number;
+  readonly rejectedPrediction: number;
 }
 
 export interface TokenLogprob {

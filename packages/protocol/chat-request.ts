@@ -41,6 +41,14 @@ export type ToolChoice =
   | { readonly type: 'required' }
   | { readonly type: 'function'; readonly name: string };
 
+/**
+ * How the answer is guessed ahead of the model, which changes its speed and never its text. `default`: as the server sees
+ * fit; `num_draft_tokens` absent: as many as pay.
+ */
+export type Speculation =
+  | { readonly method: 'default' | 'none' }
+  | { readonly method: 'mtp' | 'ngram' | 'draft'; readonly draftTokens: number | 'adaptive' };
+
 /** `asked` must fit into the context beside the prompt; `default` gives way to it. */
 export type MaxTokens = { readonly type: 'asked' | 'default'; readonly tokens: number };
 
@@ -55,6 +63,15 @@ export interface ChatRequest {
   readonly temperature: number;
   /** In (0, 1]. */
   readonly topP: number;
+  /** Most probable tokens to draw from; 0: all. */
+  readonly topK: number;
+  /** Share of the most probable token's probability below which none is drawn; 0: none is left out. */
+  readonly minP: number;
+  /** -2 to 2 each. */
+  readonly frequencyPenalty: number;
+  readonly presencePenalty: number;
+  /** Token ids and what is added to their logits, -100 to 100. */
+  readonly logitBias: readonly (readonly [id: number, bias: number])[];
   readonly seed: number | undefined;
   /** Up to 16, none empty. */
   readonly stop: readonly string[];
@@ -65,6 +82,11 @@ export interface ChatRequest {
   readonly toolChoice: ToolChoice;
   /** Alternatives wanted beside each token's log-probability, 0 to 20; undefined when none are wanted at all. */
   readonly topLogprobs: number | undefined;
+  readonly speculation: Speculation;
+  /** What the answer is expected to hold; empty when the caller expects nothing. */
+  readonly prediction: string;
+  /** `batch`: may wait for others. */
+  readonly priority: 'interactive' | 'batch';
   /** Namespace for caches and scheduling; empty when the caller named none. */
   readonly userId: string;
 }

@@ -88,6 +88,14 @@ export const requestErrors = {
     message: (details: { readonly passed: string | undefined }) =>
       `Content-Type: expected application/json, got ${details.passed ?? 'none'}`,
   },
+  'queue-full': {
+    ...invalidRequest,
+    status: 429,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    message: (details: { readonly waiting: number }) =>
+      `Rate limit reached: ${details.waiting} requests are waiting already. Please try again later.`,
+  },
   internal: {
     ...serverError,
     status: 500,

@@ -22,7 +22,9 @@ function read(text: string, { isThinking = true, hasLogprobs = true } = {}): Cha
   const events = ids.flatMap((id) =>
     reader.token({ type: 'token', id, text: decoder.push(id), logprob: -id, top: [{ id, logprob: -id }] }),
   );
-  events.push(...reader.finish({ type: 'finish', reason: 'stop', promptTokens: 5, completionTokens: ids.length + 1 }));
+  const counts = { promptTokens: 5, completionTokens: ids.length + 1, cacheHitTokens: 0 };
+  const finish = { type: 'finish', reason: 'stop', ...counts, acceptedDraftTokens: 0, rejectedDraftTokens: 0 } as const;
+  events.push(...reader.finish(finish));
   return events;
 }
 
@@ -36,7 +38,9 @@ function join(events: readonly ChatEvent[], type: 'reasoning' | 'content') {
 
 test('reasoning is counted up to, and without, the token that closes it', () => {
   const finish = (text: string, isThinking = true) => read(text, { isThinking }).at(-1);
-  const usage = (completion: number, reasoning: number) => ({ prompt: 5, cacheHit: 0, completion, reasoning });
+  const usage = (completion: number, reasoning: number) => ({
+    ...{ prompt: 5, cacheHit: 0, completion, reasoning, acceptedPrediction: 0, rejectedPrediction: 0 },
+  });
   assert.deepEqual(finish(`abc${thinkEnd}de`), { type: 'finish', reason: 'stop', usage: usage(7, 3) });
   assert.deepEqual(finish('abc'), { type: 'finish', reason: 'stop', usage: usage(4, 3) });
   assert.deepEqual(finish('abc', false), { type: 'finish', reason: 'stop', usage: usage(4, 0) });

@@ -21,6 +21,10 @@ export interface AnswerReaderOptions {
 type Token = Extract<TokenEvent, { type: 'token' }>;
 type Finish = Extract<TokenEvent, { type: 'finish' }>;
 
+const finishReasons = {
+  ...{ stop: 'stop', length: 'length', aborted: 'aborted', deadline: 'insufficient_system_resource' },
+} as const satisfies Record<Finish['reason'], FinishReason>;
+
 /** Reads one answer, token by token. */
 export class AnswerReader {
   readonly #options: AnswerReaderOptions;
@@ -53,15 +57,16 @@ export class AnswerReader {
   /** What was held back, and the end. */
   finish(finish: Finish): ChatEvent[] {
     const rest = this.#translate(this.#parser.end());
-    const reason: FinishReason = finish.reason === 'stop' && this.#hasCalled ? 'tool_calls' : finish.reason;
+    const reason = finishReasons[finish.reason];
     const usage = {
       prompt: finish.promptTokens,
-      // No prompt is kept from one request to the next yet.
-      cacheHit: 0,
+      cacheHit: finish.cacheHitTokens,
       completion: finish.completionTokens,
       reasoning: this.#reasoningTokens,
+      acceptedPrediction: finish.acceptedDraftTokens,
+      rejectedPrediction: finish.rejectedDraftTokens,
     };
-    return [...rest, { type: 'finish', reason, usage }];
+    return [...rest, { type: 'finish', reason: reason === 'stop' && this.#hasCalled ? 'tool_calls' : reason, usage }];
   }
 
   #translate(events: readonly AnswerEvent[]): ChatEvent[] {

@@ -5,12 +5,14 @@
 // lifetime, which is their owner's.
 
 import { randomUUID } from 'node:crypto';
-import type { Engine } from '@hadal/engine/engine';
+import type { Engine, GenerateRequest } from '@hadal/engine/engine';
+import type { Sampling } from '@hadal/engine/sampler';
 import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
 import { type ChatDialect, type ChatPrompt, promptText } from '@hadal/formats/chat/dialect';
 import type { ToolSchema } from '@hadal/formats/chat/message';
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import { checkpointFingerprint } from '@hadal/formats/checkpoint-fingerprint';
+import { thinkEnd } from '@hadal/formats/special-tokens';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { ChatRequest, FunctionTool, ToolChoice } from '@hadal/protocol/chat-request';
@@ -69,6 +71,28 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
     const rendered = render(request, dialect);
     const prefill = forcedCall(request.toolChoice, dialect);
     const prompt = encode(promptText(rendered) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
+    const limit = Math.min(maxTokens.tokens, contextLength - prompt.length);
+    checkBias(request.logitBias);
+    await using generation = engine.generate(
+      {
+        prompt,
+        maxTokens: limit,
+        ...samplingOf(request, defaults.topK),
+        seed: request.seed,
+        stop: request.stop,
+        stopTokens,
+        reasoningLimit: rendered.beginning === 'reasoning' ? reasoningLimit(request.thinking, limit) : undefined,
+        promptLogprobs: 'none',
+        namespace: request.userId,
+        priority: request.priority,
+        deadlineMs: undefined,
+        speculation: speculationOf(request.speculation),
+        prediction: request.prediction === '' ? [] : tokenizer.encode(request.prediction),
+      },
+      signal,
+    );
+    const first = await generation.next();
+    if (first.value?.type === 'refused') throw requestError('queue-full', { waiting: first.value.waiting });
     yield { type: 'start' };
 
     const reader = new AnswerReader({
@@ -80,26 +104,53 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
     yield* reader.prefill(prefill);
     // Of the response format nothing is heard here: as on DeepSeek the prompt must ask for JSON, and nothing else makes
     // sure of it.
-    const generation = engine.generate(
-      {
-        prompt,
-        maxTokens: Math.min(maxTokens.tokens, contextLength - prompt.length),
-        temperature: request.temperature,
-        topK: defaults.topK,
-        topP: request.topP,
-        seed: request.seed,
-        stop: request.stop,
-        stopTokens,
-        topLogprobs: request.topLogprobs,
-      },
-      signal,
-    );
     for await (const event of generation) {
-      yield* event.type === 'token' ? reader.token(event) : reader.finish(event);
+      if (event.type === 'token') yield* reader.token(event);
+      else if (event.type === 'finish') yield* reader.finish(event);
+    }
+  }
+
+  function checkBias(biases: ChatRequest['logitBias']): void {
+    const { vocabularySize } = engine.model;
+    const foreign = biases.find(([id]) => id >= vocabularySize);
+    if (foreign === undefined) return;
+    const problem = `expected token ids below ${vocabularySize}, got ${foreign[0]}`;
+    throw requestError('invalid-field', { field: 'logit_bias', problem });
+  }
+
+  /** With low effort, reasoning takes a share of the answer's tokens at most; as on DeepSeek there is no other limit to it. */
+  function reasoningLimit(thinking: ChatRequest['thinking'], tokens: number): GenerateRequest['reasoningLimit'] {
+    const endToken = tokenizer.tokenId(thinkEnd);
+    if (thinking !== 'low' || endToken === undefined) return undefined;
+    return { endToken, maxTokens: Math.max(1, Math.floor(tokens * lowEffortShare)) };
+  }
+
+  function speculationOf(speculation: ChatRequest['speculation']): GenerateRequest['speculation'] {
+    const { drafters } = engine.model;
+    switch (speculation.method) {
+      case 'none':
+        return { method: 'none' };
+      case 'default':
+        return drafters.includes('mtp') ? { method: 'mtp', draftTokens: 'adaptive' } : { method: 'none' };
+      default:
+        if (drafters.includes(speculation.method)) return speculation;
+        throw requestError('invalid-field', {
+          field: 'speculative.method',
+          problem: `this model has ${drafters.join(', ') || 'no drafter'}, got "${speculation.method}"`,
+        });
     }
   }
 
   return { model, dialect, stopTokens, fingerprint: await checkpointFingerprint(checkpoint), chat };
+}
+
+/** Of the tokens that an answer may have, the share that reasoning may take when little is asked for. */
+const lowEffortShare = 0.25;
+
+function samplingOf(request: ChatRequest, advisedTopK: number | undefined): Sampling {
+  const { temperature, topP, minP, frequencyPenalty, presencePenalty, logitBias, topLogprobs } = request;
+  const topK = request.topK > 0 ? request.topK : (advisedTopK ?? 0);
+  return { temperature, topP, topK, minP, frequencyPenalty, presencePenalty, logitBias, topLogprobs };
 }
 
 /** The prompt. With tool_choice none, the tools stay out of it, as on DeepSeek. */

@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { plainRequest } from '@hadal/engine/engine';
 import {
   dsml,
   thinkEnd,
@@ -81,7 +82,11 @@ test('a thinking answer comes whole, with reasoning, usage and the same id in bo
         completion_tokens: 18,
         total_tokens: promptTokens.length + 18,
         prompt_tokens_details: { cached_tokens: 0 },
-        completion_tokens_details: { reasoning_tokens: 2 },
+        completion_tokens_details: {
+          reasoning_tokens: 2,
+          accepted_prediction_tokens: 0,
+          rejected_prediction_tokens: 0,
+        },
         prompt_cache_hit_tokens: 0,
         prompt_cache_miss_tokens: promptTokens.length,
       },
@@ -154,15 +159,9 @@ test('thinking can be turned off, and sampling comes from the caller, else from 
   assert.deepEqual(
     { ...first, prompt: [] },
     {
-      prompt: [],
-      maxTokens: 4096 - first.prompt.length,
-      temperature: 0.7,
-      topK: 20,
-      topP: 0.9,
-      seed: undefined,
-      stop: [],
-      stopTokens: [1],
-      topLogprobs: undefined,
+      ...plainRequest,
+      ...{ prompt: [], maxTokens: 4096 - first.prompt.length, stopTokens: [1] },
+      ...{ temperature: 0.7, topK: 20, topP: 0.9 },
     },
   );
   assert.match(toy.engine.tokenizer.decode(second.prompt), /<｜Assistant｜><think>$/);
@@ -170,6 +169,41 @@ test('thinking can be turned off, and sampling comes from the caller, else from 
     [second.temperature, second.topP, second.seed, second.stop, second.maxTokens],
     [0, 0.5, 7, ['x'], 9],
   );
+});
+
+test('what the caller wants of sampling, guesses, fairness and reasoning reaches the engine', async () => {
+  await using toy = await serveToy({ script: () => ['hm</think>ok'] });
+  const { completions } = clientOf(toy).chat;
+  const extra = { top_k: 5, min_p: 0.1, speculative: { method: 'ngram', num_draft_tokens: 4 }, user_id: 'ann' };
+  const chosen = { frequency_penalty: 0.5, presence_penalty: -0.5, logit_bias: { 7: -100 }, max_tokens: 100 };
+  const prediction = { type: 'content', content: 'as before' } as const;
+  const body = { ...hello, ...chosen, ...extra, prediction, service_tier: 'flex', reasoning_effort: 'low' } as const;
+  await completions.create(body);
+  const [asked] = toy.engine.requests;
+  assert.ok(asked);
+  const { encode, tokenId } = toy.engine.tokenizer;
+  const { topK, minP, frequencyPenalty, presencePenalty, logitBias } = asked;
+  assert.deepEqual([topK, minP, frequencyPenalty, presencePenalty, logitBias], [5, 0.1, 0.5, -0.5, [[7, -100]]]);
+  assert.deepEqual(asked.speculation, { method: 'ngram', draftTokens: 4 });
+  assert.deepEqual(asked.prediction, encode('as before'));
+  assert.deepEqual([asked.namespace, asked.priority], ['ann', 'batch']);
+  assert.deepEqual(asked.reasoningLimit, { endToken: tokenId('</think>'), maxTokens: 25 });
+  for (const [wrong, message] of [
+    [{ speculative: { method: 'mtp' } }, /speculative.method: this model has ngram, got/],
+    [{ logit_bias: { 100000: 1 } }, /logit_bias: expected token ids below \d+, got 100000/],
+  ] as const) {
+    const refused = await post(toy.server.url, { ...hello, ...wrong });
+    assert.equal(refused.status, 400);
+    assert.match(await refused.text(), message);
+  }
+});
+
+test('a full queue is a 429 that says how many wait', async () => {
+  await using toy = await serveToy({ script: () => ['ok'], capacity: 1 });
+  assert.equal((await post(toy.server.url, hello)).status, 200);
+  const refused = await post(toy.server.url, hello);
+  assert.equal(refused.status, 429);
+  assert.match(await refused.text(), /"message":"Rate limit reached: 1 requests are waiting already/);
 });
 
 test('a checkpoint with a chat template is asked by it and understood in its own form of calls', async () => {

@@ -3,7 +3,7 @@
 // Owns the exchange between a model and a problem: prompt, generation, tool calls executed as the problem's environment
 // would, until an answer that the problem can judge. Uses the engine as any client does. Knows nothing about any task.
 
-import type { Engine } from '@hadal/engine/engine';
+import { type Engine, plainRequest } from '@hadal/engine/engine';
 import { type ChatDialect, parseAnswer, promptText } from '@hadal/formats/chat/dialect';
 import type { ChatMessage, ToolCall } from '@hadal/formats/chat/message';
 import { encodeFillMiddle } from '@hadal/formats/fill-middle';
@@ -127,14 +127,14 @@ async function complete(
   const maxTokens = Math.min(1024, engine.model.contextLength - ids.length);
   if (maxTokens < 1) return { text: '', tokens: 0 };
   const request = {
-    ...{ prompt: ids, maxTokens, temperature: 0, topK: undefined, topP: 1, seed: 0, stop: [], topLogprobs: undefined },
+    ...{ ...plainRequest, prompt: ids, maxTokens },
     stopTokens,
   };
   let text = '';
   let tokens = 0;
   for await (const event of engine.generate(request, signal)) {
     if (event.type === 'token') text += event.text;
-    else tokens = event.completionTokens;
+    else if (event.type === 'finish') tokens = event.completionTokens;
   }
   return { text, tokens };
 }

@@ -4,14 +4,15 @@
 // model. What is known of a model, and whether it fits, is asked of the packages below.
 
 import { availableMemory } from '@hadal/engine/available-memory';
-import { type Prospect, prospectOf } from '@hadal/engine/fit-model';
+import { prospectOf } from '@hadal/engine/fit-model';
 import { type Checkpoint, openCheckpoint } from '@hadal/formats/checkpoint';
-import { countParameters } from '@hadal/models/architecture';
-import { openWeights, runTimeDtype } from '@hadal/models/language-model';
+import { countParameters, type ModelDefinition } from '@hadal/models/architecture';
+import { openWeights, readDefinition, readPacked, runTimeDtype, storedPredictor } from '@hadal/models/language-model';
+import { holdsName, type Manifest } from '@hadal/models/packed/manifest';
 import { runTimeWeights } from '@hadal/models/run-time-weights';
 import { storedRequests, storedTypes } from '@hadal/models/stored-requests';
 import { recordRequests } from '@hadal/models/weight-source';
-import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
+import { packedDtypes } from '@hadal/tensor/packed-matrix';
 import { Command } from 'commander';
 import { reportFailure } from '../failure.ts';
 import { integerFrom } from '../option-parsers.ts';
@@ -45,10 +46,11 @@ Examples:
 async function inspect(path: string, { context, page, json }: InspectOptions, terminal: Terminal): Promise<void> {
   const checkpoint = await openCheckpoint(path);
   const available = availableMemory();
-  const prospect = prospectOf(checkpoint, context, available);
-  const { definition, packed, form, estimate, plan } = prospect;
+  const definition = readDefinition(checkpoint);
   const parameters = countParameters(definition);
-  const stored = packed ? packedTypes(prospect, packed.dtype) : publishedTypes(checkpoint, prospect, terminal);
+  const converted = readPacked(checkpoint);
+  const stored = converted ? packedTypes(checkpoint, converted) : publishedTypes(checkpoint, definition, terminal);
+  const { packed, form, estimate, plan } = prospectOf(checkpoint, context, stored ? 'present' : 'absent', available);
   const experts = page ? 'paged' : 'resident';
   const usual = stored && runTimeDtype(checkpoint, undefined);
   const runs = (packed ? [packed.dtype] : packedDtypes).map((dtype) => ({
@@ -105,12 +107,12 @@ function architectureOf(checkpoint: Checkpoint): { model_type: string | null; ar
 /** Bytes by the encoding of the files; undefined, with the reason told, where they are not what the configuration says. */
 function publishedTypes(
   checkpoint: Checkpoint,
-  { definition, form }: Prospect,
+  definition: ModelDefinition,
   terminal: Terminal,
 ): Record<string, number> | undefined {
   try {
     const weights = openWeights(checkpoint);
-    return storedTypes(weights, storedRequests(definition, weights, form));
+    return storedTypes(weights, storedRequests(definition, weights, definition.preferredForm));
   } catch (error) {
     // What a model would take is worth knowing before its weights are there.
     process.exitCode = reportFailure(error, terminal.err, { withTrace: false });
@@ -119,10 +121,12 @@ function publishedTypes(
 }
 
 /** Bytes by run-time form. */
-function packedTypes({ definition, form }: Prospect, dtype: PackedDtype): Record<string, number> {
-  const { weights } = recordRequests((source) =>
-    definition.assemble(source, { form, positions: 1, predictor: 'absent' }),
-  );
+function packedTypes(checkpoint: Checkpoint, packed: Manifest): Record<string, number> {
+  const { dtype, attention: form } = packed;
+  const options = { form, positions: 1, predictor: storedPredictor(checkpoint, form) } as const;
+  const definition = readDefinition(checkpoint);
+  const has = (name: string) => holdsName(packed, name);
+  const { weights } = recordRequests((source) => definition.assemble(source, options), has);
   const types: Record<string, number> = {};
   for (const { form, bytes } of runTimeWeights(weights, dtype)) types[form.dtype] = (types[form.dtype] ?? 0) + bytes;
   return types;

@@ -53,23 +53,15 @@ HADAL_INLINE double weigh(const float* x, float* w, long long n, float max, floa
   return total.total();
 }
 
-/** Lists the nucleus in the order of indices: the fewest tokens, largest logits first and equal ones by index, whose
- *  weights reach `target`; one at least. Returns how many. `total` is the sum of all weights.
+/** Of the listed candidates, in the order of indices, those with the largest logits, equal ones by index, until what
+ *  `measure` gives them reaches `target`; one at least. They come to stand at the front of `tokens`. Returns how many.
  *
- *  `weight` tells the weight of a token. A radix selection on the logits' bits: each level takes whole buckets, highest first, and the next level divides the
+ *  A radix selection on the logits' bits: each level takes whole buckets, highest first, and the next level divides the
  *  one in which the target is reached. The last bucket holds equal logits.
  */
-template <class Weight>
-HADAL_INLINE long long find_nucleus(const float* x, Weight weight, long long n, double total, double target, int* tokens,
-                                    double* histogram) {
-  // Tokens lighter than this weigh less, all together, than what the nucleus may leave out. Most tokens go here.
-  float floor = (float)((total - target) / (double)n * 0.999);
-  long long candidates = 0;
-  for (long long i = 0; i < n; i++) {
-    tokens[candidates] = (int)i;
-    candidates += weight((int)i) >= floor;
-  }
-
+template <typename Measure>
+HADAL_INLINE long long select_largest(const float* x, int* tokens, long long candidates, double target, double* histogram,
+                                      Measure measure) {
   constexpr int SHIFTS[] = {21, 10, 0};
   double above = 0;
   unsigned prefix = 0, known = 0;
@@ -77,7 +69,7 @@ HADAL_INLINE long long find_nucleus(const float* x, Weight weight, long long n, 
     for (unsigned bucket = 0; bucket < BUCKETS; bucket++) histogram[bucket] = 0;
     for (long long k = 0; k < candidates; k++) {
       unsigned bits = radix(x[tokens[k]]);
-      if ((bits & known) == prefix) histogram[((bits & ~known) >> shift) & (BUCKETS - 1)] += weight(tokens[k]);
+      if ((bits & known) == prefix) histogram[((bits & ~known) >> shift) & (BUCKETS - 1)] += measure(tokens[k]);
     }
     // Sums in another order can miss the target by a rounding: then it counts as reached in the lowest bucket there is.
     double before = above;
@@ -101,7 +93,7 @@ HADAL_INLINE long long find_nucleus(const float* x, Weight weight, long long n, 
     unsigned bits = radix(x[token]);
     bool is_equal = bits == prefix && (is_first_equal || above < target);
     if (is_equal) {
-      above += weight(token);
+      above += measure(token);
       is_first_equal = false;
     }
     if (bits > prefix || is_equal) tokens[count++] = token;
@@ -109,10 +101,25 @@ HADAL_INLINE long long find_nucleus(const float* x, Weight weight, long long n, 
   return count;
 }
 
+/** Lists the tokens of weight `least` or more, and of any weight at all, in the order of indices. Returns how many. */
+HADAL_INLINE long long list_heavy(const float* w, long long n, float least, int* tokens) {
+  long long count = 0;
+  for (long long i = 0; i < n; i++) {
+    tokens[count] = (int)i;
+    count += w[i] > 0 && w[i] >= least;
+  }
+  return count;
+}
+
+HADAL_INLINE double total_of(const float* w, const int* tokens, long long count) {
+  double total = 0;
+  for (long long k = 0; k < count; k++) total += w[tokens[k]];
+  return total;
+}
+
 /** The first of the listed tokens at which the running weight exceeds uniform times their sum. */
 HADAL_INLINE long long draw_listed(const float* w, const int* tokens, long long count, double uniform) {
-  double total = 0, running = 0;
-  for (long long k = 0; k < count; k++) total += w[tokens[k]];
+  double total = total_of(w, tokens, count), running = 0;
   for (long long k = 0; k < count; k++) {
     running += w[tokens[k]];
     if (running > uniform * total) return tokens[k];
@@ -145,35 +152,38 @@ HADAL_INLINE long long draw_any(const float* w, long long n, double threshold) {
   return token;
 }
 
-/** Leaves weight to the k largest logits alone, equal ones by index. Returns the sum of what is left. */
-HADAL_INLINE double keep_largest(const float* x, float* w, long long n, int k, int* tokens, double* histogram) {
-  find_nucleus(x, [](int) { return 1.0; }, n, (double)n, (double)k, tokens, histogram);
-  double total = 0;
-  for (long long i = 0, next = 0; i < n; i++) {
-    if (next < k && tokens[next] == i) {
-      total += w[i];
-      next++;
-    } else {
-      w[i] = 0;
-    }
-  }
-  return total;
-}
+/** How one row is drawn; see sampling.ts. */
+struct Restriction {
+  float temperature, min_p;
+  int top_k;
+  float top_p, uniform;
+};
 
-HADAL_INLINE long long draw(const float* x, long long n, float temperature, int top_k, float top_p, float uniform,
-                            char* scratch) {
+HADAL_INLINE long long draw(const float* x, long long n, const Restriction& by, char* scratch) {
   long long best = row_argmax(x, n);
   float max = x[best];
-  if (!(temperature > 0) || !(max - max == 0)) return best;
+  if (!(by.temperature > 0) || !(max - max == 0)) return best;
   double* histogram = (double*)scratch;
   float* w = (float*)(histogram + BUCKETS);
   int* tokens = (int*)(w + n);
-  double total = weigh(x, w, n, max, temperature);
-  if (top_k > 0 && top_k < n) total = keep_largest(x, w, n, top_k, tokens, histogram);
-  if (!(top_p < 1)) return draw_any(w, n, uniform * total);
-  double target = top_p > 0 ? top_p * total : 0;
-  auto weight = [=](int token) HADAL_INLINE_LAMBDA { return w[token]; };
-  return draw_listed(w, tokens, find_nucleus(x, weight, n, total, target, tokens, histogram), uniform);
+  double total = weigh(x, w, n, max, by.temperature);
+  bool is_few = by.top_k > 0 && by.top_k < n;
+  bool is_nucleus = by.top_p < 1;
+  if (!is_few && !is_nucleus && !(by.min_p > 0)) return draw_any(w, n, by.uniform * total);
+
+  double target = by.top_p > 0 ? by.top_p * total : 0;
+  // With a nucleus alone, tokens lighter than this weigh less, all together, than it may leave out. Most tokens go here.
+  float min_p = by.min_p < 1 ? by.min_p : 1;
+  float least = is_few || min_p > 0 ? min_p : (float)((total - target) / (double)n * 0.999);
+  long long count = list_heavy(w, n, least, tokens);
+  if (is_few && by.top_k < count) {
+    count = select_largest(x, tokens, count, by.top_k, histogram, [](int) HADAL_INLINE_LAMBDA { return 1.0; });
+  }
+  if (is_nucleus) {
+    if (is_few || by.min_p > 0) target = by.top_p > 0 ? by.top_p * total_of(w, tokens, count) : 0;
+    count = select_largest(x, tokens, count, target, histogram, [=](int token) HADAL_INLINE_LAMBDA { return (double)w[token]; });
+  }
+  return draw_listed(w, tokens, count, by.uniform);
 }
 
 }  // namespace
@@ -187,18 +197,33 @@ void argmax(Context& c, const Arg* a) {
 
 void sample(Context& c, const Arg* a) {
   const float* temperature = (const float*)a[1].p;
-  const int* top_k = (const int*)a[2].p;
-  const float* top_p = (const float*)a[3].p;
-  const float* uniform = (const float*)a[4].p;
+  const float* min_p = (const float*)a[2].p;
+  const int* top_k = (const int*)a[3].p;
+  const float* top_p = (const float*)a[4].p;
+  const float* uniform = (const float*)a[5].p;
   char* scratch = c.scratch;
-  long long n = a[8].i;
-  for_claimed_rows(c, a[7].i, n, [=](long long r) HADAL_INLINE_LAMBDA {
+  long long n = a[9].i;
+  for_claimed_rows(c, a[8].i, n, [=](long long r) HADAL_INLINE_LAMBDA {
     const float* x = (const float*)a[0].p + r * n;
-    long long id = draw(x, n, temperature[r], top_k[r], top_p[r], uniform[r], scratch);
+    long long id = draw(x, n, {temperature[r], min_p[r], top_k[r], top_p[r], uniform[r]}, scratch);
     float max = row_max(x, n);
-    ((int*)a[5].p)[r] = (int)id;
-    ((float*)a[6].p)[r] = -negative_log_likelihood(x[id], max, sum_exp<false>(x, nullptr, n, max));
+    ((int*)a[6].p)[r] = (int)id;
+    ((float*)a[7].p)[r] = -negative_log_likelihood(x[id], max, sum_exp<false>(x, nullptr, n, max));
   });
+}
+
+void adjust_logits(Context& c, const Arg* a) {
+  if (c.thread != 0) return;
+  float* logits = (float*)a[0].p;
+  const int* row = (const int*)a[1].p;
+  const int* token = (const int*)a[2].p;
+  const float* delta = (const float*)a[3].p;
+  long long rows = a[4].i, n = a[5].i;
+  for (long long i = 0; i < a[6].i; i++) {
+    if ((unsigned)row[i] < (unsigned long long)rows && (unsigned)token[i] < (unsigned long long)n) {
+      logits[row[i] * n + token[i]] += delta[i];
+    }
+  }
 }
 
 void top_logprobs(Context& c, const Arg* a) {

@@ -120,7 +120,14 @@ test('the prediction module is converted where the checkpoint has it', async () 
     const out = fresh();
     await convertCheckpoint(device, openCheckpointDirectory(directory), out, { dtype: 'int8' });
     const { tensors } = JSON.parse(readFileSync(join(out, 'packed.json'), 'utf8'));
-    return Object.keys(tensors).some((name) => name.startsWith('model.layers.3.eh_proj.weight:0/'));
+    const isThere = Object.keys(tensors).some((name) => name.startsWith('model.layers.3.eh_proj.weight:0/'));
+    // Opened with its module where it is there, as the original is.
+    for (const path of [out, directory]) {
+      using model = openModel(device, openCheckpointDirectory(path), { dtype: 'int8', predictor: 'present' });
+      assert.equal(model.predictor !== undefined, isThere);
+      assert.equal(model.cache.length, isThere ? 4 : 3);
+    }
+    return isThere;
   };
   assert.equal(await hasPredictor(join(goldens, 'deepseek-v3')), true);
   assert.equal(await hasPredictor(without), false);

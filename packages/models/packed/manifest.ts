@@ -9,6 +9,8 @@ import { readJsonIfPresent } from '@hadal/formats/json-document';
 import { packedDtypes } from '@hadal/tensor/packed-matrix';
 import { z } from 'zod';
 import { parseConfig } from '../configuration.ts';
+import { runTimeWeight } from '../run-time-weights.ts';
+import type { WeightRequest } from '../weight-source.ts';
 
 /** Counts the changes to what packed bytes mean (kernels/matmul and kernels/quantized) or to the names they go by. */
 export const packedLayout = 1;
@@ -58,6 +60,16 @@ export function readJournal(directory: string): Journal | undefined {
 export function isSameConversion(a: Identity, b: Identity): boolean {
   const key = ({ dtype, attention, layout, source }: Identity) => [dtype, attention, layout, source.fingerprint].join();
   return key(a) === key(b);
+}
+
+/** Whether the weight is among them in the form that is asked for. */
+export function holdsWeight({ dtype, tensors }: Identity, request: WeightRequest): boolean {
+  return Object.hasOwn(tensors, runTimeWeight(request, dtype).name);
+}
+
+/** Whether some form of a tensor, by its name in the original, is among them. */
+export function holdsName({ tensors }: Identity, name: string): boolean {
+  return Object.keys(tensors).some((known) => known.startsWith(`${name}:0/`));
 }
 
 /** packed-00001.safetensors is number 0. */

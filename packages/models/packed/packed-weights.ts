@@ -13,7 +13,7 @@ import { PackedMatrix } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
 import { type RunTimeWeight, runTimeWeight } from '../run-time-weights.ts';
 import { elementsOf, matrixShape, type WeightRequest, type WeightSource, type WeightSpec } from '../weight-source.ts';
-import { type Manifest, manifestName } from './manifest.ts';
+import { holdsName, type Manifest, manifestName } from './manifest.ts';
 
 export class PackedWeights implements WeightSource {
   readonly #device: Device;
@@ -66,7 +66,7 @@ export class PackedWeights implements WeightSource {
   }
 
   has(name: string): boolean {
-    return Object.keys(this.#manifest.tensors).some((known) => known.startsWith(`${name}:0/`));
+    return holdsName(this.#manifest, name);
   }
 
   [Symbol.dispose](): void {

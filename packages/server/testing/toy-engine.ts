@@ -9,6 +9,8 @@ import type { Tokenizer } from '@hadal/formats/tokenizer';
 
 export interface ToyEngineOptions {
   readonly contextLength?: number;
+  /** Requests that are let in; those after them find the queue full. */
+  readonly capacity?: number;
   /**
    * What to generate, in the pieces that arrive together; the end of sentence is added. May wait, and may throw. Pieces
    * are tokenized one by one.
@@ -22,7 +24,7 @@ export interface ToyEngine extends Engine {
   readonly stats: { running: number; generatedTokens: number; aborted: number };
 }
 
-export function openToyEngine({ contextLength = 4096, script }: ToyEngineOptions): ToyEngine {
+export function openToyEngine({ contextLength = 4096, capacity = Infinity, script }: ToyEngineOptions): ToyEngine {
   const tokenizer = openByteTokenizer();
   const requests: GenerateRequest[] = [];
   const stats = { running: 0, generatedTokens: 0, aborted: 0 };
@@ -30,12 +32,15 @@ export function openToyEngine({ contextLength = 4096, script }: ToyEngineOptions
   async function* generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent> {
     const { prompt, maxTokens, stopTokens, topLogprobs } = request;
     requests.push(request);
+    if (requests.length > capacity) return yield { type: 'refused', waiting: capacity };
+    yield { type: 'accepted' };
     stats.running++;
     const decoder = tokenizer.decoder();
     let completionTokens = 0;
     const finish = (reason: 'stop' | 'length' | 'aborted'): TokenEvent => {
       if (reason === 'aborted') stats.aborted++;
-      return { type: 'finish', reason, promptTokens: prompt.length, completionTokens };
+      const counts = { promptTokens: prompt.length, completionTokens, cacheHitTokens: 0 };
+      return { type: 'finish', reason, ...counts, acceptedDraftTokens: 0, rejectedDraftTokens: 0 };
     };
     const aborted = Promise.withResolvers<'aborted'>();
     signal?.addEventListener('abort', () => aborted.resolve('aborted'), { once: true });
@@ -67,6 +72,7 @@ export function openToyEngine({ contextLength = 4096, script }: ToyEngineOptions
       vocabularySize: tokenizer.vocabularySize,
       dtype: 'f32',
       parameters: { total: 1, active: 1 },
+      drafters: ['ngram'],
     },
     tokenizer,
     requests,
@@ -89,6 +95,7 @@ export function openByteTokenizer(): Tokenizer {
     encode: (text) =>
       text.split(anySpecial).flatMap((part) => ids.get(part) ?? Array.from(utf8.encode(part), (b) => firstByte + b)),
     decode: (sequence) => new TextDecoder().decode(Buffer.concat(Array.from(sequence, bytes))),
+    addedIds: new Set(ids.values()),
     tokenId: (token) => ids.get(token),
     bytes,
     decoder() {

@@ -1,0 +1,196 @@
+// One request on its way through the engine.
+//
+// Owns a request's tokens, how far they have been read, what it may be told of them yet (whole characters, no stop strings)
+// and how it ends. Knows nothing of the other sequences or of the model. Invariant: the events it emits are a function of the
+// tokens chosen for it, in order: none after `finish`.
+
+import type { StreamDecoder, Tokenizer } from '@hadal/formats/tokenizer';
+import type { FinishReason, GenerateRequest, TokenEvent } from './engine.ts';
+import type { Choice, ChoiceRow, TokenLogprob } from './sampler.ts';
+import type { SequencePages } from './sequence-pages.ts';
+import { DraftDepth, maxDraftTokens } from './speculation.ts';
+import { StopText } from './stop-text.ts';
+import { uniformAt } from './uniform.ts';
+import type { Waiter } from './waiting-line.ts';
+
+/** Receives the events of one request, in order. */
+export type Listener = (event: RequestEvent) => void;
+
+export type RequestEvent = TokenEvent | { readonly type: 'error'; readonly message: string };
+
+export class Sequence implements Waiter {
+  readonly key: number;
+  readonly request: GenerateRequest;
+  readonly seed: number;
+  readonly arrivedMs: number;
+  /** Prompt and completion. */
+  readonly tokens: number[];
+  /** Where its rows are; undefined while it waits. */
+  pages: SequencePages | undefined;
+  /** Guesses of what follows `tokens`, to be verified in the next step. */
+  draft: readonly number[] = [];
+  isOver = false;
+  readonly #emit: Listener;
+  readonly #decoder: StreamDecoder;
+  readonly #stop: StopText;
+  readonly #counts = new Map<number, number>();
+  readonly #depth = new DraftDepth();
+  /** The last token's event while its text, or part of it, is held back. */
+  #held: Extract<TokenEvent, { type: 'token' }> | undefined;
+  /** Whether the reasoning that the completion begins with is over, where there is a limit to it. */
+  #isReasoning: boolean;
+  /** How far it has come before, should it have to start again; and of that, what it did not read itself. */
+  #reached = 0;
+  #cacheHit = 0;
+  #accepted = 0;
+  #rejected = 0;
+
+  constructor(
+    key: number,
+    request: GenerateRequest,
+    { seed, arrivedMs, emit, tokenizer }: { seed: number; arrivedMs: number; emit: Listener; tokenizer: Tokenizer },
+  ) {
+    this.key = key;
+    this.request = request;
+    this.seed = seed;
+    this.arrivedMs = arrivedMs;
+    this.tokens = [...request.prompt];
+    this.#isReasoning = request.reasoningLimit !== undefined;
+    this.#emit = emit;
+    this.#decoder = tokenizer.decoder();
+    this.#stop = new StopText(request.stop);
+  }
+
+  get namespace(): string {
+    return this.request.namespace;
+  }
+
+  get priority(): GenerateRequest['priority'] {
+    return this.request.priority;
+  }
+
+  /** Tokens chosen so far. */
+  get completion(): number {
+    return this.tokens.length - this.request.prompt.length;
+  }
+
+  /** Tokens that have to be read before the next one can be chosen; at least 1. */
+  get unread(): number {
+    return this.tokens.length - (this.pages?.length ?? 0);
+  }
+
+  /** Whether nothing but the token just chosen is unread. */
+  get isDecoding(): boolean {
+    return this.unread === 1 && this.completion > 0;
+  }
+
+  /** Takes over what others have read of it, into `pages`, which become its own. */
+  adopt(pages: SequencePages): void {
+    pages.adopt(this.tokens, this.adoptable);
+    this.pages = pages;
+    this.#cacheHit += Math.max(0, pages.length - this.#reached);
+    this.noteRead();
+  }
+
+  /** Tokens that it need not read itself: all but the last, after which the next one is chosen. */
+  get adoptable(): number {
+    // Log-probabilities of the prompt need its hidden states, which are not kept.
+    return this.request.promptLogprobs === 'none' ? this.tokens.length - 1 : 0;
+  }
+
+  /** Notes how far it has been read. */
+  noteRead(): void {
+    this.#reached = Math.max(this.#reached, this.pages?.length ?? 0);
+  }
+
+  /** How often the completion holds each token. */
+  get counts(): ReadonlyMap<number, number> {
+    return this.#counts;
+  }
+
+  /** The token that must come after the first `guesses` of the draft; undefined where the model may choose. */
+  forcedAfter(guesses: number): number | undefined {
+    const limit = this.request.reasoningLimit;
+    if (!limit || !this.#isReasoning || this.completion + guesses < limit.maxTokens) return undefined;
+    return this.draft.slice(0, guesses).includes(limit.endToken) ? undefined : limit.endToken;
+  }
+
+  /** Takes the next token of the completion, and ends where that is the last. */
+  accept(choice: Choice): void {
+    const { request } = this;
+    this.tokens.push(choice.id);
+    this.#counts.set(choice.id, (this.#counts.get(choice.id) ?? 0) + 1);
+    if (choice.id === request.reasoningLimit?.endToken) this.#isReasoning = false;
+    if (request.stopTokens.includes(choice.id)) {
+      this.end('stop');
+      return;
+    }
+    const { text, isStopped } = this.#stop.push(this.#decoder.push(choice.id));
+    this.#release();
+    this.#held = { type: 'token', ...choice, text };
+    if (isStopped) {
+      this.#release();
+      this.end('stop');
+    } else if (this.completion === request.maxTokens) {
+      this.end('length');
+    } else if (text !== '') {
+      this.#release();
+    }
+  }
+
+  /** Notes how many guesses of a step came true. */
+  noteDraft(accepted: number, rejected: number): void {
+    this.#accepted += accepted;
+    this.#rejected += rejected;
+    this.#depth.note(accepted, rejected);
+  }
+
+  /** Guesses worth making before the next step, when one costs `cost` of a step. */
+  draftTokens(cost: number): number {
+    const { speculation, maxTokens } = this.request;
+    if (speculation.method === 'none') return 0;
+    const { draftTokens } = speculation;
+    const wanted = draftTokens === 'adaptive' ? this.#depth.tokens(cost) : Math.min(draftTokens, maxDraftTokens);
+    // The step after next chooses one token even without a guess.
+    return Math.max(0, Math.min(wanted, maxTokens - this.completion - 1));
+  }
+
+  tellPrompt(logprobs: readonly (TokenLogprob & { readonly top: readonly TokenLogprob[] })[]): void {
+    if (logprobs.length > 0) this.#emit({ type: 'prompt', logprobs });
+  }
+
+  end(reason: FinishReason): void {
+    // What was held for a stop string that never came, and a character that never became whole.
+    if (this.#held) {
+      const rest = this.#stop.push(this.#decoder.end()).text + this.#stop.end();
+      this.#emit({ ...this.#held, text: this.#held.text + rest });
+    }
+    this.isOver = true;
+    this.#emit({
+      ...{ type: 'finish', reason, promptTokens: this.request.prompt.length, completionTokens: this.completion },
+      ...{ cacheHitTokens: this.#cacheHit, acceptedDraftTokens: this.#accepted, rejectedDraftTokens: this.#rejected },
+    });
+  }
+
+  #release(): void {
+    if (this.#held) this.#emit(this.#held);
+    this.#held = undefined;
+  }
+}
+
+/** The choice after the first `guess` tokens of the draft, as it would be made without one. */
+export function choiceRow(sequence: Sequence, guess: number): ChoiceRow {
+  const { request, seed, completion, counts, draft } = sequence;
+  return {
+    sampling: request,
+    uniform: uniformAt(seed, completion + guess),
+    counts: guess === 0 ? counts : countsWith(counts, draft.slice(0, guess)),
+    forced: sequence.forcedAfter(guess),
+  };
+}
+
+function countsWith(counts: ReadonlyMap<number, number>, ids: readonly number[]): ReadonlyMap<number, number> {
+  const all = new Map(counts);
+  for (const id of ids) all.set(id, (all.get(id) ?? 0) + 1);
+  return all;
+}
