@@ -39,7 +39,7 @@ test('a model that does not fit is refused in one line with what it needs and wh
     () => fitModel(golden('deepseek-v3'), {}, 1e8),
     new RegExp(
       '^Error: \\S+/deepseek-v3: expected to fit into 0\\.10 GB of the 0\\.10 GB available, needs 0\\.1\\d GB in bf16 ' +
-        '\\(weights 0\\.00 GB, cache and tables of 2048 tokens 0\\.00 GB, scratch 0\\.1\\d GB\\); int8 needs 0\\.1\\d GB; ' +
+        '\\(weights 0\\.00 GB, cache and tables of 2048 tokens 0\\.0\\d GB, scratch 0\\.1\\d GB\\); int8 needs 0\\.1\\d GB; ' +
         'int4 needs 0\\.1\\d GB; --page, with experts on disk, needs 0\\.1\\d GB$',
     ),
   );

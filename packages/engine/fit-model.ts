@@ -5,7 +5,7 @@
 
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { AttentionForm, ModelDefinition } from '@hadal/models/architecture';
-import { readDefinition, readPacked, runTimeDtype, storedPredictor } from '@hadal/models/language-model';
+import { type Holdings, holdingsOf, readDefinition, readPacked, runTimeDtype } from '@hadal/models/language-model';
 import type { Manifest } from '@hadal/models/packed/manifest';
 import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
 import { availableMemory } from './available-memory.ts';
@@ -66,24 +66,26 @@ export interface Prospect {
   plan(dtype: PackedDtype, experts: MemoryRequest['experts']): MemoryPlan & { readonly fits: boolean };
 }
 
-/** `predictor`: whether to count the prediction module, where the checkpoint has it; weights must be there to tell. */
+/** `weights`: whether they are there, so that what is optional of them can be counted. */
 export function prospectOf(
   checkpoint: Checkpoint,
   contextLength: number | undefined,
-  predictor: 'present' | 'absent',
+  weights: 'present' | 'absent',
   available = availableMemory(),
 ): Prospect {
   const definition = readDefinition(checkpoint);
   const packed = readPacked(checkpoint);
   const form = packed?.attention ?? definition.preferredForm;
-  const isThere = predictor === 'present' ? storedPredictor(checkpoint, form) : 'absent';
-  const estimate = memoryEstimator(definition, { form, predictor: isThere, stepTokens });
+  const holdings = weights === 'present' ? holdingsOf(checkpoint, form) : noHoldings;
+  const estimate = memoryEstimator(definition, { form, holdings, stepTokens });
   return {
     ...{ definition, packed, form, estimate },
     plan: (dtype, experts) =>
       planMemory(estimate(dtype), definition.contextLength, { contextLength, experts }, available),
   };
 }
+
+const noHoldings: Holdings = { has: () => false, predictor: 'absent' };
 
 function parts({ weights, tables, cache, scratch, contextLength }: MemoryPlan): string {
   const context = `cache and tables of ${contextLength} tokens ${gigabytes(cache + tables)}`;

@@ -6,7 +6,7 @@
 import { KEY_BLOCK } from '@hadal/kernels/attention';
 import { openDryDevice } from '@hadal/kernels/dry-device';
 import type { AttentionForm, ModelDefinition } from '@hadal/models/architecture';
-import { cacheDtypeFor, cacheLayoutOf } from '@hadal/models/language-model';
+import { cacheDtypeFor, cacheLayoutOf, type Holdings } from '@hadal/models/language-model';
 import { type RunTimeWeight, runTimeWeights } from '@hadal/models/run-time-weights';
 import { matrixShape, recordRequests, type WeightSource } from '@hadal/models/weight-source';
 import { Arena } from '@hadal/tensor/arena';
@@ -29,8 +29,8 @@ export interface MemoryEstimate {
 
 export interface EstimateOptions {
   readonly form: AttentionForm;
-  /** Whether the prediction module is loaded too. */
-  readonly predictor: 'present' | 'absent';
+  /** What the checkpoint has of what is optional: it is loaded too. */
+  readonly holdings: Holdings;
   /** Tokens of the largest step. */
   readonly stepTokens: number;
 }
@@ -46,9 +46,10 @@ export function memoryEstimator(
   definition: ModelDefinition,
   options: EstimateOptions,
 ): (dtype: PackedDtype) => MemoryEstimate {
-  const { form, predictor } = options;
+  const { form, holdings } = options;
+  const { predictor, has } = holdings;
   const requestsFor = (positions: number) =>
-    recordRequests((source) => definition.assemble(source, { form, positions, predictor }));
+    recordRequests((source) => definition.assemble(source, { form, positions, predictor }), has);
   const { weights: requests, otherElements } = requestsFor(1);
   const tablesPerToken = (requestsFor(2).otherElements - otherElements) * 4;
   const scratch = stepBytes(definition, options) + kernelBytes;

@@ -26,7 +26,7 @@ import { parseFp8Block } from './quantization-config.ts';
 import { runTimeWeights } from './run-time-weights.ts';
 import { predictorOf, storedDtype } from './stored-requests.ts';
 import { storedBytes } from './weight-parts.ts';
-import { recordRequests, type WeightSource } from './weight-source.ts';
+import { recordRequests, type WeightRequest, type WeightSource } from './weight-source.ts';
 
 export interface LanguageModel extends Disposable {
   /** Positions it was opened for: what the configuration allows at most. */
@@ -95,7 +95,7 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
   if (!forms.includes(form))
     throw new Error(`${checkpoint.path}: expected attention form ${forms.join(' or ')}, got ${form}`);
   const dtype = runTimeDtype(checkpoint, options.dtype);
-  const predictor = options.predictor === 'present' ? storedPredictor(checkpoint, form) : 'absent';
+  const predictor = options.predictor === 'present' ? holdingsOf(checkpoint, form).predictor : 'absent';
   const assemble = (source: WeightSource) => definition.assemble(source, { form, positions: contextLength, predictor });
   const source = packed
     ? new PackedWeights(device, checkpoint.directory, packed, options.experts ?? 'resident')
@@ -117,16 +117,25 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
   }
 }
 
-/** Whether a checkpoint, published or converted, has the prediction module that its configuration speaks of. */
-export function storedPredictor(checkpoint: Checkpoint, form: AttentionForm): 'present' | 'absent' {
+/** What decides which optional weights a model is opened with. */
+export interface Holdings {
+  /** Of tensors, by their names in the original. */
+  readonly has: (name: string) => boolean;
+  /** Whether all of the prediction module is there that the configuration speaks of. */
+  readonly predictor: 'present' | 'absent';
+}
+
+/** Of a checkpoint, published or converted. */
+export function holdingsOf(checkpoint: Checkpoint, form: AttentionForm): Holdings {
   const definition = readDefinition(checkpoint);
   const packed = readPacked(checkpoint);
   if (packed) {
     const has = (name: string) => holdsName(packed, name);
-    return predictorOf(definition, form, (request) => holdsWeight(packed, request), has);
+    return { has, predictor: predictorOf(definition, form, (request) => holdsWeight(packed, request), has) };
   }
   const { has } = openWeights(checkpoint);
-  return predictorOf(definition, form, ({ spec }) => spec.parts.every(({ name }) => has(name)), has);
+  const holds = ({ spec }: WeightRequest) => spec.parts.every(({ name }) => has(name));
+  return { has, predictor: predictorOf(definition, form, holds, has) };
 }
 
 /** What is kept of every token; the prediction module is one more block like the last. */

@@ -7,8 +7,8 @@ import { availableMemory } from '@hadal/engine/available-memory';
 import { prospectOf } from '@hadal/engine/fit-model';
 import { type Checkpoint, openCheckpoint } from '@hadal/formats/checkpoint';
 import { countParameters, type ModelDefinition } from '@hadal/models/architecture';
-import { openWeights, readDefinition, readPacked, runTimeDtype, storedPredictor } from '@hadal/models/language-model';
-import { holdsName, type Manifest } from '@hadal/models/packed/manifest';
+import { holdingsOf, openWeights, readDefinition, readPacked, runTimeDtype } from '@hadal/models/language-model';
+import type { Manifest } from '@hadal/models/packed/manifest';
 import { runTimeWeights } from '@hadal/models/run-time-weights';
 import { storedRequests, storedTypes } from '@hadal/models/stored-requests';
 import { recordRequests } from '@hadal/models/weight-source';
@@ -123,10 +123,9 @@ function publishedTypes(
 /** Bytes by run-time form. */
 function packedTypes(checkpoint: Checkpoint, packed: Manifest): Record<string, number> {
   const { dtype, attention: form } = packed;
-  const options = { form, positions: 1, predictor: storedPredictor(checkpoint, form) } as const;
   const definition = readDefinition(checkpoint);
-  const has = (name: string) => holdsName(packed, name);
-  const { weights } = recordRequests((source) => definition.assemble(source, options), has);
+  const { has, predictor } = holdingsOf(checkpoint, form);
+  const { weights } = recordRequests((source) => definition.assemble(source, { form, positions: 1, predictor }), has);
   const types: Record<string, number> = {};
   for (const { form, bytes } of runTimeWeights(weights, dtype)) types[form.dtype] = (types[form.dtype] ?? 0) + bytes;
   return types;
