@@ -6,6 +6,7 @@ import type { Evaluation, EvaluationOptions, Outcome } from '@hadal/training/eva
 import type { Split } from '@hadal/training/tasks/task';
 import { Command, Option } from 'commander';
 import { exitCodes, UsageError } from '../failure.ts';
+import type { LocalModel } from '../local-model.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom } from '../option-parsers.ts';
 import { printable, type Terminal } from '../terminal.ts';
@@ -92,7 +93,7 @@ async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<
     results.push(result);
     if (!options.json) terminal.out(`${resultLine(result, width)}\n${shownFailures(result, options.show)}`);
   }
-  if (options.json) terminal.out(`${JSON.stringify(jsonReport(model.model, options, results))}\n`);
+  if (options.json) terminal.out(`${JSON.stringify(jsonReport(model, options, results))}\n`);
 }
 
 /** How far a long evaluation is, on a line of standard error that goes away again. */
@@ -139,10 +140,10 @@ function clipped(text: string, length = 300): string {
   return text.length <= length ? text : `${text.slice(0, length)}...`;
 }
 
-function jsonReport(model: string, options: EvalOptions, results: readonly Evaluation[]): object {
+function jsonReport({ model, engine }: LocalModel, options: EvalOptions, results: readonly Evaluation[]): object {
   const { split, seed, thinking, difficulty, show } = options;
   return {
-    ...{ model, split, seed, thinking, difficulty },
+    ...{ model, dtype: engine.model.dtype, split, seed, thinking, difficulty },
     tasks: results.map(({ task, count, correct, meanTokens, failures }) => ({
       ...{ task, count, correct, accuracy: correct / Math.max(1, count), mean_tokens: meanTokens },
       failures: failures.slice(0, show).map(({ problem, answer, reason }) => ({ key: problem.key, answer, reason })),
