@@ -52,11 +52,6 @@ function temporaryPath(path: string): string {
   return join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
 }
 
-/** Whether a file of that name is what an interrupted replacement left behind. */
-export function isLeftover(name: string): boolean {
-  return /^\..+\.\d+\.tmp$/.test(name);
-}
-
 function writeFully(file: number, part: Uint8Array): void {
   // write(2) may take fewer bytes than offered, and at most 2 GiB at once.
   const maxBytes = 1 << 28;

@@ -1,8 +1,8 @@
 // Parts of a checkpoint as memory that kernels read.
 //
 // Owns the mapping of a stored tensor, and of its scales, for as long as rows of it are wanted; what the encodings mean is the
-// kernels' (`decode-rows`, `decode-blocks`). A mapping costs address space and no memory: its pages are the system's, and what is let go leaves
-// nothing behind. Invariant: no row outside the part is decoded.
+// kernels' (`decode-rows`, `decode-blocks`). A mapping costs address space and no memory: its pages are the system's, and what
+// is let go leaves nothing behind. Invariant: no row outside the part is decoded.
 
 import type { WeightEncoding } from '@hadal/formats/stored-weights';
 import { decodeBlocks } from '@hadal/kernels/decode-blocks';
