@@ -33,7 +33,9 @@ struct Group {
   Int begin, end;
   const char* w;
 
-  Int strips() const { return ceil_div(end - begin, QUANTIZED_ROWS); }
+  Int most_rows;  // of a strip
+
+  Int strips() const { return ceil_div(end - begin, most_rows); }
   /** Rows of every strip but perhaps the last. */
   Int strip_rows() const { return ceil_div(end - begin, strips()); }
 };
@@ -46,11 +48,11 @@ struct Groups {
   Int w_bytes;
 
   /** Group i, as far as it lies within rows w0 .. w1. Offsets from another kernel must not become an address. */
-  Group get(Int i, Int w0, Int w1) const {
+  Group get(Int i, Int w0, Int w1, Int most_rows) const {
     Int begin = offsets == nullptr ? 0 : offsets[i], end = offsets == nullptr ? rows : offsets[i + 1];
     begin = begin < w0 ? w0 : begin;
     end = end > w1 ? w1 : end;
-    return {begin, end < begin ? begin : end, w + i * w_bytes};
+    return {begin, end < begin ? begin : end, w + i * w_bytes, most_rows};
   }
 };
 
@@ -97,7 +99,7 @@ struct Product {
   }
 
  private:
-  Group group(Int i) const { return groups.get(i, round_begin, round_end); }
+  Group group(Int i) const { return groups.get(i, round_begin, round_end, rows_of(Q)); }
   char* strip(Int row) const { return strips + (row - round_begin) * RowLayout<Q>::row_bytes(k); }
   Int panels() const { return ceil_div(n, PANEL); }
 
@@ -147,7 +149,7 @@ struct Product {
     if (c.threads == 1 || tallest <= 1) return;
     // Several tasks for each thread let a fast one take more than its share.
     while (count_tasks() < 4 * c.threads) {
-      if (task_panels > 1 && task_panels * PANEL > task_strips * QUANTIZED_ROWS) {
+      if (task_panels > 1 && task_panels * PANEL > task_strips * rows_of(Q)) {
         task_panels = ceil_div(task_panels, 2);
       } else if (task_strips > 1) {
         task_strips = ceil_div(task_strips, 2);
@@ -204,7 +206,7 @@ struct Product {
           p += is_pair;
           continue;
         }
-        alignas(64) float halves[QUANTIZED_ROWS][2 * PANEL];
+        alignas(64) float halves[rows_of(Q)][2 * PANEL];
         t.w_step = panels() * bytes;
         t.c = halves[0];
         t.ldc = 2 * PANEL;

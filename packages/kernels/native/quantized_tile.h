@@ -22,12 +22,13 @@ constexpr int QUAD = 4, BLOCK = 32, SEGMENT = 128;
 constexpr int BLOCKS = SEGMENT / BLOCK, QUADS_A_BLOCK = BLOCK / QUAD;
 constexpr int SCALE_BYTES = PANEL * 2, STEP_BYTES = BLOCKS * PANEL;
 
+/** Rows of a strip at most, as many as their sums leave registers for; INT4 has sums of blocks beside those of segments. */
 #if defined(__AVX512VNNI__)
-constexpr int QUANTIZED_ROWS = 12;  // 24 sums of 32 registers
+constexpr int rows_of(Quantized q) { return q == Quantized::INT8 ? 12 : 6; }  // 24 sums of 32 registers
 #elif defined(__AVX2__)
-constexpr int QUANTIZED_ROWS = 6;  // 12 of 16
+constexpr int rows_of(Quantized) { return 6; }  // 12 of 16
 #else
-constexpr int QUANTIZED_ROWS = 4;
+constexpr int rows_of(Quantized) { return 4; }
 #endif
 
 /** What stands before a segment's weights, and what its blocks and quads take. */
@@ -382,20 +383,22 @@ static void quantized_tile(const QuantizedTileArgs& t) {
 
 typedef void (*QuantizedTile)(const QuantizedTileArgs&);
 
-/** The tile for 1 .. QUANTIZED_ROWS rows, which takes panels_at_once(rows) panels. */
+/** The tile for 1 .. rows_of(Q) rows, which takes panels_at_once(rows) panels. */
 template <Quantized Q>
 HADAL_INLINE QuantizedTile quantized_tile_of(int rows) {
 #define TILE(n) quantized_tile<Q, n>
 #if defined(__AVX512VNNI__)
-  static constexpr QuantizedTile tiles[] = {TILE(1), TILE(2), TILE(3), TILE(4),  TILE(5),  TILE(6),
-                                            TILE(7), TILE(8), TILE(9), TILE(10), TILE(11), TILE(12)};
+  if constexpr (rows_of(Q) == 12) {
+    static constexpr QuantizedTile tall[] = {TILE(7), TILE(8), TILE(9), TILE(10), TILE(11), TILE(12)};
+    if (rows > 6) return tall[rows - 7];
+  }
+  static constexpr QuantizedTile tiles[] = {TILE(1), TILE(2), TILE(3), TILE(4), TILE(5), TILE(6)};
 #elif defined(__AVX2__)
   static constexpr QuantizedTile tiles[] = {TILE(1), TILE(2), TILE(3), TILE(4), TILE(5), TILE(6)};
 #else
   static constexpr QuantizedTile tiles[] = {TILE(1), TILE(2), TILE(3), TILE(4)};
 #endif
 #undef TILE
-  static_assert(sizeof tiles / sizeof *tiles == QUANTIZED_ROWS, "one tile for each height");
   return tiles[rows - 1];
 }
 
