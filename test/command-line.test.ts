@@ -59,11 +59,74 @@ test('what a server answers is what the model answers in the process of ask', as
   const there = await hadal(['ask', '--url', url as string, '--max-tokens', '24', '--seed', '3', '--json', 'hello']);
   const [remote, local] = [there, here].map(({ stdout }) => JSON.parse(stdout));
   assert.ok(remote.time_to_first_token_ms > 0 && local.time_to_first_token_ms > 0);
-  // How long it took is the one thing that may differ.
-  const times = { time_to_first_token_ms: 0, tokens_per_second: 0 };
-  assert.deepEqual({ ...remote, ...times }, { ...local, ...times });
+  // How long it took is the one thing that may differ, and with it how far guesses went.
+  const said = ({ usage, ...rest }: { readonly usage: object }) => {
+    const { completion_tokens_details: _, ...counts } = usage as Record<string, unknown>;
+    return { ...rest, ...counts, time_to_first_token_ms: 0, tokens_per_second: 0 };
+  };
+  assert.deepEqual(said(remote), said(local));
   server.terminate();
   assert.equal((await server.ended).code, 0);
+});
+
+interface Served {
+  readonly choices: readonly { readonly message: { readonly content: string } }[];
+  readonly usage: {
+    readonly prompt_tokens: number;
+    readonly prompt_cache_hit_tokens: number;
+    readonly completion_tokens_details: { readonly accepted_prediction_tokens: number };
+  };
+}
+
+/** Serves the tiny checkpoint for one question, and what it answers. */
+async function serveOnce(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Served> {
+  await using server = startHadal(['serve', '--port', '0', '--threads', '1', '--model', checkpoint, ...args], { env });
+  const [, url] = await server.untilOutput(/is ready at (http:\S+)\n/);
+  const response = await fetch(`${url}/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      ...{ model: 'tiny', messages: [{ role: 'user', content: 'how deep is the sea? '.repeat(12) }], max_tokens: 16 },
+      ...{ temperature: 1, seed: 3 },
+    }),
+  });
+  assert.equal(response.status, 200);
+  server.terminate();
+  assert.equal((await server.ended).code, 0);
+  return (await response.json()) as Served;
+}
+
+test('a prompt that was read before a restart is found on disk, and the answer is the same', async () => {
+  const env = { HADAL_HOME: join(directory, 'home') };
+  const [cold, warm] = [await serveOnce([], env), await serveOnce([], env)];
+  const without = await serveOnce(['--disk-cache', '0'], env);
+  assert.deepEqual(warm.choices, cold.choices);
+  assert.deepEqual(without.choices, cold.choices);
+  const { prompt_tokens } = cold.usage;
+  assert.ok(prompt_tokens > 128);
+  const wholePages = Math.floor((prompt_tokens - 1) / 64) * 64;
+  const hits = [cold, warm, without].map(({ usage }) => usage.prompt_cache_hit_tokens);
+  assert.deepEqual(hits, [0, wholePages, 0]);
+});
+
+test('a draft model guesses for a model with its tokenizer, and is refused for another', async () => {
+  const env = { HADAL_HOME: join(directory, 'home-of-drafts') };
+  const drafted = await serveOnce(['--draft-model', checkpoint], env);
+  const plain = await serveOnce(['--disk-cache', '0', '--speculative', 'none'], env);
+  assert.deepEqual(drafted.choices, plain.choices);
+  // The model itself guesses everything right.
+  assert.ok(drafted.usage.completion_tokens_details.accepted_prediction_tokens > 4);
+  assert.equal(plain.usage.completion_tokens_details.accepted_prediction_tokens, 0);
+
+  const nano = join(import.meta.dirname, '../models/hadal-nano');
+  const refused = await hadal(['serve', '--port', '0', '--model', checkpoint, '--draft-model', nano], { env });
+  assert.match(
+    refused.stderr,
+    /^hadal: [^\n]*hadal-nano: expected token \d+ to be [^\n]+ as in the model that it guesses for[^\n]*\n$/,
+  );
+  assert.equal(refused.code, 1);
+  const absent = await hadal(['serve', '--port', '0', '--model', checkpoint, '--speculative', 'draft'], { env });
+  assert.match(absent.stderr, /^hadal: [^\n]*expected a drafter among [^\n]+, got draft\n$/);
 });
 
 test('Ctrl-C stops the answer of chat and not the program', async () => {

@@ -3,6 +3,8 @@
 // Owns the spawning of `hadal` and what came out of it. Knows no command. Every process it starts ends with its test.
 
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
@@ -33,6 +35,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+const home = mkdtempSync(join(tmpdir(), 'hadal-home-'));
+process.once('exit', () => rmSync(home, { recursive: true, force: true }));
 const launcher = join(import.meta.dirname, '../apps/cli/bin.mjs');
 const program = join(import.meta.dirname, '../apps/cli/hadal.ts');
 
@@ -56,7 +60,8 @@ function start(
 ): Running {
   const child = spawn(process.execPath, [script, ...args], {
     detached: group === 'its own',
-    env: { ...process.env, NO_COLOR: '1', ...env },
+    // What a person keeps at home is none of a test's business, nor the other way round.
+    env: { ...process.env, NO_COLOR: '1', HADAL_HOME: home, ...env },
   });
   const pid = child.pid as number;
   if (input !== undefined) child.stdin.end(input);

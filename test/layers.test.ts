@@ -138,7 +138,12 @@ function sourcesOf(owner: string): SourceFile[] {
     .filter((name) => /\.(ts|tsx|mjs)$/.test(name) && !/(^|\/)(node_modules|build)\//.test(name))
     .map((name) => {
       const path = join(owner, name);
-      return { path, owner, text: readFileSync(join(root, path), 'utf8'), isTest: name.endsWith('.test.ts') };
+      return {
+        path,
+        owner,
+        text: readFileSync(join(root, path), 'utf8'),
+        isTest: name.endsWith('.test.ts') || path.includes('/testing/'),
+      };
     });
 }
 

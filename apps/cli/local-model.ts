@@ -7,7 +7,11 @@ import { join, relative } from 'node:path';
 import { type Engine, type EngineOptions, openEngine } from '@hadal/engine/engine';
 import type { FitOptions } from '@hadal/engine/fit-model';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
-import { type EmbeddedProvider, openEmbeddedProvider } from '@hadal/server/embedded-provider';
+import {
+  type EmbeddedProvider,
+  type EmbeddedProviderOptions,
+  openEmbeddedProvider,
+} from '@hadal/server/embedded-provider';
 import type { AnswerSource } from './answer-source.ts';
 import { openProgressBar } from './progress-bar.ts';
 import { countInWords } from './quantities.ts';
@@ -18,6 +22,12 @@ export interface LocalModelOptions extends FitOptions {
   readonly path: string | undefined;
   /** undefined: as many as the machine has. */
   readonly threads: number | undefined;
+  /** Where prefixes are kept from one process to the next; undefined: nowhere. */
+  readonly prefixes?: EngineOptions['prefixes'];
+  /** Path of a smaller checkpoint that guesses ahead; undefined: there is none. */
+  readonly draftModel?: string | undefined;
+  /** Who guesses ahead where a request does not say; undefined: the best that there is. */
+  readonly speculation?: EmbeddedProviderOptions['speculation'];
 }
 
 export interface LocalModel extends AnswerSource {
@@ -27,11 +37,15 @@ export interface LocalModel extends AnswerSource {
 
 /** Loads the checkpoint. Throws an Error of one line when it is missing or broken. */
 export async function openLocalModel(options: LocalModelOptions, terminal: Terminal): Promise<LocalModel> {
-  const { path = ownCheckpoint(), threads, ...fit } = options;
+  const { path = ownCheckpoint(), threads, draftModel, speculation, ...rest } = options;
   const checkpoint = await openCheckpoint(path);
-  const engine = await loadEngine({ checkpoint, ...fit, ...(threads !== undefined && { threads }) }, terminal);
+  const drafter = draftModel === undefined ? undefined : await openCheckpoint(draftModel);
+  const engine = await loadEngine(
+    { checkpoint, drafter, ...rest, ...(threads !== undefined && { threads }) },
+    terminal,
+  );
   try {
-    const provider = await openEmbeddedProvider({ engine, checkpoint });
+    const provider = await openEmbeddedProvider({ engine, checkpoint, speculation });
     const { sampling, maxOutputTokens } = provider.model;
     return {
       engine,
@@ -53,7 +67,7 @@ export async function openLocalModel(options: LocalModelOptions, terminal: Termi
             ...{ topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
             seed,
             stop: [],
-            responseFormat: 'text',
+            responseFormat: { type: 'text' },
             tools: [],
             toolChoice: { type: 'none' },
             topLogprobs: undefined,

@@ -9,6 +9,7 @@ import type { Checkpoint } from '@hadal/formats/checkpoint';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { LoadProgress } from '@hadal/models/language-model';
 import type { PackedDtype } from '@hadal/tensor/packed-matrix';
+import type { ConstraintRefusal, ConstraintSpec } from './constraints/constraint.ts';
 import type { FitOptions } from './fit-model.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import type { PageFilesOptions } from './page-files.ts';
@@ -41,6 +42,8 @@ export interface GenerateRequest extends Sampling {
   readonly stopTokens: readonly number[];
   /** Ends the reasoning that the completion begins with: `endToken` is chosen after `maxTokens` without it. */
   readonly reasoningLimit: { readonly endToken: number; readonly maxTokens: number } | undefined;
+  /** What the completion must look like; undefined: nothing in particular. Needs stop tokens, which say that it is whole. */
+  readonly constraint: ConstraintSpec | undefined;
   /** Whether the prompt's own log-probabilities are wanted, before the first token. */
   readonly promptLogprobs: 'none' | 'all';
   /** Prefixes are shared, and service is divided, between namespaces. */
@@ -57,7 +60,7 @@ export interface GenerateRequest extends Sampling {
 export const plainRequest: Omit<GenerateRequest, 'prompt' | 'maxTokens'> = {
   ...{ temperature: 0, topP: 1, topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
   ...{ topLogprobs: undefined, seed: undefined, stop: [], stopTokens: [], promptLogprobs: 'none' },
-  reasoningLimit: undefined,
+  ...{ reasoningLimit: undefined, constraint: undefined },
   ...{ namespace: '', priority: 'interactive', deadlineMs: undefined },
   ...{ speculation: { method: 'none' }, prediction: [] },
 };
@@ -68,6 +71,8 @@ export type FinishReason = 'stop' | 'length' | 'aborted' | 'deadline';
 export type TokenEvent =
   /** Too many requests wait already: nothing was done, and nothing follows. */
   | { readonly type: 'refused'; readonly waiting: number }
+  /** The constraint cannot be enforced, for this reason: nothing was done, and nothing follows. */
+  | { readonly type: 'unenforceable'; readonly refusal: ConstraintRefusal }
   /** The request has been understood and waits its turn; first of the events of one that was not refused. */
   | { readonly type: 'accepted' }
   /** Log-probabilities of the prompt's next tokens, in order, from the second one on. */
@@ -77,6 +82,7 @@ export type TokenEvent =
       readonly id: number;
       /** Valid UTF-8 increment; '' while a character is incomplete. */
       readonly text: string;
+      /** NaN where `topLogprobs` is undefined. */
       readonly logprob: number;
       readonly top: readonly TokenLogprob[];
     }
@@ -92,11 +98,23 @@ export type TokenEvent =
       readonly rejectedDraftTokens: number;
     };
 
+/** What an engine has to do at a moment, and room for. */
+export interface EngineLoad {
+  readonly waiting: number;
+  readonly running: number;
+  /** Of the cache. */
+  readonly pages: number;
+  /** Those that no request holds; what they had read may still be in them. */
+  readonly availablePages: number;
+}
+
 export interface Engine extends AsyncDisposable {
   readonly model: ModelInfo;
   readonly tokenizer: Tokenizer;
   /** Aborting the signal ends the stream with `finish: aborted`; leaving the stream early frees what it held. */
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent>;
+  /** Rejects when the engine has been closed. */
+  load(): Promise<EngineLoad>;
 }
 
 export interface EngineOptions extends FitOptions {
@@ -105,6 +123,8 @@ export interface EngineOptions extends FitOptions {
   readonly threads?: number;
   /** Where prefixes are kept from one process to the next; nowhere when absent. */
   readonly prefixes?: PageFilesOptions | undefined;
+  /** A smaller model with the same tokenizer, which guesses ahead. */
+  readonly drafter?: Checkpoint | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
@@ -113,15 +133,19 @@ export interface EngineOptions extends FitOptions {
  * one that does not fit into this machine's memory.
  */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  const { checkpoint, threads, onProgress, dtype, contextLength, experts, prefixes } = options;
+  const { checkpoint, drafter, threads, onProgress, dtype, contextLength, experts, prefixes } = options;
   const fit = { dtype, contextLength, experts };
-  const workerData: WorkerOptions = { path: checkpoint.path, threads, fit, prefixes };
+  const workerData: WorkerOptions = { path: checkpoint.path, threads, fit, prefixes, drafterPath: drafter?.path };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
   const listeners = new Map<number, (event: RequestEvent) => void>();
+  const loadListeners: PromiseWithResolvers<EngineLoad>[] = [];
   const fail = (message: string) => {
     for (const listener of listeners.values()) listener({ type: 'error', message });
     listeners.clear();
+    for (const { reject } of loadListeners.splice(0)) reject(new Error(message));
+    isClosed = true;
   };
+  let isClosed = false;
   const opened = Promise.withResolvers<Omit<ModelInfo, 'id'>>();
   worker.on('message', (message: FromWorker) => {
     switch (message.type) {
@@ -134,8 +158,11 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       case 'failed':
         opened.reject(new Error(message.message));
         break;
-      case 'event':
-        listeners.get(message.key)?.(message.event);
+      case 'load':
+        loadListeners.shift()?.resolve(message.load);
+        break;
+      case 'events':
+        for (const [key, event] of message.events) listeners.get(key)?.(event);
         break;
     }
   });
@@ -179,7 +206,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
           });
           continue;
         }
-        isOver = event.type === 'finish' || event.type === 'refused' || event.type === 'error';
+        isOver = isLast(event);
         if (event.type === 'error') throw new Error(event.message);
         yield event;
       }
@@ -194,9 +221,20 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     model,
     tokenizer,
     generate,
+    load() {
+      const answer = Promise.withResolvers<EngineLoad>();
+      if (isClosed) answer.reject(new Error('the engine was closed'));
+      else loadListeners.push(answer);
+      worker.postMessage({ type: 'load' } satisfies ToWorker);
+      return answer.promise;
+    },
     async [Symbol.asyncDispose]() {
       worker.postMessage({ type: 'close' } satisfies ToWorker);
       await exited;
     },
   };
+}
+
+function isLast({ type }: RequestEvent): boolean {
+  return type === 'finish' || type === 'refused' || type === 'unenforceable' || type === 'error';
 }

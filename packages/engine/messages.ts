@@ -1,7 +1,7 @@
 // What the engine's two threads say to each other.
 
 import type { LoadProgress } from '@hadal/models/language-model';
-import type { GenerateRequest, ModelInfo } from './engine.ts';
+import type { EngineLoad, GenerateRequest, ModelInfo } from './engine.ts';
 import type { FitOptions } from './fit-model.ts';
 import type { PageFilesOptions } from './page-files.ts';
 import type { RequestEvent } from './sequence.ts';
@@ -12,15 +12,24 @@ export interface WorkerOptions {
   readonly threads: number | undefined;
   readonly fit: FitOptions;
   readonly prefixes: PageFilesOptions | undefined;
+  /** Of the checkpoint that guesses ahead. */
+  readonly drafterPath: string | undefined;
 }
 
 export type ToWorker =
   | { readonly type: 'generate'; readonly key: number; readonly request: GenerateRequest; readonly seed: number }
   | { readonly type: 'abort'; readonly key: number }
+  /** Answered in order. */
+  | { readonly type: 'load' }
   | { readonly type: 'close' };
 
 export type FromWorker =
   | { readonly type: 'progress'; readonly progress: LoadProgress }
   | { readonly type: 'opened'; readonly model: Omit<ModelInfo, 'id'> }
+  | { readonly type: 'load'; readonly load: EngineLoad }
   | { readonly type: 'failed'; readonly message: string }
-  | { readonly type: 'event'; readonly key: number; readonly event: RequestEvent };
+  /** What happened since the last ones, in order: a message for each event would cost a small model more than the step. */
+  | { readonly type: 'events'; readonly events: readonly KeyedEvent[] };
+
+/** An event of the request with this key. */
+export type KeyedEvent = readonly [key: number, event: RequestEvent];

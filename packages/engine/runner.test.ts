@@ -68,7 +68,7 @@ function serve(runner: Runner, requests: readonly GenerateRequest[], arrival: re
     }
     runner.step();
   }
-  assert.equal(runner.availablePages, runner.pageCount, 'every page comes back');
+  assert.equal(runner.load.availablePages, runner.load.pages, 'every page comes back');
   return events;
 }
 
@@ -77,6 +77,11 @@ function said(events: readonly RequestEvent[] | undefined) {
   return (events ?? []).map((event) =>
     event.type === 'finish' ? { ...event, cacheHitTokens: 0, acceptedDraftTokens: 0, rejectedDraftTokens: 0 } : event,
   );
+}
+
+/** Events without log-probabilities, which what was forced has only where they were asked for. */
+function withoutLogprobs(events: readonly RequestEvent[] | undefined) {
+  return said(events).map((event) => (event.type === 'token' ? { ...event, logprob: 0, top: [] } : event));
 }
 
 /** The model, telling how many tokens each pass reads. */
@@ -110,6 +115,13 @@ test('whatever shares its steps, whatever is cached, guessed or taken away: a re
     minP: fc.constantFrom(0, 0.05),
     seed: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
     reasoningLimit: fc.constantFrom(undefined, { endToken: 61, maxTokens: 5 }),
+    constraint: fc.constantFrom<GenerateRequest['constraint']>(
+      undefined,
+      undefined,
+      { type: 'choice', options: ['<=><=><=>', '<=>>'] },
+      { type: 'regex', pattern: '([<=]|>{9}){2,30}' },
+    ),
+    topLogprobs: fc.constantFrom(undefined, 3),
     namespace: fc.constantFrom('', 'a'),
     priority: fc.constantFrom('interactive' as const, 'batch' as const),
     speculation: fc.constantFrom<GenerateRequest['speculation'][]>(
@@ -130,7 +142,7 @@ test('whatever shares its steps, whatever is cached, guessed or taken away: a re
       fc.integer({ min: 6, max: 20 }),
       (mix, form, pages) => {
         const requests = mix.map(({ at: _, sharesPrefix, prompt, ...rest }) => ({
-          ...{ ...base, ...rest, topLogprobs: 3 },
+          ...{ ...base, ...rest, stopTokens: [10] },
           prompt: sharesPrefix ? [...prefix, ...prompt] : prompt,
         }));
         const arrival = mix.map(({ at }) => at);
@@ -170,6 +182,47 @@ for (const [name, form] of [
     });
   }
 }
+
+test('what a constraint leaves no choice about is said without being computed, and is the same', () => {
+  const constraint = { type: 'regex', pattern: 'begin[ab](middle){3}[cd]end' } as const;
+  using device = openDevice({ threads: 1 });
+  using model = openModel(device, golden, { predictor: 'present' });
+  const passes: number[] = [];
+  const watching = watched(model, (count) => passes.push(count));
+  const answer = (
+    topLogprobs: number | undefined,
+    speculation: GenerateRequest['speculation'] = { method: 'none' },
+  ) => {
+    passes.length = 0;
+    using runner = new Runner(device, watching, tokenizer, { cacheBytes: 2 ** 22 });
+    const request = { ...base, ...{ constraint, maxTokens: 99, stopTokens: [10], speculation, topLogprobs } };
+    const [events] = serve(runner, [request]);
+    return { events, text: tokens(events).reduce((text, token) => text + token.text, ''), passes: [...passes] };
+  };
+  const [plain, jumped] = [answer(0), answer(undefined)];
+  assert.match(plain.text, /^begin[ab](middle){3}[cd]end$/);
+  assert.equal(finishOf(plain.events).reason, 'stop');
+  assert.deepEqual(withoutLogprobs(jumped.events), withoutLogprobs(plain.events));
+  // One token at a time, against what was forced before each of the two choices read at once.
+  assert.equal(plain.passes.length, plain.text.length + 1);
+  assert.deepEqual(jumped.passes, [3 + 'begin'.length, 'a'.length + 'middle'.length * 3]);
+  for (const method of ['mtp', 'ngram'] as const) {
+    const drafted = answer(0, { method, draftTokens: 4 });
+    assert.deepEqual(said(drafted.events), said(plain.events));
+    assert.ok(drafted.passes.length < plain.passes.length);
+  }
+});
+
+test('a constraint that cannot be enforced is refused with place and reason, and one needs an end', () => {
+  const schema = { type: 'object', properties: { a: { type: 'string', pattern: '(?=b)' } } };
+  const [events] = run([{ ...base, stopTokens: [10], constraint: { type: 'json-schema', schema, isStrict: true } }]);
+  assert.equal(events?.length, 1);
+  const [event] = events ?? [];
+  assert.ok(event?.type === 'unenforceable');
+  assert.equal(event.refusal.pointer, '/properties/a/pattern');
+  const [endless] = run([{ ...base, constraint: { type: 'json-object' } }]);
+  assert.match(JSON.stringify(endless), /stopTokens: expected one at least beside a constraint/);
+});
 
 test('a seed repeats its choices and another seed makes others', () => {
   const request = { ...base, temperature: 1.5, maxTokens: 24 };
@@ -238,7 +291,7 @@ test('abort ends a request that runs, one that waits, and leaves the others alon
   while (runner.hasWork) runner.step();
   assert.deepEqual(outcome(1), ['length', 60, 60]);
   runner.abort(1);
-  assert.equal(runner.availablePages, runner.pageCount);
+  assert.equal(runner.load.availablePages, runner.load.pages);
 });
 
 test('what cannot be served is refused with the reason', () => {
@@ -407,7 +460,7 @@ test('a full queue refuses, a deadline ends what waits and what runs, and neithe
   assert.equal(finishOf(heard[0]).reason, 'deadline');
   while (runner.hasWork) runner.step();
   assert.equal(finishOf(heard[2]).reason, 'length');
-  assert.equal(runner.availablePages, runner.pageCount);
+  assert.equal(runner.load.availablePages, runner.load.pages);
 });
 
 test('a long prompt does not hold up those that speak for longer than they were promised', () => {

@@ -12,9 +12,11 @@ import type { LanguageModel } from '@hadal/models/language-model';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import type { Tensor } from '@hadal/tensor/tensor';
+import { ConstraintCache } from './constraints/constraint-cache.ts';
+import { makeVocabulary, type Vocabulary } from './constraints/vocabulary.ts';
 import { MtpDrafter } from './drafters/mtp.ts';
 import { NgramDrafter } from './drafters/ngram.ts';
-import type { GenerateRequest } from './engine.ts';
+import type { EngineLoad, FinishReason, GenerateRequest } from './engine.ts';
 import { KvCache } from './kv-cache.ts';
 import { StepPace } from './pace.ts';
 import type { PageFiles } from './page-files.ts';
@@ -24,6 +26,7 @@ import { type Choice, type ChoiceRow, chooseTokens, scoreTokens } from './sample
 import { choiceRow, type Listener, Sequence } from './sequence.ts';
 import { SequencePages } from './sequence-pages.ts';
 import { type Drafter, type DrafterName, drafterNames, maxDraftTokens, type ReadSpan } from './speculation.ts';
+import { StepTimes } from './step-times.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface RunnerOptions {
@@ -76,7 +79,11 @@ export class Runner {
   readonly #arena: Arena;
   readonly #waiting: WaitingLine<Sequence>;
   readonly #pace: StepPace;
+  readonly #times = new StepTimes();
   readonly #drafters: Readonly<Partial<Record<DrafterName, Drafter>>>;
+  #vocabulary: Vocabulary | undefined;
+  /** Of requests that end with the same tokens, which those of one model do. */
+  #compiled: { readonly stopTokens: readonly number[]; readonly cache: ConstraintCache } | undefined;
   /** In order of arrival. */
   #running: Sequence[] = [];
 
@@ -105,13 +112,12 @@ export class Runner {
     return this.#waiting.length + this.#running.length > 0;
   }
 
-  /** Pages that nobody reads or writes: all of them when there is no work. */
-  get availablePages(): number {
-    return this.#tree.available;
-  }
-
-  get pageCount(): number {
-    return this.#cache.pageCount;
+  /** When there is no work, all pages are available. */
+  get load(): EngineLoad {
+    return {
+      ...{ waiting: this.#waiting.length, running: this.#running.length },
+      ...{ pages: this.#cache.pageCount, availablePages: this.#tree.available },
+    };
   }
 
   /** Queues a request. `seed` decides its random choices; `key` names it for `abort`. */
@@ -122,16 +128,24 @@ export class Runner {
     } else if (this.#waiting.isFull) {
       emit({ type: 'refused', waiting: this.#waiting.length });
     } else {
+      const constraint = request.constraint && this.#constraints(request.stopTokens).compile(request.constraint);
+      if (constraint?.type === 'refused') {
+        const { pointer, tool, reason } = constraint;
+        emit({ type: 'unenforceable', refusal: { pointer, tool, reason } });
+        return;
+      }
       emit({ type: 'accepted' });
       const arrivedMs = this.#options.now();
-      this.#waiting.add(new Sequence(key, request, { seed, arrivedMs, emit, tokenizer: this.#tokenizer }));
+      const matcher = constraint?.constraint.matcher();
+      this.#waiting.add(new Sequence(key, request, { seed, arrivedMs, emit, tokenizer: this.#tokenizer, matcher }));
     }
   }
 
   /** Ends a request at once, wherever it is; a request that has ended is none of our business. */
   abort(key: number): void {
-    const sequence = this.#running.find((running) => running.key === key) ?? this.#waiting.remove(key);
-    sequence?.end('aborted');
+    const running = this.#running.find((sequence) => sequence.key === key);
+    if (running) running.end('aborted');
+    else this.#endWaiting(key, 'aborted');
     this.#leave();
   }
 
@@ -142,16 +156,16 @@ export class Runner {
     this.#admit(begun);
     const spans = this.#plan();
     if (spans.length === 0) return;
+    const isDecoding = spans.every(({ sequence }) => sequence.isDecoding);
     this.#arena.reset();
     const g = new Graph(this.#device, this.#arena, 'inference');
     const { hidden, chosen } = this.#forward(g, spans);
     const read = this.#advance(spans, chosen);
+    const rows = spans.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    if (isDecoding) this.#times.noteStep(rows, this.#options.now() - begun);
     this.#speculate(g, hidden, read);
     this.#leave();
-    this.#pace.note(
-      spans.reduce((sum, { tokens }) => sum + tokens.length, 0),
-      this.#options.now() - begun,
-    );
+    this.#pace.note(rows, this.#options.now() - begun);
   }
 
   /** Resolves when the prefixes read so far are on disk. */
@@ -171,8 +185,21 @@ export class Runner {
     return { ngram: new NgramDrafter(), ...(mtp && { mtp }) };
   }
 
-  #reject({ prompt, maxTokens, speculation }: GenerateRequest): string | undefined {
+  /** Compiled constraints for completions that end with one of these tokens. */
+  #constraints(stopTokens: readonly number[]): ConstraintCache {
+    const known = this.#compiled;
+    if (known?.stopTokens.join() === stopTokens.join()) return known.cache;
+    this.#vocabulary ??= makeVocabulary({
+      ...{ tokenizer: this.#tokenizer, stopTokens, size: this.#model.vocabularySize },
+    });
+    const cache = new ConstraintCache({ ...this.#vocabulary, stopTokens });
+    this.#compiled = { stopTokens, cache };
+    return cache;
+  }
+
+  #reject({ prompt, maxTokens, speculation, constraint, stopTokens }: GenerateRequest): string | undefined {
     if (prompt.length === 0) return 'prompt: expected at least one token';
+    if (constraint && stopTokens.length === 0) return 'stopTokens: expected one at least beside a constraint, got none';
     const { contextLength, vocabularySize } = this.#model;
     const foreign = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
     if (foreign !== undefined) return `prompt: expected token ids from 0 to ${vocabularySize - 1}, got ${foreign}`;
@@ -194,10 +221,7 @@ export class Runner {
   #expire(nowMs: number): void {
     const isLate = ({ request, arrivedMs }: Sequence) =>
       request.deadlineMs !== undefined && nowMs - arrivedMs >= request.deadlineMs;
-    for (const sequence of [...this.#waiting].filter(isLate)) {
-      this.#waiting.remove(sequence.key);
-      sequence.end('deadline');
-    }
+    for (const { key } of [...this.#waiting].filter(isLate)) this.#endWaiting(key, 'deadline');
     for (const sequence of this.#running.filter(isLate)) sequence.end('deadline');
     this.#leave();
   }
@@ -207,6 +231,12 @@ export class Runner {
     while (this.#running.length < this.#options.maxRunning) {
       const next = this.#waiting.next(nowMs);
       if (!next) return;
+      next.jump();
+      if (next.isOver) {
+        this.#waiting.remove(next.key);
+        this.#leaveNamespace(next.namespace);
+        continue;
+      }
       const pages = new SequencePages(this.#tree, next.namespace, this.#store);
       pages.adopt(next.tokens, next.adoptable);
       const needed = pages.missing(next.tokens.length - pages.length + 1) + this.#running.length;
@@ -241,7 +271,7 @@ export class Runner {
     };
 
     const speaking = this.#running.filter((sequence) => sequence.isDecoding);
-    for (const sequence of speaking) include(sequence, 1);
+    for (const sequence of speaking) include(sequence, sequence.unread);
     const reading = this.#distinct(this.#running.filter((sequence) => sequence.pages && !sequence.isDecoding));
     let left = this.#pace.promptTokens(row);
     for (const [i, sequence] of reading.entries()) {
@@ -364,6 +394,7 @@ export class Runner {
           sequence.accept(choices[right] as Choice);
         }
         sequence.noteDraft(right, draft.length - right);
+        sequence.jump();
       }
       pages.keepFull(sequence.tokens);
       sequence.noteRead();
@@ -374,18 +405,33 @@ export class Runner {
   /** Guesses to make for a sequence. When many run, a step is full of work anyway, and guesses would only add to it. */
   #wanted(sequence: Sequence): number {
     const drafter = this.#drafterOf(sequence);
-    if (!drafter || sequence.isOver) return 0;
+    const { method } = sequence.request.speculation;
+    // Guesses follow the token just chosen, and not what came after it without a choice.
+    if (!drafter || method === 'none' || sequence.isOver || sequence.unread > 1) return 0;
     const share = Math.floor(this.#options.stepTokens / this.#running.length) - 1;
-    const wanted = Math.max(0, Math.min(sequence.draftTokens(drafter.cost), share));
+    const cost = this.#times.draftCost(method, this.#running.length, drafter.cost);
+    const wanted = Math.max(0, Math.min(sequence.draftTokens(cost), share));
     // Guesses must not cost another sequence its pages.
     return wanted > 0 && sequence.pages?.reserve(wanted + 1) ? wanted : 0;
   }
 
   #speculate(g: Graph, hidden: Tensor, read: readonly ReadSpan[]): void {
-    for (const drafter of Object.values(this.#drafters)) {
+    for (const name of this.drafters) {
+      const drafter = this.#drafters[name] as Drafter;
       const spans = read.filter(({ sequence }) => this.#drafterOf(sequence) === drafter && !sequence.isOver);
-      if (spans.length > 0) drafter.draft(g, hidden, spans);
+      if (spans.length === 0) continue;
+      const begun = this.#options.now();
+      drafter.draft(g, hidden, spans);
+      const depth = Math.max(...spans.map(({ wanted }) => wanted));
+      if (depth > 0) this.#times.noteDraft(name, depth, this.#options.now() - begun);
+      for (const { sequence } of spans) sequence.propose(this.#known(sequence.draft));
     }
+  }
+
+  /** A draft as far as the model has rows for it: a smaller one may have more of them than there are tokens. */
+  #known(draft: readonly number[]): readonly number[] {
+    const foreign = draft.findIndex((id) => id >= this.#model.vocabularySize);
+    return foreign < 0 ? draft : draft.slice(0, foreign);
   }
 
   #drafterOf({ request: { speculation } }: Sequence): Drafter | undefined {
@@ -405,8 +451,19 @@ export class Runner {
       const { pages, namespace } = sequence;
       pages?.release();
       this.#forget(sequence);
-      if (!this.#running.some((running) => running.namespace === namespace)) this.#waiting.leave(namespace);
+      this.#leaveNamespace(namespace);
     }
+  }
+
+  #endWaiting(key: number, reason: FinishReason): void {
+    const sequence = this.#waiting.remove(key);
+    if (!sequence) return;
+    sequence.end(reason);
+    this.#leaveNamespace(sequence.namespace);
+  }
+
+  #leaveNamespace(namespace: string): void {
+    if (!this.#running.some((running) => running.namespace === namespace)) this.#waiting.leave(namespace);
   }
 }
 

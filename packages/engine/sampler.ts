@@ -8,6 +8,7 @@
 import { crossEntropyForward } from '@hadal/kernels/cross-entropy';
 import type { Device } from '@hadal/kernels/device';
 import { copyColumns, scale } from '@hadal/kernels/elementwise';
+import { maskLogits } from '@hadal/kernels/masking';
 import { adjustLogits, sample, topLogprobs } from '@hadal/kernels/sampling';
 import type { Arena } from '@hadal/tensor/arena';
 import type { Tensor } from '@hadal/tensor/tensor';
@@ -40,6 +41,8 @@ export interface ChoiceRow {
   readonly counts: ReadonlyMap<number, number>;
   /** The token that it must be, whatever the logits say. */
   readonly forced: number | undefined;
+  /** A bit for each token that it may be, and at least one of them; undefined: any. Stronger than everything else. */
+  readonly allowed: Uint32Array | undefined;
 }
 
 export interface TokenLogprob {
@@ -129,7 +132,7 @@ function readChoices(
   }));
 }
 
-/** Records biases and penalties on a copy of the logits; the logits themselves where no row has any. */
+/** Records biases, penalties and what is allowed on a copy of the logits; the logits themselves where no row has any. */
 function adjust(device: Device, arena: Arena, logits: Tensor, rows: readonly ChoiceRow[]): Tensor {
   const [N, V] = [rows.length, logits.dim(-1)];
   const row: number[] = [];
@@ -143,6 +146,8 @@ function adjust(device: Device, arena: Arena, logits: Tensor, rows: readonly Cho
       delta.push(Number.POSITIVE_INFINITY);
     }
     for (const [id, bias] of logitBias) {
+      // A smaller model with the same tokens may have fewer rows beyond them.
+      if (id >= V) continue;
       row.push(n);
       token.push(id);
       delta.push(bias);
@@ -154,11 +159,20 @@ function adjust(device: Device, arena: Arena, logits: Tensor, rows: readonly Cho
       delta.push(-(frequencyPenalty * count + presencePenalty));
     }
   }
-  if (row.length === 0) return logits;
+  const masks = rows.flatMap(({ allowed }) => allowed ?? []);
+  if (row.length === 0 && masks.length === 0) return logits;
   const copy = arena.take([N, V]);
   copyColumns(device.commands, logits, copy, { rows: N, cols: V, srcStride: V, dstStride: V, accumulate: false });
   const places = [arena.integers(Int32Array.from(row)), arena.integers(Int32Array.from(token))] as const;
   const deltas = arena.floats(Float32Array.from(delta));
-  adjustLogits(device.commands, copy, ...places, deltas, { N, V, count: row.length });
+  if (row.length > 0) adjustLogits(device.commands, copy, ...places, deltas, { N, V, count: row.length });
+  if (masks.length > 0) {
+    const words = Math.ceil(V / 32);
+    const bits = new Int32Array(masks.length * words);
+    for (const [m, mask] of masks.entries()) bits.set(mask.subarray(0, words), m * words);
+    let next = 0;
+    const which = Int32Array.from(rows, ({ allowed }) => (allowed ? next++ : -1));
+    maskLogits(device.commands, copy, arena.integers(bits), arena.integers(which), { N, V, M: masks.length });
+  }
   return copy;
 }

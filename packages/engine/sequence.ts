@@ -5,6 +5,7 @@
 // tokens chosen for it, in order: none after `finish`.
 
 import type { StreamDecoder, Tokenizer } from '@hadal/formats/tokenizer';
+import type { Matcher } from './constraints/matcher.ts';
 import type { FinishReason, GenerateRequest, TokenEvent } from './engine.ts';
 import type { Choice, ChoiceRow, TokenLogprob } from './sampler.ts';
 import type { SequencePages } from './sequence-pages.ts';
@@ -17,6 +18,18 @@ import type { Waiter } from './waiting-line.ts';
 export type Listener = (event: RequestEvent) => void;
 
 export type RequestEvent = TokenEvent | { readonly type: 'error'; readonly message: string };
+
+export interface SequenceOptions {
+  readonly seed: number;
+  readonly arrivedMs: number;
+  readonly emit: Listener;
+  readonly tokenizer: Tokenizer;
+  /** At the beginning of the constraint; undefined: there is none. */
+  readonly matcher: Matcher | undefined;
+}
+
+/** Tokens that a sequence may read in a step without being one that holds up others. */
+const smallRead = 64;
 
 export class Sequence implements Waiter {
   readonly key: number;
@@ -33,6 +46,8 @@ export class Sequence implements Waiter {
   readonly #emit: Listener;
   readonly #decoder: StreamDecoder;
   readonly #stop: StopText;
+  /** What may come next; undefined: anything. */
+  readonly #matcher: Matcher | undefined;
   readonly #counts = new Map<number, number>();
   readonly #depth = new DraftDepth();
   /** The last token's event while its text, or part of it, is held back. */
@@ -45,11 +60,7 @@ export class Sequence implements Waiter {
   #accepted = 0;
   #rejected = 0;
 
-  constructor(
-    key: number,
-    request: GenerateRequest,
-    { seed, arrivedMs, emit, tokenizer }: { seed: number; arrivedMs: number; emit: Listener; tokenizer: Tokenizer },
-  ) {
+  constructor(key: number, request: GenerateRequest, { seed, arrivedMs, emit, tokenizer, matcher }: SequenceOptions) {
     this.key = key;
     this.request = request;
     this.seed = seed;
@@ -57,6 +68,7 @@ export class Sequence implements Waiter {
     this.tokens = [...request.prompt];
     this.#isReasoning = request.reasoningLimit !== undefined;
     this.#emit = emit;
+    this.#matcher = matcher;
     this.#decoder = tokenizer.decoder();
     this.#stop = new StopText(request.stop);
   }
@@ -79,16 +91,17 @@ export class Sequence implements Waiter {
     return this.tokens.length - (this.pages?.length ?? 0);
   }
 
-  /** Whether nothing but the token just chosen is unread. */
+  /** Whether nothing but the token just chosen is unread, and what came with it without a choice. */
   get isDecoding(): boolean {
-    return this.unread === 1 && this.completion > 0;
+    return this.completion > 0 && this.unread <= smallRead;
   }
 
   /** Takes over what others have read of it, into `pages`, which become its own. */
   adopt(pages: SequencePages): void {
     pages.adopt(this.tokens, this.adoptable);
     this.pages = pages;
-    this.#cacheHit += Math.max(0, pages.length - this.#reached);
+    // Of the completion there may be tokens already: no part of the prompt.
+    this.#cacheHit += Math.max(0, Math.min(pages.length, this.request.prompt.length) - this.#reached);
     this.noteRead();
   }
 
@@ -115,9 +128,42 @@ export class Sequence implements Waiter {
     return this.draft.slice(0, guesses).includes(limit.endToken) ? undefined : limit.endToken;
   }
 
+  /** The tokens that may come after the first `guesses` of the draft; undefined: all, or the draft was wrong before. */
+  allowedAfter(guesses: number): Uint32Array | undefined {
+    const matcher = this.#matcher;
+    if (!matcher) return undefined;
+    let right = 0;
+    while (right < guesses && matcher.accept(this.draft[right] as number)) right++;
+    const isWrong = right < guesses || matcher.isOver;
+    const mask = isWrong ? undefined : new Uint32Array(matcher.maskLength);
+    if (mask) matcher.mask(mask);
+    matcher.rollback(right);
+    return mask;
+  }
+
+  /**
+   * Takes the tokens that must come next whatever the model would say, for as long as there are any. The same tokens come
+   * of choosing among what is allowed; this is faster.
+   */
+  jump(): void {
+    // Log-probabilities have to be computed, and the prompt's come first.
+    const isScored = this.request.topLogprobs !== undefined || this.request.promptLogprobs !== 'none';
+    if (!this.#matcher || isScored) return;
+    while (!this.isOver) {
+      const forced = this.#matcher.forced();
+      if (forced.length === 0) return;
+      for (const id of forced) {
+        if (!this.isOver) this.accept({ id, logprob: Number.NaN, top: [] });
+      }
+    }
+  }
+
   /** Takes the next token of the completion, and ends where that is the last. */
   accept(choice: Choice): void {
     const { request } = this;
+    if (this.#matcher?.accept(choice.id) === false) {
+      throw new Error(`token ${choice.id} was chosen, and the constraint does not allow it`);
+    }
     this.tokens.push(choice.id);
     this.#counts.set(choice.id, (this.#counts.get(choice.id) ?? 0) + 1);
     if (choice.id === request.reasoningLimit?.endToken) this.#isReasoning = false;
@@ -127,7 +173,9 @@ export class Sequence implements Waiter {
     }
     const { text, isStopped } = this.#stop.push(this.#decoder.push(choice.id));
     this.#release();
-    this.#held = { type: 'token', ...choice, text };
+    // Not computed for every token, so that nobody may rely on it who did not ask.
+    const logprob = request.topLogprobs === undefined ? Number.NaN : choice.logprob;
+    this.#held = { type: 'token', ...choice, logprob, text };
     if (isStopped) {
       this.#release();
       this.end('stop');
@@ -136,6 +184,14 @@ export class Sequence implements Waiter {
     } else if (text !== '') {
       this.#release();
     }
+  }
+
+  /** Takes guesses, as far as they may come next. */
+  propose(draft: readonly number[]): void {
+    let right = 0;
+    while (right < draft.length && this.#matcher?.accept(draft[right] as number) !== false) right++;
+    this.#matcher?.rollback(right);
+    this.draft = right < draft.length ? draft.slice(0, right) : draft;
   }
 
   /** Notes how many guesses of a step came true. */
@@ -186,6 +242,7 @@ export function choiceRow(sequence: Sequence, guess: number): ChoiceRow {
     uniform: uniformAt(seed, completion + guess),
     counts: guess === 0 ? counts : countsWith(counts, draft.slice(0, guess)),
     forced: sequence.forcedAfter(guess),
+    allowed: sequence.allowedAfter(guess),
   };
 }
 

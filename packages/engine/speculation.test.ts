@@ -5,12 +5,13 @@ import { NgramDrafter } from './drafters/ngram.ts';
 import { plainRequest } from './engine.ts';
 import { Sequence } from './sequence.ts';
 import { DraftDepth, maxDraftTokens } from './speculation.ts';
+import { StepTimes } from './step-times.ts';
 
 const tokenizer = { decoder: () => ({ push: () => '', end: () => '' }) } as unknown as Tokenizer;
 
 function sequenceOf(prompt: readonly number[], prediction: readonly number[] = []): Sequence {
   const request = { ...plainRequest, prompt, prediction, maxTokens: 100 };
-  return new Sequence(0, request, { seed: 0, arrivedMs: 0, emit: () => {}, tokenizer });
+  return new Sequence(0, request, { seed: 0, arrivedMs: 0, emit: () => {}, tokenizer, matcher: undefined });
 }
 
 test('what followed the last few tokens the last time is the guess, the longest match first', () => {
@@ -49,6 +50,27 @@ test('depth follows what comes true: deep where guesses hold, none where they ne
   );
   const fair = new DraftDepth();
   for (let i = 0; i < 200; i++) fair.note(2, 1);
-  // Two of three come true: the third guess would in 0.3 of the steps, the fourth in 0.2.
-  assert.equal(fair.tokens(0.25), 3);
+  assert.equal(fair.tokens(0.25), 2, 'the third never comes true');
+  const even = new DraftDepth();
+  for (let i = 0; i < 400; i++) even.note(i % 2, 1 - (i % 2));
+  // One of two comes true: (1 + 1/2) / 1.4 is more than 1 and than (1 + 1/2 + 1/4) / 1.8.
+  assert.equal(even.tokens(0.4), 1);
+  assert.equal(even.tokens(0.6), 0);
+});
+
+test('what a guess costs is learnt from the times of steps and of drafters', () => {
+  const times = new StepTimes();
+  assert.equal(times.draftCost('mtp', 1, 0.25), 0.25, 'nothing is known yet');
+  for (let i = 0; i < 40; i++) {
+    const rows = 1 + (i % 4);
+    times.noteStep(rows, 8 + 0.5 * rows);
+    times.noteDraft('mtp', 2, 2 * 1.5);
+  }
+  assert.ok(Math.abs(times.draftCost('mtp', 1, 0.25) - 2 / 8.5) < 1e-6);
+  // For four at a time the drafter still runs once for each depth, and a step has four more rows.
+  assert.ok(Math.abs(times.draftCost('mtp', 4, 0.25) - 3.5 / 10) < 1e-6);
+  assert.ok(
+    Math.abs(times.draftCost('ngram', 1, 0.15) - 0.5 / 8.5) < 1e-6,
+    'a drafter that was never timed takes no time',
+  );
 });

@@ -32,7 +32,7 @@ export interface ReadSpan {
 }
 
 export interface Drafter extends Disposable {
-  /** Of a step's time, what one more guess takes, to be made and to be verified. */
+  /** Of a step's time, what one more guess takes, to be made and to be verified, before it has been measured. */
   readonly cost: number;
   /**
    * Sets `draft` of each sequence, to `wanted` guesses at most. Called after every step that read one of its sequences, in
@@ -43,34 +43,51 @@ export interface Drafter extends Disposable {
   forget(sequence: Sequence): void;
 }
 
-/** Weight of the newest step in the share of guesses that come true. */
-const freshness = 0.15;
+/** Weight of the newest guess in the share of those that come true. */
+const freshness = 0.1;
+
+/** The share before anything is known: hopeful, or nothing would ever be tried. */
+const hope = 0.8;
 
 /** Steps without a guess before one is tried again. */
 const patience = 16;
 
 /** How many tokens to guess for one sequence. */
 export class DraftDepth {
-  /** Of the guesses that were reached, the share that was right; hopeful at first. */
-  #rate = 0.8;
+  /** For each depth: of the guesses there, with all before them right, the share that was right. */
+  readonly #rates: number[] = [];
   #idleSteps = 0;
 
   note(accepted: number, rejected: number): void {
+    for (let depth = 0; depth < accepted; depth++) this.#note(depth, 1);
     // What stands behind the first wrong guess was never put to the test.
-    const tested = accepted + Math.min(1, rejected);
-    if (tested === 0) return;
-    const weight = 1 - (1 - freshness) ** tested;
-    this.#rate = this.#rate * (1 - weight) + (accepted / tested) * weight;
+    if (rejected > 0) this.#note(accepted, 0);
   }
 
   /**
-   * The guess at depth k comes true with probability rate^k: it is worth making while that is more than it costs. Where
-   * none is, one is made now and then all the same: the text may have become easier.
+   * As many as bring the most tokens for their time: with d guesses a step brings 1 + r1 + r1 r2 + ... tokens and takes
+   * 1 + d `cost`. Where none pays, one is made now and then all the same: the text may have become easier.
    */
   tokens(cost: number): number {
-    const rate = Math.min(this.#rate, 0.995);
-    if (rate > cost) return Math.min(maxDraftTokens, Math.floor(Math.log(cost) / Math.log(rate)));
+    let [best, most] = [0, 1];
+    let [reach, brings] = [1, 1];
+    for (let depth = 0; depth < maxDraftTokens; depth++) {
+      reach *= this.#rate(depth);
+      brings += reach;
+      const value = brings / (1 + cost * (depth + 1));
+      if (value > most) [best, most] = [depth + 1, value];
+    }
+    if (best > 0) return best;
     this.#idleSteps = (this.#idleSteps + 1) % patience;
     return this.#idleSteps === 0 ? 1 : 0;
+  }
+
+  #note(depth: number, isRight: number): void {
+    this.#rates[depth] = this.#rate(depth) * (1 - freshness) + isRight * freshness;
+  }
+
+  /** Further than anything was tried, guesses are as good as at the last depth that was. */
+  #rate(depth: number): number {
+    return this.#rates[Math.min(depth, this.#rates.length - 1)] ?? hope;
   }
 }

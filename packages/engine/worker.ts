@@ -7,12 +7,16 @@ import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { checkpointFingerprint } from '@hadal/formats/checkpoint-fingerprint';
-import { openDevice } from '@hadal/kernels/device';
+import type { Tokenizer } from '@hadal/formats/tokenizer';
+import { type Device, openDevice } from '@hadal/kernels/device';
 import { type LoadProgress, openModel, readDefinition } from '@hadal/models/language-model';
+import { availableMemory } from './available-memory.ts';
+import { ModelDrafter } from './drafters/draft-model.ts';
 import { fitModel, stepTokens } from './fit-model.ts';
-import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
+import type { MemoryPlan } from './memory-plan.ts';
+import type { FromWorker, KeyedEvent, ToWorker, WorkerOptions } from './messages.ts';
 import { PageFiles } from './page-files.ts';
-import { Runner } from './runner.ts';
+import { Runner, type RunnerOptions } from './runner.ts';
 
 /** To be raised when kernels make other bits of the same weights: rows on disk are then another model's. */
 const rowsVersion = 1;
@@ -30,7 +34,7 @@ try {
   port.close();
 }
 
-async function serve({ path, threads, fit, prefixes }: WorkerOptions): Promise<void> {
+async function serve({ path, threads, fit, prefixes, drafterPath }: WorkerOptions): Promise<void> {
   const checkpoint = await openCheckpoint(path);
   // What can be known without reading weights, first: they may be hundreds of gigabytes.
   const tokenizer = checkpoint.tokenizer();
@@ -58,21 +62,34 @@ async function serve({ path, threads, fit, prefixes }: WorkerOptions): Promise<v
     // Whatever the bits of a row depend on.
     fingerprint: [await checkpointFingerprint(checkpoint), model.dtype, model.form, device.isa, rowsVersion].join(' '),
   };
-  const runner = new Runner(device, model, tokenizer, { cacheBytes: plan.cache, stepTokens, prefixFiles });
+  const drafters: RunnerOptions['drafters'] =
+    drafterPath === undefined ? {} : { draft: await openDrafter(device, drafterPath, tokenizer, plan) };
+  const runner = new Runner(device, model, tokenizer, { cacheBytes: plan.cache, stepTokens, prefixFiles, drafters });
   const { vocabularySize, parameters } = model;
   tell({ type: 'opened', model: { contextLength, vocabularySize, parameters, dtype, drafters: runner.drafters } });
+
+  let events: KeyedEvent[] = [];
+  const tellEvents = () => {
+    if (events.length > 0) tell({ type: 'events', events });
+    events = [];
+  };
 
   let isRunning = false;
   port.on('message', (message: ToWorker) => {
     switch (message.type) {
       case 'generate': {
         const { key, request, seed } = message;
-        runner.add(key, request, seed, (event) => tell({ type: 'event', key, event }));
+        runner.add(key, request, seed, (event) => events.push([key, event]));
+        tellEvents();
         if (!isRunning) run();
         break;
       }
       case 'abort':
         runner.abort(message.key);
+        tellEvents();
+        break;
+      case 'load':
+        tell({ type: 'load', load: runner.load });
         break;
       case 'close':
         port.close();
@@ -89,8 +106,32 @@ async function serve({ path, threads, fit, prefixes }: WorkerOptions): Promise<v
     isRunning = true;
     while (runner.hasWork) {
       runner.step();
+      tellEvents();
       await setImmediate();
     }
     isRunning = false;
   }
+}
+
+/** The model that guesses ahead of one with `tokenizer`, which has been loaded and whose cache (`plan`) has not been filled. */
+async function openDrafter(
+  device: Device,
+  path: string,
+  tokenizer: Tokenizer,
+  plan: MemoryPlan,
+): Promise<ModelDrafter> {
+  const checkpoint = await openCheckpoint(path);
+  const own = checkpoint.tokenizer();
+  for (let id = 0; id < Math.max(tokenizer.vocabularySize, own.vocabularySize); id++) {
+    const [expected, found] = [tokenizer.bytes(id), own.bytes(id)].map((bytes) => Buffer.from(bytes).toString('utf8'));
+    if (expected !== found) {
+      const problem = `token ${id} to be ${JSON.stringify(expected)} as in the model that it guesses for`;
+      throw new Error(`${path}: expected ${problem}, it is ${JSON.stringify(found)}`);
+    }
+  }
+  const contextLength = Math.min(plan.contextLength, readDefinition(checkpoint).contextLength);
+  const fit = fitModel(checkpoint, { contextLength }, availableMemory() - plan.cache);
+  const { dtype, form, experts } = fit;
+  const model = openModel(device, checkpoint, { dtype, form, experts, contextLength });
+  return new ModelDrafter(device, model, fit.plan.cache);
 }

@@ -35,6 +35,7 @@ function refusal(body: unknown): RequestError {
 
 test('a body with model and messages alone gets every default', () => {
   assert.deepEqual(parse({}), {
+    choices: 1,
     delivery: { type: 'whole' },
     chat: {
       model: 'toy',
@@ -46,7 +47,7 @@ test('a body with model and messages alone gets every default', () => {
       ...{ topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
       seed: undefined,
       stop: [],
-      responseFormat: 'text',
+      responseFormat: { type: 'text' },
       tools: [],
       toolChoice: { type: 'none' },
       topLogprobs: undefined,
@@ -209,15 +210,30 @@ test('tools are taken over, and tool_choice is auto with tools unless said other
   const { chat } = parse({ tools });
   assert.deepEqual(chat.toolChoice, { type: 'auto' });
   assert.deepEqual(chat.tools, [
-    { name: 'a-1_B', description: 'd', parameters },
-    { name: 'weather', description: undefined, parameters: undefined },
+    { name: 'a-1_B', description: 'd', parameters, isStrict: true },
+    { name: 'weather', description: undefined, parameters: undefined, isStrict: false },
   ]);
   assert.equal(JSON.stringify(chat.tools[0]?.parameters), JSON.stringify(parameters));
 
-  const choice = (tool_choice: unknown) => parse({ tools, tool_choice, reasoning_effort: 'none' }).chat.toolChoice;
+  const choice = (tool_choice: unknown) => parse({ tools, tool_choice }).chat.toolChoice;
   assert.deepEqual(choice('none'), { type: 'none' });
   assert.deepEqual(choice('required'), { type: 'required' });
   assert.deepEqual(choice({ type: 'function', function: { name: 'weather' } }), { type: 'function', name: 'weather' });
+});
+
+test('an answer can be held to JSON, a schema, a pattern or a choice', () => {
+  const format = (body: object) => parse(body).chat.responseFormat;
+  const schema = { type: 'object' };
+  assert.deepEqual(format({ response_format: { type: 'json_object' } }), { type: 'json-object' });
+  const json_schema = { name: 'n', schema, strict: true };
+  const strict = { type: 'json-schema', schema, isStrict: true };
+  assert.deepEqual(format({ response_format: { type: 'json_schema', json_schema } }), strict);
+  assert.deepEqual(format({ structured_outputs: { json: schema } }), { ...strict, isStrict: false });
+  assert.deepEqual(format({ structured_outputs: { regex: 'a+' } }), { type: 'regex', pattern: 'a+' });
+  const choice = { response_format: { type: 'text' }, structured_outputs: { choice: ['a', 'b'] } };
+  assert.deepEqual(format(choice), { type: 'choice', options: ['a', 'b'] });
+  assert.equal(parse({ n: 3 }).choices, 3);
+  assert.equal(parse({}).choices, 1);
 });
 
 test('delivery is whole unless stream is true', () => {
@@ -289,7 +305,7 @@ test('the first mistake is reported, with its field, what was expected and what 
     [{ stream_options: {} }, 'invalid-field', 'stream_options: only allowed when stream is true'],
     [{ top_logprobs: 3 }, 'invalid-field', 'top_logprobs: only allowed when logprobs is true'],
     [{ logprobs: true, top_logprobs: 21 }, 'invalid-field', 'top_logprobs: expected integer from 0 to 20, got 21'],
-    [{ n: 2 }, 'wrong-shape', `${wrongShape}n: expected 1, got 2`],
+    [{ n: 0 }, 'invalid-field', 'n: expected integer from 1 to 128, got 0'],
     [{ thinking: true }, 'wrong-shape', `${wrongShape}thinking: expected object, got boolean`],
     [
       { thinking: { type: 'auto' } },
@@ -298,9 +314,15 @@ test('the first mistake is reported, with its field, what was expected and what 
     ],
     [
       { response_format: { type: 'json_schema' } },
-      'response-format-unavailable',
-      'This response_format type is unavailable now',
+      'wrong-shape',
+      `${wrongShape}response_format.json_schema: expected object, but it is missing`,
     ],
+    [
+      { response_format: { type: 'json_object' }, structured_outputs: { regex: 'a+', choice: ['b'] } },
+      'invalid-field',
+      'structured_outputs: expected one way to constrain the answer, got response_format json_object and regex and choice',
+    ],
+    [{ structured_outputs: {} }, 'invalid-field', 'structured_outputs: expected json, regex or choice'],
     [
       { tools: [{ type: 'function', function: { name: 'a b' } }] },
       'invalid-field',
@@ -335,11 +357,6 @@ test('the first mistake is reported, with its field, what was expected and what 
       { tool_choice: 3 },
       'wrong-shape',
       `${wrongShape}tool_choice: expected "none", "auto", "required" or {"type": "function", "function": {"name": ...}}, got number`,
-    ],
-    [
-      { tools: [weather], tool_choice: 'required' },
-      'forced-tool-while-thinking',
-      'Thinking mode does not support this tool_choice',
     ],
     [
       { tool_choice: 'required', reasoning_effort: 'none' },

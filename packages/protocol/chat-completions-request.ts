@@ -3,8 +3,8 @@
 // Owns the wire schema and DeepSeek's rules about it (defaults, effort aliases, tool_choice, what goes with what), and
 // turns a body into a `ChatRequest`. Knows nothing about tokens: whether the prompt fits is the provider's to say. Fields
 // it does not list are ignored. What DeepSeek accepts without effect and an engine of one's own can honour is honoured:
-// temperature and top_p in either mode, penalties, and OpenAI's logit_bias and prediction. `top_k`, `min_p` and
-// `speculative` are ours, named as vLLM names them where it has them.
+// temperature and top_p in either mode, penalties, forced tools while thinking, and OpenAI's json_schema, logit_bias, n and
+// prediction. `top_k`, `min_p`, `structured_outputs` and `speculative` are ours, named as vLLM names them where it has them.
 
 import { z } from 'zod';
 import type {
@@ -12,6 +12,7 @@ import type {
   FunctionTool,
   JsonObject,
   Message,
+  ResponseFormat,
   Speculation,
   Thinking,
   ToolChoice,
@@ -26,6 +27,8 @@ export type Delivery = { readonly type: 'whole' } | { readonly type: 'stream'; r
 
 export interface ChatCompletionsRequest {
   readonly chat: ChatRequest;
+  /** Answers to give. */
+  readonly choices: number;
   readonly delivery: Delivery;
 }
 
@@ -43,10 +46,9 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
     throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: wire.model });
   }
   const thinking = thinkingOf(wire);
-  const toolChoice = toolChoiceOf(wire, thinking);
+  const toolChoice = toolChoiceOf(wire);
   const messages = wire.messages.map(messageOf);
   checkConversation(messages);
-  if (wire.response_format?.type === 'json_schema') throw requestError('response-format-unavailable');
   if (wire.stream_options != null && wire.stream !== true) {
     throw requestError('invalid-field', { field: 'stream_options', problem: 'only allowed when stream is true' });
   }
@@ -55,6 +57,7 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
   }
 
   return {
+    choices: wire.n ?? 1,
     delivery:
       wire.stream === true
         ? { type: 'stream', includeUsage: wire.stream_options?.include_usage === true }
@@ -73,7 +76,7 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
       logitBias: Object.entries(wire.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
       seed: wire.seed ?? undefined,
       stop: typeof wire.stop === 'string' ? [wire.stop] : (wire.stop ?? []),
-      responseFormat: wire.response_format?.type === 'json_object' ? 'json-object' : 'text',
+      responseFormat: responseFormatOf(wire),
       tools: toolsOf(wire),
       toolChoice,
       topLogprobs: wire.logprobs === true ? (wire.top_logprobs ?? 0) : undefined,
@@ -160,7 +163,22 @@ const bodySchema = z.object({
   reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max', 'ultra']).nullish(),
   max_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
   max_completion_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
-  response_format: z.object({ type: z.enum(['text', 'json_object', 'json_schema']) }).nullish(),
+  response_format: z
+    .discriminatedUnion('type', [
+      z.object({ type: z.enum(['text', 'json_object']) }),
+      z.object({
+        type: z.literal('json_schema'),
+        json_schema: z.object({ name: z.string().nullish(), schema: jsonObject, strict: z.boolean().nullish() }),
+      }),
+    ])
+    .nullish(),
+  structured_outputs: z
+    .object({
+      json: jsonObject.nullish(),
+      regex: z.string().min(1, expecting('a pattern')).nullish(),
+      choice: z.array(z.string()).min(1, expecting('at least one text')).nullish(),
+    })
+    .nullish(),
   stop: z
     .union(
       [stopText, z.array(stopText).max(16, expecting('at most 16 texts'))],
@@ -195,7 +213,7 @@ const bodySchema = z.object({
   tool_choice: toolChoice.nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: integer(0, 20).nullish(),
-  n: z.literal(1).nullish(),
+  n: integer(1, 128).nullish(),
   seed: integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER).nullish(),
   user_id: z
     .string()
@@ -262,10 +280,11 @@ function maxTokensOf(wire: Wire, thinking: Thinking, card: ModelCard): ChatReque
 }
 
 function toolsOf(wire: Wire): FunctionTool[] {
-  const tools = (wire.tools ?? []).map(({ function: { name, description, parameters } }) => ({
+  const tools = (wire.tools ?? []).map(({ function: { name, description, parameters, strict } }) => ({
     name,
     description: description ?? undefined,
     parameters: parameters ?? undefined,
+    isStrict: strict === true,
   }));
   tools.forEach(({ name }, index) => {
     const first = tools.findIndex((other) => other.name === name);
@@ -279,11 +298,40 @@ function toolsOf(wire: Wire): FunctionTool[] {
   return tools;
 }
 
-function toolChoiceOf(wire: Wire, thinking: Thinking): ToolChoice {
+/** `response_format`, or vLLM's `structured_outputs`, which also knows patterns and choices. */
+function responseFormatOf({ response_format: format, structured_outputs: structured }: Wire): ResponseFormat {
+  const { json, regex, choice } = structured ?? {};
+  const ways = Object.entries({ json, regex, choice }).filter(([, value]) => value != null);
+  const isFormatted = format != null && format.type !== 'text';
+  if (ways.length + Number(isFormatted) > 1) {
+    const all = [...(isFormatted ? [`response_format ${format.type}`] : []), ...ways.map(([name]) => name)];
+    throw requestError('invalid-field', {
+      field: 'structured_outputs',
+      problem: `expected one way to constrain the answer, got ${all.join(' and ')}`,
+    });
+  }
+  if (structured != null && ways.length === 0) {
+    throw requestError('invalid-field', { field: 'structured_outputs', problem: 'expected json, regex or choice' });
+  }
+  if (json != null) return { type: 'json-schema', schema: json, isStrict: false };
+  if (regex != null) return { type: 'regex', pattern: regex };
+  if (choice != null) return { type: 'choice', options: choice };
+  switch (format?.type) {
+    case 'json_object':
+      return { type: 'json-object' };
+    case 'json_schema': {
+      const { schema, strict } = format.json_schema;
+      return { type: 'json-schema', schema, isStrict: strict === true };
+    }
+    default:
+      return { type: 'text' };
+  }
+}
+
+function toolChoiceOf(wire: Wire): ToolChoice {
   const names = (wire.tools ?? []).map((tool) => tool.function.name);
   const choice = wire.tool_choice ?? (names.length > 0 ? 'auto' : 'none');
   if (choice === 'none' || choice === 'auto') return { type: choice };
-  if (thinking !== 'off') throw requestError('forced-tool-while-thinking');
   if (names.length === 0) {
     throw requestError('invalid-field', { field: 'tool_choice', problem: 'expected tools to choose from, got none' });
   }

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type CompletionHead, chatCompletionChunk, collectChatCompletion } from './chat-completions-response.ts';
+import {
+  type ChoiceEvent,
+  type CompletionHead,
+  chatCompletionChunk,
+  collectChatCompletion,
+  totalUsage,
+} from './chat-completions-response.ts';
 import type { ChatEvent } from './chat-event.ts';
 
 const head: CompletionHead = {
@@ -25,12 +31,16 @@ const wireUsage = {
 };
 const finish: ChatEvent = { type: 'finish', reason: 'stop', usage };
 
-async function* streamOf(...events: ChatEvent[]): AsyncGenerator<ChatEvent> {
-  yield* events;
+function choiceOf(event: ChatEvent, index = 0): ChoiceEvent {
+  return { index, event, usage: event.type === 'finish' ? event.usage : undefined };
+}
+
+async function* streamOf(...events: ChatEvent[]): AsyncGenerator<ChoiceEvent> {
+  for (const event of events) yield choiceOf(event);
 }
 
 test('each event becomes one chunk with the head that all share', () => {
-  assert.deepEqual(chatCompletionChunk({ type: 'content', text: 'hi', logprobs: [] }, calm, false), {
+  assert.deepEqual(chatCompletionChunk(choiceOf({ type: 'content', text: 'hi', logprobs: [] }), calm, false), {
     id: 'id-1',
     object: 'chat.completion.chunk',
     created: 1700000000,
@@ -41,7 +51,7 @@ test('each event becomes one chunk with the head that all share', () => {
 });
 
 test('deltas have the shapes that DeepSeek documents', () => {
-  const delta = (event: ChatEvent, of = head) => chatCompletionChunk(event, of, false).choices[0].delta;
+  const delta = (event: ChatEvent, of = head) => chatCompletionChunk(choiceOf(event), of, false).choices[0].delta;
   assert.deepEqual(delta({ type: 'start' }), { role: 'assistant', content: null, reasoning_content: '' });
   assert.deepEqual(delta({ type: 'start' }, calm), { role: 'assistant', content: '' });
   assert.deepEqual(delta({ type: 'reasoning', text: 'hm', logprobs: [] }), { content: null, reasoning_content: 'hm' });
@@ -56,11 +66,11 @@ test('deltas have the shapes that DeepSeek documents', () => {
 });
 
 test('usage rides on the last chunk, and is null before it only when asked for', () => {
-  const last = chatCompletionChunk(finish, head, false);
+  const last = chatCompletionChunk(choiceOf(finish), head, false);
   assert.deepEqual(last.usage, wireUsage);
   assert.equal(last.choices[0].finish_reason, 'stop');
-  assert.equal('usage' in chatCompletionChunk({ type: 'start' }, head, false), false);
-  assert.equal(chatCompletionChunk({ type: 'start' }, head, true).usage, null);
+  assert.equal('usage' in chatCompletionChunk(choiceOf({ type: 'start' }), head, false), false);
+  assert.equal(chatCompletionChunk(choiceOf({ type: 'start' }), head, true).usage, null);
 });
 
 test('the whole answer joins the pieces', async () => {
@@ -106,7 +116,29 @@ test('the whole answer joins the pieces', async () => {
 
 test('an answer without thinking has neither reasoning nor tool calls in its message', async () => {
   const { choices } = await collectChatCompletion(streamOf({ type: 'start' }, finish), calm);
-  assert.deepEqual(choices[0].message, { role: 'assistant', content: '' });
+  assert.deepEqual(choices[0]?.message, { role: 'assistant', content: '' });
+});
+
+test('of several answers each is put together by itself, and the prompt is counted once', async () => {
+  async function* both(): AsyncGenerator<ChoiceEvent> {
+    yield choiceOf({ type: 'content', text: 'b', logprobs: [] }, 1);
+    yield choiceOf({ type: 'content', text: 'a', logprobs: [] }, 0);
+    yield { ...choiceOf(finish, 1), usage: undefined };
+    yield { ...choiceOf(finish, 0), usage: totalUsage([usage, { ...usage, cacheHit: 10, completion: 5 }]) };
+  }
+  const { choices, usage: total } = await collectChatCompletion(both(), calm);
+  assert.deepEqual(
+    choices.map(({ index, message }) => [index, message.content]),
+    [
+      [0, 'a'],
+      [1, 'b'],
+    ],
+  );
+  assert.deepEqual(
+    [total.prompt_tokens, total.prompt_cache_hit_tokens, total.completion_tokens, total.total_tokens],
+    [10, 4, 12, 22],
+  );
+  assert.equal(chatCompletionChunk({ ...choiceOf(finish, 1), usage: undefined }, calm, true).usage, null);
 });
 
 test('an answer that ends without finish is a failure', async () => {
@@ -135,11 +167,11 @@ test('log-probabilities stand beside the text they belong to, with its bytes', a
     },
   ];
   const asked = { ...head, hasLogprobs: true };
-  assert.deepEqual(chatCompletionChunk(event, asked, false).choices[0].logprobs, {
+  assert.deepEqual(chatCompletionChunk(choiceOf(event), asked, false).choices[0].logprobs, {
     content: items,
     reasoning_content: null,
   });
-  assert.equal(chatCompletionChunk(finish, asked, false).choices[0].logprobs, null);
+  assert.equal(chatCompletionChunk(choiceOf(finish), asked, false).choices[0].logprobs, null);
   const completion = await collectChatCompletion(streamOf({ type: 'start' }, event, finish), asked);
-  assert.deepEqual(completion.choices[0].logprobs, { content: items, reasoning_content: [] });
+  assert.deepEqual(completion.choices[0]?.logprobs, { content: items, reasoning_content: [] });
 });

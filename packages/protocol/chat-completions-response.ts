@@ -1,7 +1,8 @@
 // The answers of `POST /chat/completions`: one object, or one chunk for each event.
 //
 // Owns their exact shape on the wire, DeepSeek's, which is OpenAI's plus reasoning and cache counts. Knows nothing about
-// SSE or HTTP. Usage rides on the last chunk, always: there is no chunk without choices.
+// SSE or HTTP. Usage rides on the last chunk, always: there is no chunk without choices. Of several answers to one request
+// the prompt is counted once.
 
 import type { ChatEvent, FinishReason, TokenLogprob, TokenLogprobs, Usage } from './chat-event.ts';
 
@@ -59,21 +60,21 @@ interface WireHead<O extends string> {
   readonly system_fingerprint: string;
 }
 
+export interface WireChoice {
+  readonly index: number;
+  readonly message: {
+    readonly role: 'assistant';
+    readonly content: string;
+    /** Present while thinking. */
+    readonly reasoning_content?: string;
+    readonly tool_calls?: readonly WireToolCall[];
+  };
+  readonly logprobs: WireLogprobs | null;
+  readonly finish_reason: FinishReason;
+}
+
 export interface ChatCompletion extends WireHead<'chat.completion'> {
-  readonly choices: readonly [
-    {
-      readonly index: 0;
-      readonly message: {
-        readonly role: 'assistant';
-        readonly content: string;
-        /** Present while thinking. */
-        readonly reasoning_content?: string;
-        readonly tool_calls?: readonly WireToolCall[];
-      };
-      readonly logprobs: WireLogprobs | null;
-      readonly finish_reason: FinishReason;
-    },
-  ];
+  readonly choices: readonly WireChoice[];
   readonly usage: WireUsage;
 }
 
@@ -91,7 +92,7 @@ export type WireToolCallDelta =
 export interface ChatCompletionChunk extends WireHead<'chat.completion.chunk'> {
   readonly choices: readonly [
     {
-      readonly index: 0;
+      readonly index: number;
       readonly delta: WireDelta;
       readonly logprobs: WireLogprobs | null;
       readonly finish_reason: FinishReason | null;
@@ -101,9 +102,31 @@ export interface ChatCompletionChunk extends WireHead<'chat.completion.chunk'> {
   readonly usage?: WireUsage | null;
 }
 
+/** An event of one of a request's answers. */
+export interface ChoiceEvent {
+  /** Which answer. */
+  readonly index: number;
+  readonly event: ChatEvent;
+  /** On the very last event: what all answers took together. */
+  readonly usage: Usage | undefined;
+}
+
+/** What answers to the same prompt took together; the first was the first to read it. */
+export function totalUsage(answers: readonly Usage[]): Usage {
+  const sum = (of: (usage: Usage) => number) => answers.reduce((total, usage) => total + of(usage), 0);
+  return {
+    prompt: answers[0]?.prompt ?? 0,
+    cacheHit: answers[0]?.cacheHit ?? 0,
+    completion: sum(({ completion }) => completion),
+    reasoning: sum(({ reasoning }) => reasoning),
+    acceptedPrediction: sum(({ acceptedPrediction }) => acceptedPrediction),
+    rejectedPrediction: sum(({ rejectedPrediction }) => rejectedPrediction),
+  };
+}
+
 /** The chunk for one event. `includeUsage`: whether chunks before the last say `usage: null`. */
 export function chatCompletionChunk(
-  event: ChatEvent,
+  { index, event, usage }: ChoiceEvent,
   head: CompletionHead,
   includeUsage: boolean,
 ): ChatCompletionChunk {
@@ -111,75 +134,90 @@ export function chatCompletionChunk(
     ...wireHead(head, 'chat.completion.chunk'),
     choices: [
       {
-        index: 0,
+        index,
         delta: deltaOf(event, head.isThinking),
         logprobs: head.hasLogprobs && 'logprobs' in event ? wireLogprobs(event) : null,
         finish_reason: event.type === 'finish' ? event.reason : null,
       },
     ],
-    ...(event.type === 'finish' ? { usage: wireUsage(event.usage) } : includeUsage ? { usage: null } : {}),
+    ...(usage ? { usage: wireUsage(usage) } : includeUsage ? { usage: null } : {}),
   };
 }
 
-/** The whole answer. Rejects when `events` fails or ends without `finish`. */
+/** The whole answer, or all of them. Rejects when `events` fails or ends without its last event. */
 export async function collectChatCompletion(
-  events: AsyncIterable<ChatEvent>,
+  events: AsyncIterable<ChoiceEvent>,
   head: CompletionHead,
 ): Promise<ChatCompletion> {
-  const texts = { content: '', reasoning: '' };
-  const logprobs: Record<'content' | 'reasoning', WireTokenLogprobs[]> = { content: [], reasoning: [] };
-  const calls: { index: number; id: string; type: 'function'; function: { name: string; arguments: string } }[] = [];
-  let finish: Extract<ChatEvent, { type: 'finish' }> | undefined;
-  for await (const event of events) {
+  const choices: ChoiceCollector[] = [];
+  let total: Usage | undefined;
+  for await (const { index, event, usage } of events) {
+    const choice = choices[index] ?? new ChoiceCollector();
+    choices[index] = choice;
+    choice.add(event);
+    total = usage;
+  }
+  if (total === undefined) throw new Error('events: expected a finish, but they ended without it');
+  return {
+    ...wireHead(head, 'chat.completion'),
+    choices: choices.map((choice, index) => choice.end(index, head)),
+    usage: wireUsage(total),
+  };
+}
+
+/** Puts one answer together. */
+class ChoiceCollector {
+  readonly #texts = { content: '', reasoning: '' };
+  readonly #logprobs: Record<'content' | 'reasoning', WireTokenLogprobs[]> = { content: [], reasoning: [] };
+  readonly #calls: { index: number; id: string; type: 'function'; function: { name: string; arguments: string } }[] =
+    [];
+  #reason: FinishReason | undefined;
+
+  add(event: ChatEvent): void {
     switch (event.type) {
       case 'start':
         break;
       case 'reasoning':
       case 'content':
-        texts[event.type] += event.text;
-        logprobs[event.type].push(...event.logprobs.map(wireTokenLogprobs));
+        this.#texts[event.type] += event.text;
+        this.#logprobs[event.type].push(...event.logprobs.map(wireTokenLogprobs));
         break;
-      case 'tool-call':
-        calls[event.index] = {
-          index: event.index,
-          id: event.id,
-          type: 'function',
-          function: { name: event.name, arguments: '' },
-        };
+      case 'tool-call': {
+        const { index, id, name } = event;
+        this.#calls[index] = { index, id, type: 'function', function: { name, arguments: '' } };
         break;
+      }
       case 'tool-call-arguments': {
-        const call = calls[event.index];
+        const call = this.#calls[event.index];
         if (call === undefined) throw new Error(`tool-call-arguments: expected a tool-call ${event.index} before it`);
         call.function.arguments += event.text;
         break;
       }
       case 'finish':
-        finish = event;
+        this.#reason = event.reason;
         break;
       default:
         unreachable(event);
     }
   }
-  if (finish === undefined) throw new Error('events: expected a finish, but they ended without it');
-  return {
-    ...wireHead(head, 'chat.completion'),
-    choices: [
-      {
-        index: 0,
-        message: {
-          role: 'assistant',
-          content: texts.content,
-          ...(head.isThinking && { reasoning_content: texts.reasoning }),
-          ...(calls.length > 0 && { tool_calls: calls }),
-        },
-        logprobs: head.hasLogprobs
-          ? { content: logprobs.content, reasoning_content: head.isThinking ? logprobs.reasoning : null }
-          : null,
-        finish_reason: finish.reason,
+
+  end(index: number, { isThinking, hasLogprobs }: CompletionHead): WireChoice {
+    if (this.#reason === undefined) throw new Error(`events: expected a finish of answer ${index}, got none`);
+    const [texts, logprobs, calls] = [this.#texts, this.#logprobs, this.#calls];
+    return {
+      index,
+      message: {
+        role: 'assistant',
+        content: texts.content,
+        ...(isThinking && { reasoning_content: texts.reasoning }),
+        ...(calls.length > 0 && { tool_calls: calls }),
       },
-    ],
-    usage: wireUsage(finish.usage),
-  };
+      logprobs: hasLogprobs
+        ? { content: logprobs.content, reasoning_content: isThinking ? logprobs.reasoning : null }
+        : null,
+      finish_reason: this.#reason,
+    };
+  }
 }
 
 export function wireUsage(usage: Usage): WireUsage {

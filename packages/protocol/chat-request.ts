@@ -33,7 +33,20 @@ export interface FunctionTool {
   readonly description: string | undefined;
   /** JSON Schema of the arguments; undefined: there are none. */
   readonly parameters: JsonObject | undefined;
+  /** Whether the model is held to the schema. */
+  readonly isStrict: boolean;
 }
+
+/** What the answer must look like. The model is held to it; reasoning and tool calls are outside of it. */
+export type ResponseFormat =
+  | { readonly type: 'text' }
+  /** Any JSON object. */
+  | { readonly type: 'json-object' }
+  /** `isStrict`: keywords that no standard knows are refused. */
+  | { readonly type: 'json-schema'; readonly schema: JsonObject; readonly isStrict: boolean }
+  /** The whole answer matches the pattern. */
+  | { readonly type: 'regex'; readonly pattern: string }
+  | { readonly type: 'choice'; readonly options: readonly string[] };
 
 export type ToolChoice =
   | { readonly type: 'none' }
@@ -75,8 +88,7 @@ export interface ChatRequest {
   readonly seed: number | undefined;
   /** Up to 16, none empty. */
   readonly stop: readonly string[];
-  /** `json-object`: the answer is to be JSON, and the messages say so too. */
-  readonly responseFormat: 'text' | 'json-object';
+  readonly responseFormat: ResponseFormat;
   /** Names are unique. */
   readonly tools: readonly FunctionTool[];
   readonly toolChoice: ToolChoice;

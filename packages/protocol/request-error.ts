@@ -53,9 +53,10 @@ export const requestErrors = {
     ...invalidRequest,
     message: () => 'Thinking mode does not support this tool_choice',
   },
-  'response-format-unavailable': {
+  'unenforceable-format': {
     ...invalidRequest,
-    message: () => 'This response_format type is unavailable now',
+    message: (details: FieldProblem & { readonly pointer: string }) =>
+      `${details.field}: cannot be enforced${details.pointer === '' ? '' : ` at ${details.pointer}`}: ${details.problem}`,
   },
   'image-unsupported': {
     ...invalidRequest,

@@ -7,6 +7,7 @@ import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { parseChatCompletionsRequest } from '@hadal/protocol/chat-completions-request';
 import {
+  type ChoiceEvent,
   type CompletionHead,
   chatCompletionChunk,
   collectChatCompletion,
@@ -14,6 +15,7 @@ import {
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import { errorBody, type RequestError } from '@hadal/protocol/request-error';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { choiceSeed, mergeChoices } from './choices.ts';
 import { withKeepAlive } from './keep-alive.ts';
 import type { Provider } from './provider.ts';
 
@@ -52,19 +54,27 @@ export function chatCompletionsRoute(options: ChatCompletionsOptions) {
 
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const receivedAt = now();
-    const { chat, delivery } = parseChatCompletionsRequest(request.body, cards);
+    const { chat, choices, delivery } = parseChatCompletionsRequest(request.body, cards);
     const provider = providers.find(({ model }) => model.id === chat.model);
     if (provider === undefined) throw new Error(`model ${chat.model}: expected a provider, found none`);
     const outcome: ChatOutcome = { model: chat.model, isStream: delivery.type === 'stream' };
     request.chatOutcome = outcome;
 
-    const answer = provider.chat(chat, cancellation(reply.raw));
+    const cancelled = cancellation(reply.raw);
+    const answers = Array.from({ length: choices }, (_, i) =>
+      provider.chat({ ...chat, seed: choiceSeed(chat.seed, i) }, cancelled),
+    );
+    const leave = () => {
+      for (const answer of answers) void answer.return().catch(() => {});
+    };
     // A reader that was never started does not pass on that it is left.
-    reply.raw.once('close', () => void answer.return().catch(() => {}));
+    reply.raw.once('close', leave);
     // Up to `start`, a mistake still has a status of its own.
-    const start = await answer.next();
-    if (start.done === true) throw new Error(`provider of ${chat.model}: expected start, but its answer is empty`);
-    const events = noted(start.value, answer, outcome, () => now() - receivedAt);
+    const starts = await Promise.all(answers.map((answer) => startOf(answer, chat.model))).catch((error) => {
+      leave();
+      throw error;
+    });
+    const events = noted(mergeChoices(answers, starts), outcome, () => now() - receivedAt);
     const head: CompletionHead = {
       id: request.id,
       created: Math.floor(receivedAt / 1000),
@@ -98,7 +108,7 @@ export function chatCompletionsRoute(options: ChatCompletionsOptions) {
 }
 
 async function* eventStream(
-  events: AsyncIterable<ChatEvent>,
+  events: AsyncIterable<ChoiceEvent>,
   head: CompletionHead,
   includeUsage: boolean,
   explain: (error: unknown) => RequestError,
@@ -117,7 +127,7 @@ function serverSentEvent(data: object): string {
 }
 
 async function* wholeAnswer(
-  events: AsyncIterable<ChatEvent>,
+  events: AsyncIterable<ChoiceEvent>,
   head: CompletionHead,
 ): AsyncGenerator<string, void, void> {
   yield JSON.stringify(await collectChatCompletion(events, head));
@@ -128,20 +138,26 @@ async function* continued<T>(first: T, rest: AsyncGenerator<T, void, void>): Asy
   yield* rest;
 }
 
+async function startOf(answer: AsyncGenerator<ChatEvent, void, void>, model: string): Promise<ChatEvent> {
+  const start = await answer.next();
+  if (start.done === true) throw new Error(`provider of ${model}: expected start, but its answer is empty`);
+  return start.value;
+}
+
 /** The events as they pass, with what the log wants to know of them written down. */
 async function* noted(
-  start: ChatEvent,
-  rest: AsyncGenerator<ChatEvent, void, void>,
+  events: AsyncIterable<ChoiceEvent>,
   outcome: ChatOutcome,
   elapsedMs: () => number,
-): AsyncGenerator<ChatEvent, void, void> {
-  for await (const event of continued(start, rest)) {
+): AsyncGenerator<ChoiceEvent, void, void> {
+  for await (const choice of events) {
+    const { event, usage } = choice;
     if (event.type !== 'start' && outcome.firstTokenMs === undefined) outcome.firstTokenMs = elapsedMs();
-    if (event.type === 'finish') {
-      outcome.promptTokens = event.usage.prompt;
-      outcome.completionTokens = event.usage.completion;
-      outcome.finishReason = event.reason;
+    if (event.type === 'finish') outcome.finishReason = event.reason;
+    if (usage) {
+      outcome.promptTokens = usage.prompt;
+      outcome.completionTokens = usage.completion;
     }
-    yield event;
+    yield choice;
   }
 }

@@ -7,17 +7,19 @@
 import { randomUUID } from 'node:crypto';
 import type { Engine, GenerateRequest } from '@hadal/engine/engine';
 import type { Sampling } from '@hadal/engine/sampler';
+import type { DrafterName } from '@hadal/engine/speculation';
 import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
 import { type ChatDialect, type ChatPrompt, promptText } from '@hadal/formats/chat/dialect';
-import type { ToolSchema } from '@hadal/formats/chat/message';
+import { type ToolSchema, withTools } from '@hadal/formats/chat/message';
 import type { Checkpoint } from '@hadal/formats/checkpoint';
 import { checkpointFingerprint } from '@hadal/formats/checkpoint-fingerprint';
 import { thinkEnd } from '@hadal/formats/special-tokens';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
-import type { ChatRequest, FunctionTool, ToolChoice } from '@hadal/protocol/chat-request';
+import type { ChatRequest, FunctionTool } from '@hadal/protocol/chat-request';
 import type { ModelCard } from '@hadal/protocol/models';
 import { requestError } from '@hadal/protocol/request-error';
+import { answerConstraint, unenforceable } from './answer-constraint.ts';
 import { AnswerReader } from './answer-reader.ts';
 import { readGenerationDefaults, readStopTokens } from './checkpoint-files.ts';
 import type { Provider } from './provider.ts';
@@ -26,6 +28,8 @@ export interface EmbeddedProviderOptions {
   readonly engine: Engine;
   /** What the engine has loaded. */
   readonly checkpoint: Checkpoint;
+  /** Who guesses ahead where a request does not say; where absent, the best that there is. */
+  readonly speculation?: DrafterName | 'none' | undefined;
   /** A new name, for the ids of tool calls. */
   readonly newId?: () => string;
 }
@@ -39,13 +43,19 @@ export interface EmbeddedProvider extends Provider {
 
 /** Serves `engine` under its model's id, in the checkpoint's dialect and with the sampling that it recommends. */
 export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Promise<EmbeddedProvider> {
-  const { engine, checkpoint, newId = () => randomUUID() } = options;
+  const { engine, checkpoint, speculation: usual, newId = () => randomUUID() } = options;
   const { tokenizer } = engine;
   const { contextLength, id } = engine.model;
   const dialect = chooseDialect({ config: checkpoint.config(), template: checkpoint.chatTemplate(), tokenizer });
   const defaults = readGenerationDefaults(checkpoint);
   const stopTokens = readStopTokens(checkpoint, dialect, tokenizer);
   const longestToken = longestTokenBytes(tokenizer);
+  const { drafters } = engine.model;
+  if (usual !== undefined && usual !== 'none' && !drafters.includes(usual)) {
+    throw new Error(
+      `${checkpoint.path}: expected a drafter among ${drafters.join(', ') || 'none'} for this model, got ${usual}`,
+    );
+  }
   const model: ModelCard = {
     id,
     name: id,
@@ -69,7 +79,8 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
   async function* chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void, void> {
     const { maxTokens } = request;
     const rendered = render(request, dialect);
-    const prefill = forcedCall(request.toolChoice, dialect);
+    const constraint = answerConstraint(request, dialect, rendered.beginning);
+    const prefill = forcedCall(request, dialect);
     const prompt = encode(promptText(rendered) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
     const limit = Math.min(maxTokens.tokens, contextLength - prompt.length);
     checkBias(request.logitBias);
@@ -82,6 +93,7 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
         stop: request.stop,
         stopTokens,
         reasoningLimit: rendered.beginning === 'reasoning' ? reasoningLimit(request.thinking, limit) : undefined,
+        constraint,
         promptLogprobs: 'none',
         namespace: request.userId,
         priority: request.priority,
@@ -93,6 +105,7 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
     );
     const first = await generation.next();
     if (first.value?.type === 'refused') throw requestError('queue-full', { waiting: first.value.waiting });
+    if (first.value?.type === 'unenforceable') throw unenforceable(first.value.refusal, request);
     yield { type: 'start' };
 
     const reader = new AnswerReader({
@@ -102,8 +115,6 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
       newCallId: (index) => `call_${String(index).padStart(2, '0')}_${newId().replaceAll('-', '').slice(0, 24)}`,
     });
     yield* reader.prefill(prefill);
-    // Of the response format nothing is heard here: as on DeepSeek the prompt must ask for JSON, and nothing else makes
-    // sure of it.
     for await (const event of generation) {
       if (event.type === 'token') yield* reader.token(event);
       else if (event.type === 'finish') yield* reader.finish(event);
@@ -126,12 +137,14 @@ export async function openEmbeddedProvider(options: EmbeddedProviderOptions): Pr
   }
 
   function speculationOf(speculation: ChatRequest['speculation']): GenerateRequest['speculation'] {
-    const { drafters } = engine.model;
     switch (speculation.method) {
       case 'none':
         return { method: 'none' };
-      case 'default':
-        return drafters.includes('mtp') ? { method: 'mtp', draftTokens: 'adaptive' } : { method: 'none' };
+      case 'default': {
+        // A model that was brought along for it, or else the module that the model was trained with.
+        const method = usual ?? (['draft', 'mtp'] as const).find((name) => drafters.includes(name)) ?? 'none';
+        return method === 'none' ? { method } : { method, draftTokens: 'adaptive' };
+      }
       default:
         if (drafters.includes(speculation.method)) return speculation;
         throw requestError('invalid-field', {
@@ -154,31 +167,27 @@ function samplingOf(request: ChatRequest, advisedTopK: number | undefined): Samp
 }
 
 /** The prompt. With tool_choice none, the tools stay out of it, as on DeepSeek. */
-function render({ messages, thinking, tools, toolChoice }: ChatRequest, dialect: ChatDialect): ChatPrompt {
+function render(request: ChatRequest, dialect: ChatDialect): ChatPrompt {
+  const { messages, responseFormat, thinking, tools, toolChoice } = request;
   const offered = toolChoice.type === 'none' ? [] : tools.map(toolSchemaOf);
-  if (offered.length > 0 && !dialect.canCallTools) {
+  if (offered.length > 0 && dialect.calls.type === 'none') {
     throw requestError('invalid-field', { field: 'tools', problem: 'this model was not taught to call tools' });
   }
-  return dialect.prompt(messages, {
+  // A schema is shown to the model too: held to one that it does not know, it would fill it with anything.
+  const schema = responseFormat.type === 'json-schema' ? responseFormat.schema : undefined;
+  return dialect.prompt(withTools(messages, [], schema), {
     thinking: thinking !== 'off',
     ...(thinking !== 'off' && { effort: thinking }),
     tools: offered,
   });
 }
 
-/** The beginning of an answer that must call a tool: what follows it can only be a call. */
-function forcedCall(choice: ToolChoice, dialect: ChatDialect): string {
-  switch (choice.type) {
-    case 'none':
-    case 'auto':
-      return '';
-    case 'required':
-      return dialect.callOpening(undefined);
-    case 'function':
-      return dialect.callOpening(choice.name);
-    default:
-      return unreachable(choice);
-  }
+/** The beginning of an answer that must call a tool, where the form of calls is not enforced otherwise. */
+function forcedCall({ thinking, toolChoice }: ChatRequest, { calls }: ChatDialect): string {
+  if (calls.type !== 'opened' || toolChoice.type === 'none' || toolChoice.type === 'auto') return '';
+  // Reasoning comes first, and nobody knows for how long.
+  if (thinking !== 'off') throw requestError('forced-tool-while-thinking');
+  return calls.opening(toolChoice.type === 'function' ? toolChoice.name : undefined);
 }
 
 function toolSchemaOf({ name, description, parameters }: FunctionTool): ToolSchema {
@@ -193,8 +202,4 @@ function longestTokenBytes(tokenizer: Tokenizer): number {
   let longest = 1;
   for (let id = 0; id < tokenizer.vocabularySize; id++) longest = Math.max(longest, tokenizer.bytes(id).length);
   return longest;
-}
-
-function unreachable(value: never): never {
-  throw new Error(`expected a known tool choice, got ${JSON.stringify(value)}`);
 }

@@ -312,26 +312,111 @@ test('streamed tool calls add up to what the client runs', async () => {
   assert.deepEqual(cities, ['Oslo']);
 });
 
-test('tool_choice none keeps the tools from the model, and a forced tool is called whatever it says', async () => {
-  const script = (prompt: string) =>
-    prompt.endsWith(`<${dsml}invoke name="weather">\n`)
-      ? [`<${dsml}parameter name="city" string="true">Rome</${dsml}parameter>\n</${dsml}invoke>\n</${dsml}tool_calls>`]
-      : ['no tool'];
-  await using toy = await serveToy({ script });
-  const client = clientOf(toy);
+test('tool_choice none keeps the tools from the model', async () => {
+  await using toy = await serveToy({ script: () => ['no tool'] });
   const without = { ...hello, ...calm, tools: [weather], tool_choice: 'none' as const };
-  assert.equal((await client.chat.completions.create(without)).choices[0]?.message.content, 'no tool');
+  const { choices } = await clientOf(toy).chat.completions.create(without);
+  assert.equal(choices[0]?.message.content, 'no tool');
   assert.ok(!toy.engine.tokenizer.decode(toy.engine.requests[0]?.prompt ?? []).includes('weather'));
+});
 
-  const forced = await client.chat.completions.create({
-    ...hello,
-    ...calm,
-    tools: [weather],
-    tool_choice: { type: 'function', function: { name: 'weather' } },
-  });
+test('where calls have no grammar, a forced tool is opened for the model, and what cannot be enforced is refused', async () => {
+  const script = (prompt: string) =>
+    prompt.endsWith(`${toolSeparator}weather\n\`\`\`json\n`)
+      ? [`{"city": "Rome"}\n\`\`\`${toolCallEnd}${toolCallsEnd}`]
+      : ['no tool'];
+  await using toy = await serveToy({ script, chatTemplate: r1Template() });
+  const { completions } = clientOf(toy).chat;
+  const named = { type: 'function' as const, function: { name: 'weather' } };
+  const forced = await completions.create({ ...hello, ...calm, tools: [weather], tool_choice: named });
   const [call] = forced.choices[0]?.message.tool_calls ?? [];
   assert.ok(call?.type === 'function');
   assert.deepEqual(call.function, { name: 'weather', arguments: '{"city": "Rome"}' });
+  const strict = { ...weather, function: { ...weather.function, strict: true } };
+  const json = { response_format: { type: 'json_object' } };
+  for (const [wrong, message] of [
+    [{ tools: [weather], tool_choice: named }, /Thinking mode does not support this tool_choice/],
+    [{ tools: [strict] }, /tools\[0\]\.function\.strict: the form of this model's tool calls cannot be enforced/],
+    [{ tools: [weather], ...json }, /response_format: the form of this model's tool calls cannot be enforced/],
+  ] as const) {
+    const refused = await post(toy.server.url, { ...hello, ...wrong });
+    assert.equal(refused.status, 400);
+    assert.match(await refused.text(), message);
+  }
+});
+
+test('what an answer must look like reaches the engine, after the reasoning where there is some', async () => {
+  await using toy = await serveToy({ script: () => ['ok'] });
+  const asked = async (body: object) => {
+    assert.equal((await post(toy.server.url, { ...hello, ...body })).status, 200);
+    return toy.engine.requests.at(-1)?.constraint;
+  };
+  const json = { response_format: { type: 'json_object' } };
+  assert.equal(await asked(calm), undefined);
+  assert.equal(await asked({ ...calm, tools: [weather] }), undefined);
+  assert.deepEqual(await asked({ ...calm, ...json }), { type: 'json-object' });
+  assert.deepEqual(await asked(json), { type: 'after-reasoning', answer: { type: 'json-object' } });
+  const { name, parameters } = weather.function;
+  const block = { type: 'tool-calls', callsTag: 'tool_calls', calls: 'several' };
+  const tools = [{ name, parameters, isStrict: false }];
+  const required = { tools: [weather], tool_choice: 'required' };
+  const forced = { ...block, tools, choice: { type: 'required' } };
+  assert.deepEqual(await asked({ ...calm, ...required }), forced);
+  assert.deepEqual(await asked(required), { type: 'after-reasoning', answer: forced });
+  const named = { type: 'function', function: { name } };
+  const byName = { ...block, tools, choice: { type: 'named', name } };
+  assert.deepEqual(await asked({ ...calm, tools: [weather], tool_choice: named }), byName);
+  const beside = { ...block, tools, choice: { type: 'auto', content: { type: 'json-object' } } };
+  assert.deepEqual(await asked({ ...calm, ...json, tools: [weather] }), beside);
+  const strict = [{ ...weather, function: { ...weather.function, strict: true } }];
+  const held = { ...block, tools: [{ name, parameters, isStrict: true }], choice: { type: 'auto', content: 'free' } };
+  assert.deepEqual(await asked({ ...calm, tools: strict }), held);
+});
+
+test('a schema is shown to the model', async () => {
+  await using toy = await serveToy({ script: () => ['{}'] });
+  const json_schema = { name: 'n', schema: { type: 'object', properties: { depth: {} } } };
+  await post(toy.server.url, { ...hello, response_format: { type: 'json_schema', json_schema } });
+  const prompt = toy.engine.tokenizer.decode(toy.engine.requests[0]?.prompt ?? []);
+  assert.match(prompt, /## Response Format:\n\nYou MUST strictly adhere .*\n\{"type": "object", "properties"/);
+});
+
+test('n answers come side by side, each with a seed of its own, and the prompt is counted once', async () => {
+  const script = (_: string, { seed }: { seed: number | undefined }) => [`a${seed}`, 'b'];
+  await using toy = await serveToy({ script });
+  const { completions } = clientOf(toy).chat;
+  const asked = { ...hello, ...calm, n: 3, seed: 5 };
+  const whole = await completions.create(asked);
+  const contents = whole.choices.map(({ message }) => message.content);
+  assert.equal(contents[0], 'a5b');
+  assert.equal(new Set(contents).size, 3);
+  assert.deepEqual(
+    whole.choices.map(({ index }) => index),
+    [0, 1, 2],
+  );
+  const [single] = (await completions.create({ ...hello, ...calm, seed: 5 })).choices;
+  assert.equal(single?.message.content, contents[0]);
+  const streamed = ['', '', ''];
+  const usages = [];
+  let last = {};
+  for await (const { choices, usage } of await completions.create({ ...asked, stream: true })) {
+    const { index, delta } = choices[0] as (typeof choices)[0];
+    streamed[index] += delta.content ?? '';
+    if (usage) usages.push(usage);
+    last = usage ?? {};
+  }
+  assert.deepEqual(streamed, contents);
+  assert.equal(usages.length, 1);
+  assert.equal(last, usages[0], 'on the last chunk');
+  assert.equal(usages[0]?.prompt_tokens, toy.engine.requests[0]?.prompt.length);
+  assert.equal(usages[0]?.completion_tokens, whole.usage?.completion_tokens);
+});
+
+test('of n answers that do not all find room, none is begun', async () => {
+  await using toy = await serveToy({ script: () => ['ok'], capacity: 2 });
+  const refused = await post(toy.server.url, { ...hello, n: 3 });
+  assert.equal(refused.status, 429);
+  await until(() => toy.engine.stats.running === 0);
 });
 
 test('log-probabilities come with their bytes, for reasoning and content apart', async () => {

@@ -3,9 +3,11 @@
 // Owns how the server is started and stopped from a terminal. The server itself, and what it says when it cannot have its
 // address, is the server package's.
 
+import { type DrafterName, drafterNames } from '@hadal/engine/speculation';
 import { Command, Option } from 'commander';
+import { prefixDirectory } from '../data-directory.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
-import { integerFrom } from '../option-parsers.ts';
+import { integerFrom, numberFrom } from '../option-parsers.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** The depth of the Challenger Deep, in metres. */
@@ -17,6 +19,9 @@ interface ServeOptions extends ModelOptions {
   readonly port: number;
   readonly host: string;
   readonly log: (typeof logLevels)[number];
+  readonly diskCache: number;
+  readonly draftModel?: string;
+  readonly speculative?: DrafterName | 'none';
 }
 
 export function serveCommand(terminal: Terminal): Command {
@@ -29,6 +34,19 @@ export function serveCommand(terminal: Terminal): Command {
         .argParser(integerFrom(0, 65535)),
     )
     .option('--host <address>', 'who may connect: 0.0.0.0 lets everybody in', '127.0.0.1')
+    .option(
+      '--disk-cache <gigabytes>',
+      'how much of the prompts read stays on disk, under HADAL_HOME, for later starts; 0: nothing',
+      numberFrom(0, 1e6),
+      4,
+    )
+    .option('--draft-model <path>', 'a smaller checkpoint with the same tokenizer, to guess ahead with')
+    .addOption(
+      new Option(
+        '--speculative <method>',
+        'who guesses ahead where a request does not say (default: the best there is)',
+      ).choices([...drafterNames, 'none']),
+    )
     .addOption(new Option('--log <level>', 'what to write to standard error').choices(logLevels).default('warn'))
     .addHelpText(
       'after',
@@ -39,6 +57,7 @@ Examples:
   hadal serve --model runs/my-model/checkpoint --log info
   hadal serve --model DeepSeek-R1-Distill-Qwen-7B --dtype int8 --context 16384
   hadal serve --model DeepSeek-R1-Distill-Qwen-1.5B-Q8_0.gguf
+  hadal serve --model DeepSeek-R1-Distill-Qwen-14B --draft-model DeepSeek-R1-Distill-Qwen-1.5B
   curl http://127.0.0.1:${defaultPort}/chat/completions -H 'content-type: application/json' \\
     -d '{"model": "hadal-nano", "messages": [{"role": "user", "content": "Hello"}]}'`,
     )
@@ -46,13 +65,20 @@ Examples:
 }
 
 /** Serves until the process is asked to stop; a second request stops it at once. */
-async function serve({ port, host, log, ...model }: ServeOptions, terminal: Terminal): Promise<void> {
+async function serve(
+  { port, host, log, diskCache, draftModel, speculative, ...model }: ServeOptions,
+  terminal: Terminal,
+): Promise<void> {
   const [{ openLocalModel }, { startServer }, { createLogger }] = await Promise.all([
     import('../local-model.ts'),
     import('@hadal/server/server'),
     import('@hadal/server/logger'),
   ]);
-  await using local = await openLocalModel(localModelOptions(model), terminal);
+  const prefixes = diskCache > 0 ? { directory: prefixDirectory(), maxBytes: diskCache * 1e9 } : undefined;
+  await using local = await openLocalModel(
+    { ...localModelOptions(model), prefixes, draftModel, speculation: speculative },
+    terminal,
+  );
   const stopped = stopRequest();
   await using server = await startServer({ port, host, providers: [local.provider], logger: createLogger(log) });
   terminal.out(`${local.description} is ready at ${server.url}\n`);

@@ -4,6 +4,7 @@
 // refused with the place and the reason. The result is immutable and makes a matcher for each sequence. Knows nothing of
 // requests, models or wire formats.
 
+import type { CallsTag } from '@hadal/formats/chat/dialect';
 import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
 import { isEmpty } from './dfa.ts';
 import { type JsonStyle, makeJsonRules, pythonStyle } from './json-rules.ts';
@@ -16,7 +17,7 @@ import { SchemaRules } from './schema-rules.ts';
 import { textAmong, textMatching, textWithout } from './text-language.ts';
 import { spell } from './text-spelling.ts';
 import type { TokenMasks } from './token-masks.ts';
-import { type CallsTag, type ToolSpec, toolCallsRule } from './tool-calls.ts';
+import { type ToolSpec, toolCallsRule } from './tool-calls.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
 export type ConstraintSpec =
@@ -51,15 +52,17 @@ export interface Constraint {
   readonly notes: readonly Note[];
 }
 
+/** Why a specification cannot be enforced. */
+export interface ConstraintRefusal {
+  /** RFC 6901, into the schema; into the parameters of `tool` where one is named; '' for everything else. */
+  readonly pointer: string;
+  readonly tool: string | undefined;
+  readonly reason: string;
+}
+
 export type CompiledConstraint =
   | { readonly type: 'compiled'; readonly constraint: Constraint }
-  | {
-      readonly type: 'refused';
-      /** RFC 6901, into the schema; into the parameters of `tool` where one is named; '' for everything else. */
-      readonly pointer: string;
-      readonly tool: string | undefined;
-      readonly reason: string;
-    };
+  | ({ readonly type: 'refused' } & ConstraintRefusal);
 
 export interface ConstraintOptions {
   /** How JSON is spaced; as Python does when absent. */

@@ -11,6 +11,8 @@ import { findNode } from './token-trie.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
 export interface Matcher {
+  /** Words of a mask. */
+  readonly maskLength: number;
   /** into = one bit for each token that may come next (token t is bit t mod 32 of word t div 32); never all 0 before the end. */
   mask(into: Uint32Array): void;
   /** Takes a token, or changes nothing and returns false when it may not come next. */
@@ -72,6 +74,7 @@ export function makeMatcher(
   }
 
   return {
+    maskLength: vocabulary.maskLength,
     mask(into) {
       const { position, forced, isOver } = here();
       if (forced.length > 0 || isOver) {

@@ -4,6 +4,7 @@
 // parameters, strings as they stand and everything else in JSON. Writes exactly what the renderer would write for the
 // same calls, so that a conversation sent back is the same text again.
 
+import type { CallsTag } from '@hadal/formats/chat/dialect';
 import { dsml } from '@hadal/formats/special-tokens';
 import { type Dfa, isEmpty } from './dfa.ts';
 import type { JsonRules } from './json-rules.ts';
@@ -24,9 +25,6 @@ export interface ToolSpec {
   /** Whether the arguments follow the schema. */
   readonly isStrict: boolean;
 }
-
-/** The tag around the calls: V4's, or V3.2's. */
-export type CallsTag = 'tool_calls' | 'function_calls';
 
 export interface ToolCallsOptions {
   readonly callsTag: CallsTag;

@@ -69,8 +69,4 @@ test('every rendered answer with calls parses back, and a forced call opens one'
     }),
     { numRuns: 300 },
   );
-  const opened = `${deepseekV32.callOpening('f')}</｜DSML｜invoke>`;
-  assert.deepEqual(parseAnswer(deepseekV32.openParser('content'), opened).toolCalls, [
-    { id: '', name: 'f', arguments: '{}' },
-  ]);
 });

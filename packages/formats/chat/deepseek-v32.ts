@@ -14,7 +14,7 @@ import {
   userTurn,
 } from '../special-tokens.ts';
 import type { ChatDialect, Segment } from './dialect.ts';
-import { callOpening, callsText, responseFormatText } from './dsml.ts';
+import { callsText, responseFormatText } from './dsml.ts';
 import { DsmlParser } from './dsml-parser.ts';
 import {
   type AssistantMessage,
@@ -31,13 +31,12 @@ const callsTag = 'function_calls';
 
 export const deepseekV32: ChatDialect = {
   stopTokens: [endOfSentence],
-  canCallTools: true,
+  calls: { type: 'dsml', tag: callsTag },
   prompt: (messages, { thinking, tools = [] }) => ({
     segments: renderConversation(withTools(messages, tools), thinking),
     beginning: thinking ? 'reasoning' : 'content',
   }),
   openParser: (beginning) => new DsmlParser({ beginning, callsTag }),
-  callOpening: (name) => callOpening(name, callsTag),
 };
 
 /** Segments as `deepseek-v4` divides them: an output begins after the `<think>` or `</think>` that opens its turn. */

@@ -16,7 +16,7 @@ import {
   userTurn,
 } from '../special-tokens.ts';
 import type { ChatDialect, Effort, Segment } from './dialect.ts';
-import { callOpening, callsText, responseFormatText } from './dsml.ts';
+import { callsText, responseFormatText } from './dsml.ts';
 import { DsmlParser } from './dsml-parser.ts';
 import {
   type AssistantMessage,
@@ -67,13 +67,12 @@ const callsTag = 'tool_calls';
 
 export const deepseekV4: ChatDialect = {
   stopTokens: [endOfSentence],
-  canCallTools: true,
+  calls: { type: 'dsml', tag: callsTag },
   prompt: (messages, { tools = [], ...options }) => ({
     segments: renderConversation(withTools(messages, tools), options),
     beginning: options.thinking ? 'reasoning' : 'content',
   }),
   openParser: (beginning) => new DsmlParser({ beginning, callsTag }),
-  callOpening: (name) => callOpening(name, callsTag),
 };
 
 /** The prompt for `messages`, up to where the model goes on. Starts with the begin-of-sentence token. */

@@ -53,18 +53,29 @@ export interface AnswerParser {
   end(): AnswerEvent[];
 }
 
+/** The name of DSML's tag around calls: V3.2's, V4's. */
+export type CallsTag = 'function_calls' | 'tool_calls';
+
+/** How models of a dialect write calls, as far as somebody who wants to have one needs to know. */
+export type CallSyntax =
+  | { readonly type: 'none' }
+  | { readonly type: 'dsml'; readonly tag: CallsTag }
+  | {
+      readonly type: 'opened';
+      /** The beginning of an answer that calls the tool `name`, or without a name any tool: only a call can follow. */
+      opening(name: string | undefined): string;
+    };
+
 export interface ChatDialect {
   /** The texts of the tokens that end an answer. */
   readonly stopTokens: readonly string[];
-  readonly canCallTools: boolean;
+  readonly calls: CallSyntax;
   /**
    * The text for `messages`, up to where the model goes on. Starts with the begin-of-sentence token where the models
    * expect one: nothing else may add it.
    */
   prompt(messages: readonly ChatMessage[], options: PromptOptions): ChatPrompt;
   openParser(beginning: Beginning): AnswerParser;
-  /** The beginning of an answer that calls the tool `name`, or without a name any tool: only a call can follow. */
-  callOpening(name: string | undefined): string;
 }
 
 export function promptText({ segments }: ChatPrompt): string {

@@ -6,10 +6,7 @@
 
 import { dsml, thinkEnd } from '../special-tokens.ts';
 import { AnswerEvents, findFirst } from './answer-events.ts';
-import type { AnswerEvent, AnswerParser, Beginning } from './dialect.ts';
-
-/** The name of the tag around the calls: V3.2's, V4's. */
-export type CallsTag = 'function_calls' | 'tool_calls';
+import type { AnswerEvent, AnswerParser, Beginning, CallsTag } from './dialect.ts';
 
 export interface DsmlParserOptions {
   readonly beginning: Beginning;

@@ -4,7 +4,7 @@
 // `dsml-parser`; how tools are described to the model differs between the two and stands in each.
 
 import { dsml } from '../special-tokens.ts';
-import type { CallsTag } from './dsml-parser.ts';
+import type { CallsTag } from './dialect.ts';
 import type { JsonValue, ToolCall } from './message.ts';
 import { JsonNumber, parseJson, pythonJson } from './python-json.ts';
 
@@ -14,12 +14,6 @@ export function callsText(calls: readonly ToolCall[], callsTag: CallsTag): strin
     (call) => `<${dsml}invoke name="${call.name}">\n${parametersText(call.arguments)}\n</${dsml}invoke>`,
   );
   return `<${dsml}${callsTag}>\n${invocations.join('\n')}\n</${dsml}${callsTag}>`;
-}
-
-/** The beginning of an answer that must call a tool: what follows it can only be a call. */
-export function callOpening(name: string | undefined, callsTag: CallsTag): string {
-  const invocation = name === undefined ? '' : ` name="${name}">\n`;
-  return `\n\n<${dsml}${callsTag}>\n<${dsml}invoke${invocation}`;
 }
 
 /** Asks for an answer that follows a JSON Schema. */

@@ -155,11 +155,11 @@ test('a template that shows tools itself is handed them, by the template for too
   const shows = `{{ bos_token }}{% for t in tools or [] %}[{{ t.function.name }}]{% endfor %}<｜tool▁sep｜>`;
   for (const template of [templateOf(shows), templateOf('{{ bos_token }}none', { toolSource: shows })]) {
     const dialect = openJinjaDialect(template);
-    assert.ok(dialect.canCallTools);
+    assert.equal(dialect.calls.type, 'opened');
     const text = promptText(dialect.prompt([question], { thinking: true, tools: [weather] }));
     assert.equal(text, `${beginOfSentence}[weather]<｜tool▁sep｜>`);
   }
-  assert.equal(v2.canCallTools, false);
+  assert.equal(v2.calls.type, 'none');
 });
 
 test('a forced call opens in the form that the parser reads', () => {
@@ -167,9 +167,11 @@ test('a forced call opens in the form that the parser reads', () => {
     [r1, '{"a": 1}\n```<｜tool▁call▁end｜>'],
     [v31, '{"a": 1}<｜tool▁call▁end｜>'],
   ] as const) {
-    const { toolCalls } = parseAnswer(dialect.openParser('content'), dialect.callOpening('f') + rest);
+    assert.ok(dialect.calls.type === 'opened');
+    const { opening } = dialect.calls;
+    const { toolCalls } = parseAnswer(dialect.openParser('content'), opening('f') + rest);
     assert.deepEqual(toolCalls, [{ id: '', name: 'f', arguments: '{"a": 1}' }]);
-    assert.ok(dialect.callOpening('f').startsWith(dialect.callOpening(undefined)));
+    assert.ok(opening('f').startsWith(opening(undefined)));
   }
 });
 

@@ -34,7 +34,8 @@ export function openJinjaDialect(template: ChatTemplate): ChatDialect {
 
   return {
     stopTokens: eosToken === '' ? [] : [eosToken],
-    canCallTools: callForm !== undefined,
+    calls:
+      callForm === undefined ? { type: 'none' } : { type: 'opened', opening: (name) => callOpening(name, callForm) },
     prompt(messages, { thinking, tools = [] }) {
       const last = messages.at(-1);
       const history = last?.role === 'assistant' ? messages.slice(0, -1) : messages;
@@ -48,10 +49,6 @@ export function openJinjaDialect(template: ChatTemplate): ChatDialect {
       return { segments, beginning };
     },
     openParser: (beginning) => new DeepseekV3Parser(beginning),
-    callOpening(name) {
-      if (callForm === undefined) throw new Error(`${template.where}: expected a template with tool calls`);
-      return callOpening(name, callForm);
-    },
   };
 
   function answerText(message: AssistantMessage, beginning: Beginning, { afterThought }: ThoughtStyle): string {

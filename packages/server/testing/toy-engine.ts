@@ -78,6 +78,7 @@ export function openToyEngine({ contextLength = 4096, capacity = Infinity, scrip
     requests,
     stats,
     generate,
+    load: async () => ({ waiting: 0, running: stats.running, pages: 0, availablePages: 0 }),
     async [Symbol.asyncDispose]() {},
   };
 }

@@ -1,0 +1,27 @@
+// Where Hadal keeps what outlives a process.
+//
+// Owns the place, HADAL_HOME or else `.hadal` in the home directory, and what stands where in it. Nothing is made before it
+// is needed.
+
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+export function dataDirectory(): string {
+  return process.env.HADAL_HOME || join(homedir(), '.hadal');
+}
+
+/** The directory of cached prefixes, made if need be. Throws one line where it cannot be written to. */
+export function prefixDirectory(): string {
+  const path = join(dataDirectory(), 'prefixes');
+  try {
+    mkdirSync(path, { recursive: true });
+    accessSync(path, constants.W_OK);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `${path}: expected a directory to keep prefixes in (${reason}); HADAL_HOME names another, --disk-cache 0 does without`,
+    );
+  }
+  return path;
+}
