@@ -15,11 +15,21 @@ export interface Question {
     readonly format: Format;
     readonly file: string;
     readonly threads: number;
+    /** Where prefixes are kept on disk; undefined: nowhere. */
+    readonly prefixes?: string | undefined;
   };
   /** Reads `tokens` tokens from the beginning of a context. */
   prefill: { readonly tokens: number };
   /** Generates `tokens` tokens, one after another, after `context` tokens. */
   decode: { readonly context: number; readonly tokens: number };
+  /** Lets `count` sequences, each after a prompt of its own, generate `tokens` tokens side by side. */
+  streams: { readonly count: number; readonly tokens: number };
+  /** Has a prompt of so many tokens come while `streams` sequences generate. `round`: to be another one each time. */
+  arrival: { readonly streams: number; readonly promptTokens: number; readonly round: number };
+  /** Reads prompt number `round` for its first token. */
+  prompt: { readonly tokens: number; readonly round: number };
+  /** Writes what is still to be written. */
+  close: Readonly<Record<never, never>>;
   memory: Readonly<Record<never, never>>;
   yardsticks: Readonly<Record<never, never>>;
 }
@@ -28,6 +38,12 @@ export interface Answer {
   load: Counts;
   prefill: { readonly seconds: number };
   decode: { readonly seconds: number };
+  /** From when all of them generate to when the first has ended, and the tokens that came meanwhile. */
+  streams: { readonly seconds: number; readonly tokens: number };
+  /** Until the prompt's first token, and between the tokens of the other sequences until then. */
+  arrival: { readonly firstTokenSeconds: number; readonly gapSeconds: readonly number[] };
+  prompt: { readonly firstTokenSeconds: number; readonly hitTokens: number };
+  close: Readonly<Record<never, never>>;
   /** Of the process. */
   memory: { readonly bytes: number };
   /** What the machine can do, measured now: bytes read, and multiply-adds counted as two operations, each second. */
@@ -43,13 +59,16 @@ export interface Counts {
   readonly multiplyAdds?: number;
 }
 
-/** Those that every engine answers; Hadal has the yardsticks too. */
+/** Each engine answers those that it is asked. */
 export type Engine = {
   readonly [K in keyof Question]?: (question: Question[K]) => Answer[K] | undefined | Promise<Answer[K] | undefined>;
 };
 
 /** Room of an engine's two sequences. */
 export const sequenceTokens = { short: 2048 + 256, deep: 8192 + 256 } as const;
+
+/** Tokens of the prompt of each of many streams. */
+export const streamPrompt = 32;
 
 /** Answers the parent's questions until it leaves. */
 export function answerQuestions(engine: Engine): void {
@@ -60,7 +79,8 @@ export function answerQuestions(engine: Engine): void {
       process.send?.({ error: error instanceof Error ? error.message : String(error) });
     }
   });
-  process.on('disconnect', () => process.exit());
+  // An orderly exit would wait for what another engine computes in threads of its own.
+  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 }
 
 export class Contestant {

@@ -4,6 +4,7 @@
 // tensors, with the types that its quantizer gives a released file: norms, biases and routers in float32, and in a Q4_0
 // file an output matrix in Q6_K). Knows neither engine. Both descriptions must name the same number of weights.
 
+import { byteCharacters } from '@hadal/formats/byte-level';
 import type { BlockType, GgufTensor, MetadataValue } from '../peers/llama-cpp/gguf.ts';
 
 export type Format = 'int8' | 'int4';
@@ -188,8 +189,11 @@ function metadataOf(architecture: string, c: typeof qwen | typeof lite): Record<
     'general.name': text('random weights'),
     // llama.cpp opens no model without a tokenizer; nothing is tokenized.
     'tokenizer.ggml.model': text('gpt2'),
-    'tokenizer.ggml.pre': text('default'),
-    'tokenizer.ggml.tokens': { type: 'strings', value: Array.from({ length: c.vocab_size }, (_, id) => `token ${id}`) },
+    'tokenizer.ggml.pre': text('qwen2'),
+    'tokenizer.ggml.tokens': {
+      type: 'strings',
+      value: Array.from({ length: c.vocab_size }, (_, id) => spellToken(id)),
+    },
     'tokenizer.ggml.merges': { type: 'strings', value: ['a b'] },
     [`${architecture}.block_count`]: integer(c.num_hidden_layers),
     [`${architecture}.context_length`]: integer(c.max_position_embeddings),
@@ -199,6 +203,11 @@ function metadataOf(architecture: string, c: typeof qwen | typeof lite): Record<
     [`${architecture}.attention.layer_norm_rms_epsilon`]: real(c.rms_norm_eps),
     [`${architecture}.rope.freq_base`]: real(c.rope_theta),
   };
+}
+
+/** The bytes, then names of as many tokens as there have to be. */
+function spellToken(id: number): string {
+  return byteCharacters[id] ?? (id === byteCharacters.length ? 'ab' : `t${id}`);
 }
 
 function text(value: string): MetadataValue {
