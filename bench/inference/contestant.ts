@@ -38,7 +38,7 @@ export interface Answer {
   load: Counts;
   prefill: { readonly seconds: number };
   decode: { readonly seconds: number };
-  /** From when all of them generate to when the first has ended, and the tokens that came meanwhile. */
+  /** From when all of them generate, and the tokens that came meanwhile. */
   streams: { readonly seconds: number; readonly tokens: number };
   /** Until the prompt's first token, and between the tokens of the other sequences until then. */
   arrival: { readonly firstTokenSeconds: number; readonly gapSeconds: readonly number[] };

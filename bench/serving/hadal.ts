@@ -32,17 +32,27 @@ answerQuestions({
 });
 
 async function streams(engine: Engine, { count, tokens }: Question['streams']): Promise<Answer['streams']> {
-  const times = Array.from({ length: count }, (): number[] => []);
+  const leave = new AbortController();
+  let speaking = 0;
+  let [begin, end] = [Number.NaN, Number.NaN];
+  let meanwhile = 0;
   await Promise.all(
-    times.map(async (mine, i) => {
-      const request = requestOf(engine, i, streamPrompt, tokens + 1);
-      for await (const event of engine.generate(request)) if (event.type === 'token') mine.push(performance.now());
+    Array.from({ length: count }, async (_, i) => {
+      let isFirst = true;
+      const request = requestOf(engine, i, streamPrompt, contextLength - streamPrompt);
+      for await (const event of engine.generate(request, leave.signal)) {
+        if (event.type !== 'token' || leave.signal.aborted) continue;
+        if (isFirst) {
+          isFirst = false;
+          // From when all of them speak.
+          if (++speaking === count) begin = performance.now();
+        } else if (speaking === count && ++meanwhile === count * tokens) {
+          end = performance.now();
+          leave.abort();
+        }
+      }
     }),
   );
-  // From when all of them speak to when the first is done.
-  const begin = Math.max(...times.map((mine) => mine[0] ?? Number.NaN));
-  const end = Math.min(...times.map((mine) => mine.at(-1) ?? Number.NaN));
-  const meanwhile = times.flat().filter((time) => time > begin && time <= end).length;
   return { seconds: (end - begin) / 1000, tokens: meanwhile };
 }
 

@@ -26,6 +26,7 @@ import { type Choice, type ChoiceRow, chooseTokens, scoreTokens } from './sample
 import { choiceRow, type Listener, Sequence } from './sequence.ts';
 import { SequencePages } from './sequence-pages.ts';
 import { type Drafter, type DrafterName, drafterNames, maxDraftTokens, type ReadSpan } from './speculation.ts';
+import { StepThreads } from './step-threads.ts';
 import { StepTimes } from './step-times.ts';
 import { WaitingLine } from './waiting-line.ts';
 
@@ -80,6 +81,7 @@ export class Runner {
   readonly #waiting: WaitingLine<Sequence>;
   readonly #pace: StepPace;
   readonly #times = new StepTimes();
+  readonly #threads = new StepThreads();
   readonly #drafters: Readonly<Partial<Record<DrafterName, Drafter>>>;
   #vocabulary: Vocabulary | undefined;
   /** Of requests that end with the same tokens, which those of one model do. */
@@ -157,13 +159,20 @@ export class Runner {
     const spans = this.#plan();
     if (spans.length === 0) return;
     const isDecoding = spans.every(({ sequence }) => sequence.isDecoding);
+    const rows = spans.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    const { commands } = this.#device;
+    commands.isAlone = isDecoding && this.#threads.isAlone(rows);
     this.#arena.reset();
     const g = new Graph(this.#device, this.#arena, 'inference');
     const { hidden, chosen } = this.#forward(g, spans);
     const read = this.#advance(spans, chosen);
-    const rows = spans.reduce((sum, { tokens }) => sum + tokens.length, 0);
-    if (isDecoding) this.#times.noteStep(rows, this.#options.now() - begun);
+    if (isDecoding) {
+      const ms = this.#options.now() - begun;
+      this.#times.noteStep(rows, ms);
+      this.#threads.note(rows, commands.isAlone, ms);
+    }
     this.#speculate(g, hidden, read);
+    commands.isAlone = false;
     this.#leave();
     this.#pace.note(rows, this.#options.now() - begun);
   }

@@ -5,6 +5,7 @@ import { NgramDrafter } from './drafters/ngram.ts';
 import { plainRequest } from './engine.ts';
 import { Sequence } from './sequence.ts';
 import { DraftDepth, maxDraftTokens } from './speculation.ts';
+import { StepThreads } from './step-threads.ts';
 import { StepTimes } from './step-times.ts';
 
 const tokenizer = { decoder: () => ({ push: () => '', end: () => '' }) } as unknown as Tokenizer;
@@ -56,6 +57,21 @@ test('depth follows what comes true: deep where guesses hold, none where they ne
   // One of two comes true: (1 + 1/2) / 1.4 is more than 1 and than (1 + 1/2 + 1/4) / 1.8.
   assert.equal(even.tokens(0.4), 1);
   assert.equal(even.tokens(0.6), 0);
+});
+
+test('small steps run on one thread where that is faster, large ones on all', () => {
+  const run = (allMs: number, aloneMs: number, rows: number) => {
+    const threads = new StepThreads();
+    const choices = Array.from({ length: 640 }, () => {
+      const isAlone = threads.isAlone(rows);
+      threads.note(rows, isAlone, isAlone ? aloneMs : allMs);
+      return Number(isAlone);
+    });
+    return choices.slice(-128).reduce((a, b) => a + b) / 128;
+  };
+  assert.ok(run(0.5, 0.3, 1) > 0.95);
+  assert.ok(run(0.3, 0.5, 1) < 0.05);
+  assert.equal(run(20, 30, 4), 0, 'not even tried');
 });
 
 test('what a guess costs is learnt from the times of steps and of drafters', () => {

@@ -16,7 +16,8 @@ export interface Addon {
   signatures(): string[];
   open(isa: string, threads: number): NativeDevice;
   close(device: NativeDevice): void;
-  execute(device: NativeDevice, commands: Float64Array, length: number): void;
+  /** `alone`: 1 to keep to the calling thread. */
+  execute(device: NativeDevice, commands: Float64Array, length: number, alone: number): void;
   allocate(device: NativeDevice, bytes: number): number;
   mapFile(device: NativeDevice, path: string, begin: number, end: number): number;
   prefetch(device: NativeDevice, handle: number, offset: number, bytes: number): void;

@@ -14,7 +14,12 @@ interface Signature {
 }
 
 export class Commands {
-  readonly #execute: (commands: Float64Array, length: number) => void;
+  /**
+   * Whether `run` keeps to the calling thread. For small work, others are waited for longer than they help; results are the
+   * same.
+   */
+  isAlone = false;
+  readonly #execute: (commands: Float64Array, length: number, isAlone: boolean) => void;
   #buffer = new Float64Array(1 << 14);
   #committed = 0;
   #at = 0;
@@ -22,7 +27,7 @@ export class Commands {
   #op: OpName = 'fill';
   #signature: Signature = signatures.fill;
 
-  constructor(execute: (commands: Float64Array, length: number) => void) {
+  constructor(execute: (commands: Float64Array, length: number, isAlone: boolean) => void) {
     this.#execute = execute;
   }
 
@@ -86,7 +91,7 @@ export class Commands {
     const length = this.#committed;
     this.#committed = 0;
     this.#count = 0;
-    if (length > 0) this.#execute(this.#buffer, length);
+    if (length > 0) this.#execute(this.#buffer, length, this.isAlone);
   }
 
   #grow(): void {

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type Device, type Isa, openDevice, supportedIsas } from './device.ts';
-import { fill } from './elementwise.ts';
+import { fill, scale } from './elementwise.ts';
+import { matmul } from './matmul.ts';
 
 const deviceUrl = pathToFileURL(join(import.meta.dirname, 'device.ts')).href;
 const elementwiseUrl = pathToFileURL(join(import.meta.dirname, 'elementwise.ts')).href;
@@ -83,6 +84,31 @@ test('sleeping threads wake for the next step', async () => {
     await sleep(pauseMs);
     fillAndRead(device, pauseMs);
   }
+});
+
+test('commands run alone or together, one after the other, with the same results', () => {
+  using device = openDevice({ threads: 3 });
+  const { commands, memory } = device;
+  const ref = (length: number) => ({ handle: memory.allocate(length * 4), offset: 0, length });
+  const [x, y, z] = [ref(300 * 70), ref(40 * 70), ref(300 * 40)];
+  memory.write(
+    x,
+    Float32Array.from({ length: x.length }, (_, i) => Math.sin(i)),
+  );
+  memory.write(
+    y,
+    Float32Array.from({ length: y.length }, (_, i) => Math.cos(i)),
+  );
+  const results = Array.from({ length: 40 }, (_, i) => {
+    commands.isAlone = i % 3 > 0;
+    matmul(commands, x, y, z, { M: 300, N: 40, K: 70, transB: true });
+    scale(commands, z, z, 2);
+    commands.run();
+    const result = new Float32Array(z.length);
+    memory.read(z, result);
+    return Buffer.from(result.buffer).toString('base64');
+  });
+  assert.equal(new Set(results).size, 1);
 });
 
 test('more threads than cores get the work done', () => {

@@ -36,7 +36,7 @@ export function openDevice(options: DeviceOptions = {}): Device {
   let open = true;
   return {
     memory: new NativeMemory(addon, native),
-    commands: new Commands((commands, length) => addon.execute(native, commands, length)),
+    commands: new Commands((commands, length, isAlone) => addon.execute(native, commands, length, isAlone ? 1 : 0)),
     isa,
     threads,
     [Symbol.dispose]() {

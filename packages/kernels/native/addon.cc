@@ -141,12 +141,13 @@ napi_value close(Call& call) {
   return nullptr;
 }
 
+/** (device, commands, length, whether on this thread alone) */
 napi_value execute(Call& call) {
   Executor& executor = call.executor();
   Call::Bytes buffer = call.array(1);
   double length = call.number(2);
   if (buffer.element_bytes != 8 || !(length >= 0 && length <= buffer.count)) throw Error{"execute: not a command buffer"};
-  executor.run(reinterpret_cast<const double*>(buffer.data), static_cast<size_t>(length));
+  executor.run(reinterpret_cast<const double*>(buffer.data), static_cast<size_t>(length), call.number(3) != 0);
   return nullptr;
 }
 

@@ -58,9 +58,9 @@ Executor::Executor(const Isa& isa, int threads) : isa_(isa), pool_(threads) {
   for (const char* signature : kernel_signatures) signatures_.push_back(parse(signature));
 }
 
-void Executor::run(const double* buffer, size_t length) {
+void Executor::run(const double* buffer, size_t length, bool alone) {
   decode(buffer, length);
-  if (!commands_.empty()) pool_.run(walk, this);
+  if (!commands_.empty()) pool_.run(walk, this, alone);
 }
 
 void Executor::walk(Context& context, void* self) {

@@ -30,7 +30,8 @@ class Executor {
  public:
   Executor(const Isa& isa, int threads);
 
-  void run(const double* buffer, size_t length);
+  /** `alone`: on the calling thread only. */
+  void run(const double* buffer, size_t length, bool alone);
 
   Memory memory;
 

@@ -44,7 +44,7 @@ void Context::await(const int* counter, int least) {
   for (int spins = 0; __atomic_load_n(counter, __ATOMIC_ACQUIRE) < least; spins++) wait(spins);
 }
 
-Pool::Pool(int threads) : threads_(threads), contexts_(threads), pages_(threads + 1) {
+Pool::Pool(int threads) : threads_(threads), contexts_(threads), pages_(threads + 1), active_(threads) {
   try {
     start();
   } catch (...) {
@@ -88,10 +88,17 @@ void Pool::stop() {
   }
 }
 
-void Pool::run(Work work, void* data) {
+void Pool::run(Work work, void* data, bool alone) {
+  // Workers look at it inside a step only, and none is inside one now.
+  active_ = alone ? 1 : threads_;
+  contexts_[0].threads = active_;
+  claimed_.store(0, std::memory_order_relaxed);
+  if (alone) {
+    work(contexts_[0], data);
+    return;
+  }
   work_ = work;
   data_ = data;
-  claimed_.store(0, std::memory_order_relaxed);
   // Sequentially consistent with the sleeper's own pair of accesses: either we see the sleeper, or it sees the step.
   step_.fetch_add(1);
   if (sleepers_.load() > 0) {
@@ -103,7 +110,7 @@ void Pool::run(Work work, void* data) {
 }
 
 void Pool::barrier() {
-  if (threads_ == 1) {
+  if (active_ == 1) {
     claimed_.store(0, std::memory_order_relaxed);
     return;
   }

@@ -25,7 +25,8 @@ class Pool {
   ~Pool();
 
   int threads() const { return threads_; }
-  void run(Work work, void* data);
+  /** A step of all threads, or of the calling one alone. */
+  void run(Work work, void* data, bool alone);
 
   void barrier();
   long long claim() { return claimed_.fetch_add(1, std::memory_order_relaxed); }
@@ -47,6 +48,8 @@ class Pool {
   std::vector<Context> contexts_;
   std::vector<Pages> pages_;
   std::vector<std::thread> workers_;
+  /** Threads of the step; the others sleep through it. */
+  int active_;
   Work work_ = nullptr;
   void* data_ = nullptr;
   bool stopping_ = false;
