@@ -28,6 +28,7 @@ export interface LocalModelOptions extends FitOptions {
   readonly draftModel?: string | undefined;
   /** Who guesses ahead where a request does not say; undefined: the best that there is. */
   readonly speculation?: EmbeddedProviderOptions['speculation'];
+  readonly missingReasoning?: EmbeddedProviderOptions['missingReasoning'];
 }
 
 export interface LocalModel extends AnswerSource {
@@ -37,7 +38,7 @@ export interface LocalModel extends AnswerSource {
 
 /** Loads the checkpoint. Throws an Error of one line when it is missing or broken. */
 export async function openLocalModel(options: LocalModelOptions, terminal: Terminal): Promise<LocalModel> {
-  const { path = ownCheckpoint(), threads, draftModel, speculation, ...rest } = options;
+  const { path = ownCheckpoint(), threads, draftModel, speculation, missingReasoning, ...rest } = options;
   const checkpoint = await openCheckpoint(path);
   const drafter = draftModel === undefined ? undefined : await openCheckpoint(draftModel);
   const engine = await loadEngine(
@@ -45,7 +46,7 @@ export async function openLocalModel(options: LocalModelOptions, terminal: Termi
     terminal,
   );
   try {
-    const provider = await openEmbeddedProvider({ engine, checkpoint, speculation });
+    const provider = await openEmbeddedProvider({ engine, checkpoint, speculation, missingReasoning });
     const { sampling, maxOutputTokens } = provider.model;
     return {
       engine,
@@ -62,6 +63,7 @@ export async function openLocalModel(options: LocalModelOptions, terminal: Termi
               maxTokens === undefined
                 ? { type: 'default', tokens: maxOutputTokens }
                 : { type: 'asked', tokens: maxTokens },
+            maxReasoning: undefined,
             temperature: temperature ?? sampling.temperature,
             topP: topP ?? sampling.topP,
             ...{ topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },

@@ -109,7 +109,7 @@ export class Contestant {
   }
 
   async close(): Promise<void> {
-    if (this.#child.exitCode !== null) return;
+    if (!this.#child.connected) return;
     const ended = new Promise<void>((resolve) => this.#child.once('exit', () => resolve()));
     this.#child.disconnect();
     await ended;

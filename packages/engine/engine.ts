@@ -42,6 +42,8 @@ export interface GenerateRequest extends Sampling {
   readonly stopTokens: readonly number[];
   /** Ends the reasoning that the completion begins with: `endToken` is chosen after `maxTokens` without it. */
   readonly reasoningLimit: { readonly endToken: number; readonly maxTokens: number } | undefined;
+  /** Ends the completion so many tokens after `endToken`, which ends the reasoning that it begins with. */
+  readonly answerLimit: { readonly endToken: number; readonly maxTokens: number } | undefined;
   /** What the completion must look like; undefined: nothing in particular. Needs stop tokens, which say that it is whole. */
   readonly constraint: ConstraintSpec | undefined;
   /** Whether the prompt's own log-probabilities are wanted, before the first token. */
@@ -60,7 +62,7 @@ export interface GenerateRequest extends Sampling {
 export const plainRequest: Omit<GenerateRequest, 'prompt' | 'maxTokens'> = {
   ...{ temperature: 0, topP: 1, topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
   ...{ topLogprobs: undefined, seed: undefined, stop: [], stopTokens: [], promptLogprobs: 'none' },
-  ...{ reasoningLimit: undefined, constraint: undefined },
+  ...{ reasoningLimit: undefined, answerLimit: undefined, constraint: undefined },
   ...{ namespace: '', priority: 'interactive', deadlineMs: undefined },
   ...{ speculation: { method: 'none' }, prediction: [] },
 };
@@ -89,6 +91,8 @@ export type TokenEvent =
   | {
       readonly type: 'finish';
       readonly reason: FinishReason;
+      /** The request's, if one ended it. */
+      readonly stopString: string | undefined;
       readonly promptTokens: number;
       readonly completionTokens: number;
       /** Of the prompt's tokens, those whose rows were in the cache. */

@@ -12,7 +12,7 @@ import type { PageNode, PrefixTree } from './prefix-tree.ts';
 const maxQueueBytes = 256 * 2 ** 20;
 
 /** What is read from the disk at a time: the steps of others wait for it. */
-const readBytes = 32 * 2 ** 20;
+const usualReadBytes = 32 * 2 ** 20;
 
 export class PrefixStore {
   readonly #files: PageFiles;
@@ -20,16 +20,24 @@ export class PrefixStore {
   readonly #tree: PrefixTree;
   /** Tells this model's rows from all others: weights, form of attention, layout. */
   readonly #fingerprint: string;
+  readonly #readBytes: number;
   readonly #names = new WeakMap<PageNode, Buffer>();
   readonly #queue: { readonly name: Buffer; readonly page: Uint8Array }[] = [];
   #queueBytes = 0;
   #writing: Promise<void> | undefined;
 
-  constructor(files: PageFiles, cache: KvCache, tree: PrefixTree, fingerprint: string) {
+  constructor(
+    files: PageFiles,
+    cache: KvCache,
+    tree: PrefixTree,
+    fingerprint: string,
+    readBytes: number = usualReadBytes,
+  ) {
     this.#files = files;
     this.#cache = cache;
     this.#tree = tree;
     this.#fingerprint = fingerprint;
+    this.#readBytes = readBytes;
   }
 
   /**
@@ -39,7 +47,7 @@ export class PrefixStore {
   restore(namespace: string, tokens: readonly number[], maxTokens: number, path: readonly PageNode[]): PageNode[] {
     const { pageTokens } = this.#tree;
     const restored: PageNode[] = [];
-    const most = Math.max(1, Math.floor(readBytes / this.#cache.pageBytes));
+    const most = Math.max(1, Math.floor(this.#readBytes / this.#cache.pageBytes));
     for (let parent = path.at(-1); restored.length < most; parent = restored.at(-1)) {
       const begin = (path.length + restored.length) * pageTokens;
       if (begin + pageTokens > Math.min(tokens.length, maxTokens)) break;
@@ -54,6 +62,14 @@ export class PrefixStore {
       restored.push(node);
     }
     return restored;
+  }
+
+  /** Whether the page of `tokens` behind `path` lies on disk, and ends within `maxTokens`. */
+  has(namespace: string, tokens: readonly number[], maxTokens: number, path: readonly PageNode[]): boolean {
+    const { pageTokens } = this.#tree;
+    const begin = path.length * pageTokens;
+    if (begin + pageTokens > Math.min(tokens.length, maxTokens)) return false;
+    return this.#files.has(this.#nameBehind(path.at(-1), namespace, tokens.slice(begin, begin + pageTokens)));
   }
 
   /** A page of `tokens` has become full. */

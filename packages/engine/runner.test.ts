@@ -115,6 +115,7 @@ test('whatever shares its steps, whatever is cached, guessed or taken away: a re
     minP: fc.constantFrom(0, 0.05),
     seed: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
     reasoningLimit: fc.constantFrom(undefined, { endToken: 61, maxTokens: 5 }),
+    answerLimit: fc.constantFrom(undefined, undefined, { endToken: 61, maxTokens: 7 }),
     constraint: fc.constantFrom<GenerateRequest['constraint']>(
       undefined,
       undefined,
@@ -335,11 +336,15 @@ test('a prefix outlives the process on disk, bit for bit, for the same model and
   t.after(() => rmSync(directory, { recursive: true }));
   const prompt = Array.from({ length: 300 }, (_, i) => (i * 13) % 128);
   const mtp = { method: 'mtp', draftTokens: 2 } as const;
+  const read: number[] = [];
   const once = async (change: Partial<GenerateRequest>, fingerprint = 'golden') => {
     using device = openDevice();
     using model = openModel(device, golden, { form: 'expanded', predictor: 'present' });
-    const prefixFiles = { files: new PageFiles({ directory, maxBytes: 2 ** 26 }), fingerprint };
-    using runner = new Runner(device, model, tokenizer, { cacheBytes: 40 * pageBytes, prefixFiles });
+    // A page at a time.
+    const prefixFiles = { files: new PageFiles({ directory, maxBytes: 2 ** 26 }), fingerprint, readBytes: 1 };
+    read.length = 0;
+    const watching = watched(model, (count) => read.push(count));
+    using runner = new Runner(device, watching, tokenizer, { cacheBytes: 40 * pageBytes, prefixFiles });
     const [events] = serve(runner, [{ ...base, prompt, topLogprobs: 3, ...change }]);
     await runner.flush();
     return events;
@@ -348,6 +353,7 @@ test('a prefix outlives the process on disk, bit for bit, for the same model and
   const warm = await once({ speculation: mtp });
   assert.equal(finishOf(cold).cacheHitTokens, 0);
   assert.equal(finishOf(warm).cacheHitTokens, 256);
+  assert.equal(read[0], 300 - 256, 'nothing is computed that lies on disk');
   assert.deepEqual(said(warm), said(cold));
   assert.equal(finishOf(await once({ namespace: 'other' })).cacheHitTokens, 0);
   assert.equal(finishOf(await once({}, 'another model')).cacheHitTokens, 0);

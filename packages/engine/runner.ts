@@ -44,7 +44,9 @@ export interface RunnerOptions {
   /** Milliseconds on any clock that does not go back. */
   readonly now: () => number;
   /** Where prefixes outlive the process, and what tells this model's from others'; undefined: nowhere. */
-  readonly prefixFiles: { readonly files: PageFiles; readonly fingerprint: string } | undefined;
+  readonly prefixFiles:
+    | { readonly files: PageFiles; readonly fingerprint: string; readonly readBytes?: number }
+    | undefined;
   /** Who guesses ahead, beside the n-gram drafter and the model's own module; the runner owns them. */
   readonly drafters: Readonly<Partial<Record<DrafterName, Drafter>>>;
 }
@@ -98,7 +100,9 @@ export class Runner {
     this.#cache = new KvCache(device, model.cache, cacheBytes);
     this.#tree = new PrefixTree(this.#cache.pageCount, this.#cache.pageTokens);
     const { prefixFiles } = this.#options;
-    this.#store = prefixFiles && new PrefixStore(prefixFiles.files, this.#cache, this.#tree, prefixFiles.fingerprint);
+    this.#store =
+      prefixFiles &&
+      new PrefixStore(prefixFiles.files, this.#cache, this.#tree, prefixFiles.fingerprint, prefixFiles.readBytes);
     this.#arena = new Arena(device.memory, 16 * 2 ** 20);
     this.#waiting = new WaitingLine({ capacity: maxWaiting, patienceMs });
     this.#pace = new StepPace(stallMs, stepTokens);
@@ -309,7 +313,10 @@ export class Runner {
     return reading.filter((sequence) => {
       const { pages, tokens, adoptable } = sequence;
       if (!pages || adoptable === 0) return true;
+      const before = pages.length;
       sequence.adopt(pages);
+      // What is on disk is brought back piece by piece, and nothing of it computed meanwhile.
+      if (pages.length > before && pages.isContinuedOnDisk(tokens, adoptable)) return false;
       const page = pages.openPage(tokens);
       if (page === undefined) return true;
       if (writing.has(page.key)) return page.isBegun;

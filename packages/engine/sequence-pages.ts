@@ -40,6 +40,11 @@ export class SequencePages implements PageLease {
     this.length = this.#path.length * pageTokens;
   }
 
+  /** Whether more of `tokens` lies on disk, right behind what it has. */
+  isContinuedOnDisk(tokens: readonly number[], maxTokens: number): boolean {
+    return this.#store?.has(this.#namespace, tokens, maxTokens, this.#path) === true;
+  }
+
   /** Pages that `count` more tokens would take. */
   missing(count: number): number {
     return Math.max(0, Math.ceil((this.length + count) / this.#tree.pageTokens) - this.pages.length);

@@ -54,6 +54,8 @@ export class Sequence implements Waiter {
   #held: Extract<TokenEvent, { type: 'token' }> | undefined;
   /** Whether the reasoning that the completion begins with is over, where there is a limit to it. */
   #isReasoning: boolean;
+  /** Tokens of the completion when its reasoning was over, where the answer has a limit of its own. */
+  #answerBegin: number | undefined;
   /** How far it has come before, should it have to start again; and of that, what it did not read itself. */
   #reached = 0;
   #cacheHit = 0;
@@ -167,19 +169,20 @@ export class Sequence implements Waiter {
     this.tokens.push(choice.id);
     this.#counts.set(choice.id, (this.#counts.get(choice.id) ?? 0) + 1);
     if (choice.id === request.reasoningLimit?.endToken) this.#isReasoning = false;
+    if (choice.id === request.answerLimit?.endToken) this.#answerBegin ??= this.completion;
     if (request.stopTokens.includes(choice.id)) {
       this.end('stop');
       return;
     }
-    const { text, isStopped } = this.#stop.push(this.#decoder.push(choice.id));
+    const { text, stop } = this.#stop.push(this.#decoder.push(choice.id));
     this.#release();
     // Not computed for every token, so that nobody may rely on it who did not ask.
     const logprob = request.topLogprobs === undefined ? Number.NaN : choice.logprob;
     this.#held = { type: 'token', ...choice, logprob, text };
-    if (isStopped) {
+    if (stop !== undefined) {
       this.#release();
-      this.end('stop');
-    } else if (this.completion === request.maxTokens) {
+      this.end('stop', stop);
+    } else if (this.completion === request.maxTokens || this.#answerIsFull) {
       this.end('length');
     } else if (text !== '') {
       this.#release();
@@ -215,7 +218,8 @@ export class Sequence implements Waiter {
     if (logprobs.length > 0) this.#emit({ type: 'prompt', logprobs });
   }
 
-  end(reason: FinishReason): void {
+  /** `stopString`: which one it was that ended it. */
+  end(reason: FinishReason, stopString?: string): void {
     // What was held for a stop string that never came, and a character that never became whole.
     if (this.#held) {
       const rest = this.#stop.push(this.#decoder.end()).text + this.#stop.end();
@@ -223,9 +227,20 @@ export class Sequence implements Waiter {
     }
     this.isOver = true;
     this.#emit({
-      ...{ type: 'finish', reason, promptTokens: this.request.prompt.length, completionTokens: this.completion },
+      ...{
+        type: 'finish',
+        reason,
+        stopString,
+        promptTokens: this.request.prompt.length,
+        completionTokens: this.completion,
+      },
       ...{ cacheHitTokens: this.#cacheHit, acceptedDraftTokens: this.#accepted, rejectedDraftTokens: this.#rejected },
     });
+  }
+
+  get #answerIsFull(): boolean {
+    const limit = this.request.answerLimit;
+    return !!limit && this.#answerBegin !== undefined && this.completion - this.#answerBegin >= limit.maxTokens;
   }
 
   #release(): void {

@@ -18,15 +18,15 @@ test('the text up to the first stop string comes out, however it was split', () 
       );
       const matcher = new StopText(stop);
       let shown = '';
-      let isStopped = false;
+      let met: string | undefined;
       for (const character of whole) {
         const result = matcher.push(character);
         shown += result.text;
-        isStopped = result.isStopped;
-        if (isStopped) break;
+        met = result.stop;
+        if (met !== undefined) break;
       }
-      if (!isStopped) shown += matcher.end();
-      assert.equal(isStopped, found.length > 0);
+      if (met === undefined) shown += matcher.end();
+      assert.equal(met !== undefined, found.length > 0);
       assert.equal(shown, found.length > 0 ? whole.slice(0, begin) : whole);
     }),
   );
@@ -34,9 +34,9 @@ test('the text up to the first stop string comes out, however it was split', () 
 
 test('text that may begin a stop string is held back, all other text is not', () => {
   const matcher = new StopText(['END']);
-  assert.deepEqual(matcher.push('the E'), { text: 'the ', isStopped: false });
-  assert.deepEqual(matcher.push('N'), { text: '', isStopped: false });
-  assert.deepEqual(matcher.push('d'), { text: 'ENd', isStopped: false });
-  assert.deepEqual(matcher.push('EN'), { text: '', isStopped: false });
+  assert.deepEqual(matcher.push('the E'), { text: 'the ', stop: undefined });
+  assert.deepEqual(matcher.push('N'), { text: '', stop: undefined });
+  assert.deepEqual(matcher.push('d'), { text: 'ENd', stop: undefined });
+  assert.deepEqual(matcher.push('EN'), { text: '', stop: undefined });
   assert.equal(matcher.end(), 'EN');
 });

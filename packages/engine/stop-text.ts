@@ -5,7 +5,8 @@
 
 export interface StopResult {
   readonly text: string;
-  readonly isStopped: boolean;
+  /** The stop string that was found; undefined: none yet. */
+  readonly stop: string | undefined;
 }
 
 export class StopText {
@@ -18,16 +19,19 @@ export class StopText {
 
   /** What can be shown after `text` arrived. After a stop the rest is dropped. */
   push(text: string): StopResult {
-    if (this.#stops.length === 0) return { text, isStopped: false };
+    if (this.#stops.length === 0) return { text, stop: undefined };
     const pending = this.#held + text;
-    const found = this.#stops.map((stop) => pending.indexOf(stop)).filter((at) => at >= 0);
-    if (found.length > 0) {
+    const [first] = this.#stops
+      .map((stop) => ({ stop, at: pending.indexOf(stop) }))
+      .filter(({ at }) => at >= 0)
+      .sort((a, b) => a.at - b.at);
+    if (first) {
       this.#held = '';
-      return { text: pending.slice(0, Math.min(...found)), isStopped: true };
+      return { text: pending.slice(0, first.at), stop: first.stop };
     }
     const keep = Math.max(...this.#stops.map((stop) => overlap(pending, stop)));
     this.#held = pending.slice(pending.length - keep);
-    return { text: pending.slice(0, pending.length - keep), isStopped: false };
+    return { text: pending.slice(0, pending.length - keep), stop: undefined };
   }
 
   /** The held text, once nothing more will come. */

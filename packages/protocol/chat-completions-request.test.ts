@@ -11,6 +11,8 @@ const card: ModelCard = {
   ownedBy: 'hadal',
   contextWindow: 2048,
   maxOutputTokens: 2048,
+  profile: 'current',
+  thinking: 'high',
   sampling: { temperature: 0.6, topP: 0.95 },
 };
 const roomy: ModelCard = { ...card, id: 'roomy', contextWindow: 1048576, maxOutputTokens: 393216 };
@@ -47,6 +49,7 @@ test('a body with model and messages alone gets every default', () => {
       ...{ topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
       seed: undefined,
       stop: [],
+      maxReasoning: undefined,
       responseFormat: { type: 'text' },
       tools: [],
       toolChoice: { type: 'none' },
@@ -384,9 +387,9 @@ test('the first mistake is reported, with its field, what was expected and what 
       'messages[0].content[0]: This model does not support image',
     ],
     [
-      { messages: [user, { role: 'assistant', content: 'x', prefix: true }] },
+      { messages: [user, { role: 'assistant', content: 'x', prefix: true }, user] },
       'invalid-field',
-      'messages[1].prefix: prefix completion is not available',
+      'messages[1].prefix: only allowed in the last message',
     ],
     [
       { messages: [user, { role: 'assistant', content: 'x' }] },

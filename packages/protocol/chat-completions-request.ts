@@ -7,23 +7,21 @@
 // prediction. `top_k`, `min_p`, `structured_outputs` and `speculative` are ours, named as vLLM names them where it has them.
 
 import { z } from 'zod';
-import type {
-  ChatRequest,
-  FunctionTool,
-  JsonObject,
-  Message,
-  ResponseFormat,
-  Speculation,
-  Thinking,
-  ToolChoice,
-} from './chat-request.ts';
-import { checkConversation } from './conversation-rules.ts';
+import type { ChatRequest, FunctionTool, Message, ResponseFormat, Thinking, ToolChoice } from './chat-request.ts';
+import { checkConversation, isPrefixed } from './conversation-rules.ts';
 import type { ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
+import {
+  type Delivery,
+  deliveryOf,
+  expecting,
+  integer,
+  jsonObject,
+  samplingFields,
+  samplingOf,
+  speculationOf,
+} from './sampling-fields.ts';
 import { fieldName, shapeError } from './shape-error.ts';
-
-/** How the caller wants the answer sent; `includeUsage` adds `usage: null` to the chunks before the last. */
-export type Delivery = { readonly type: 'whole' } | { readonly type: 'stream'; readonly includeUsage: boolean };
 
 export interface ChatCompletionsRequest {
   readonly chat: ChatRequest;
@@ -45,71 +43,60 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
   if (card === undefined) {
     throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: wire.model });
   }
-  const thinking = thinkingOf(wire);
+  const thinking = thinkingOf(wire, card);
   const toolChoice = toolChoiceOf(wire);
   const messages = wire.messages.map(messageOf);
   checkConversation(messages);
-  if (wire.stream_options != null && wire.stream !== true) {
-    throw requestError('invalid-field', { field: 'stream_options', problem: 'only allowed when stream is true' });
+  const responseFormat = responseFormatOf(wire);
+  if (isPrefixed(messages) && responseFormat.type !== 'text') {
+    const problem = 'cannot be set together with prefix: what has been said already is not looked at';
+    throw requestError('invalid-field', { field: 'response_format', problem });
   }
   if (wire.top_logprobs != null && wire.logprobs !== true) {
     throw requestError('invalid-field', { field: 'top_logprobs', problem: 'only allowed when logprobs is true' });
   }
 
+  const isR1 = card.profile === 'r1';
+  if (isR1) checkR1(wire, card);
   return {
     choices: wire.n ?? 1,
-    delivery:
-      wire.stream === true
-        ? { type: 'stream', includeUsage: wire.stream_options?.include_usage === true }
-        : { type: 'whole' },
+    delivery: deliveryOf(wire),
     chat: {
       model: card.id,
       messages,
       thinking,
       maxTokens: maxTokensOf(wire, thinking, card),
-      temperature: wire.temperature ?? card.sampling.temperature,
-      topP: wire.top_p ?? card.sampling.topP,
-      topK: Math.max(0, wire.top_k ?? 0),
-      minP: wire.min_p ?? 0,
-      frequencyPenalty: wire.frequency_penalty ?? 0,
-      presencePenalty: wire.presence_penalty ?? 0,
-      logitBias: Object.entries(wire.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
-      seed: wire.seed ?? undefined,
-      stop: typeof wire.stop === 'string' ? [wire.stop] : (wire.stop ?? []),
-      responseFormat: responseFormatOf(wire),
+      maxReasoning: isR1 ? r1.maxReasoning : undefined,
+      ...samplingOf(isR1 ? { ...wire, ...r1.withoutEffect } : wire, card),
+      responseFormat,
       tools: toolsOf(wire),
       toolChoice,
       topLogprobs: wire.logprobs === true ? (wire.top_logprobs ?? 0) : undefined,
-      speculation: speculationOf(wire),
+      speculation: speculationOf(wire, wire.prediction != null),
       prediction: wire.prediction == null ? '' : textOf(wire.prediction.content, ['prediction']),
-      priority: wire.service_tier === 'flex' ? 'batch' : 'interactive',
-      userId: wire.user_id ?? wire.user ?? '',
     },
   };
 }
 
-/** The check failed because this was expected; the wording for every way in which it can fail. */
-const expecting = (what: string) => ({ error: `expected ${what}` });
+/** What DeepSeek's guide to its reasoning model said of R1, January to August 2025. */
+const r1 = {
+  maxReasoning: 32_768,
+  defaultMaxTokens: 4096,
+  withoutEffect: { temperature: null, top_p: null, frequency_penalty: null, presence_penalty: null },
+} as const;
 
-function integer(low: number, high: number) {
-  const wording = expecting(
-    high === Number.MAX_SAFE_INTEGER ? `integer of at least ${low}` : `integer from ${low} to ${high}`,
-  );
-  return z.int(wording).min(low, wording).max(high, wording);
+/** Throws for what R1's service refused. */
+function checkR1({ messages, logprobs, top_logprobs }: Wire, { id }: ModelCard): void {
+  const replayed = messages.findIndex((message) => message.role === 'assistant' && message.reasoning_content != null);
+  if (replayed >= 0) {
+    const problem = `${id} does not take reasoning back; send content only`;
+    throw requestError('invalid-field', { field: fieldName(['messages', replayed, 'reasoning_content']), problem });
+  }
+  const asked = logprobs != null && logprobs ? 'logprobs' : top_logprobs != null ? 'top_logprobs' : undefined;
+  if (asked !== undefined) throw requestError('invalid-field', { field: asked, problem: `not supported by ${id}` });
 }
 
-const temperatureRange = expecting('number from 0 to 2');
-const topPRange = expecting('number above 0 and at most 1');
-const minPRange = expecting('number from 0 to 1');
-const biasRange = expecting('number from -100 to 100');
-const stopText = z.string().min(1, expecting('a text that is not empty'));
 const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,128}$/, expecting('1 to 128 letters, digits, _ or -'));
-
-// Kept as it came: a copy by key would lose a key such as "__proto__".
-const jsonObject = z.custom<JsonObject>(
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-  expecting('object'),
-);
 
 const textPart = z.object({ type: z.literal('text'), text: z.string() });
 const imagePart = z.object({ type: z.enum(['image_url', 'file']) });
@@ -179,47 +166,12 @@ const bodySchema = z.object({
       choice: z.array(z.string()).min(1, expecting('at least one text')).nullish(),
     })
     .nullish(),
-  stop: z
-    .union(
-      [stopText, z.array(stopText).max(16, expecting('at most 16 texts'))],
-      expecting('string or array of strings'),
-    )
-    .nullish(),
-  stream: z.boolean().nullish(),
-  stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
-  temperature: z.number(temperatureRange).min(0, temperatureRange).max(2, temperatureRange).nullish(),
-  top_p: z.number(topPRange).gt(0, topPRange).max(1, topPRange).nullish(),
-  // -1 is another way to say that there is no limit.
-  top_k: integer(-1, Number.MAX_SAFE_INTEGER).nullish(),
-  min_p: z.number(minPRange).min(0, minPRange).max(1, minPRange).nullish(),
-  // Never an error on DeepSeek, whatever they are; what makes no sense has no effect here either.
-  frequency_penalty: z.number().min(-2).max(2).nullish().catch(null),
-  presence_penalty: z.number().min(-2).max(2).nullish().catch(null),
-  logit_bias: z
-    .record(
-      z.string().regex(/^\d{1,9}$/, expecting('token ids as keys')),
-      z.number(biasRange).min(-100, biasRange).max(100, biasRange),
-    )
-    .nullish(),
-  speculative: z
-    .object({
-      method: z.enum(['mtp', 'ngram', 'draft', 'none']),
-      num_draft_tokens: integer(1, 16).nullish(),
-    })
-    .nullish(),
+  ...samplingFields,
   prediction: z.object({ type: z.literal('content'), content }).nullish(),
-  service_tier: z.string().nullish(),
   tools: z.array(tool).nullish(),
   tool_choice: toolChoice.nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: integer(0, 20).nullish(),
-  n: integer(1, 128).nullish(),
-  seed: integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER).nullish(),
-  user_id: z
-    .string()
-    .regex(/^[a-zA-Z0-9_-]{0,512}$/, expecting('at most 512 letters, digits, _ or -'))
-    .nullish(),
-  user: z.string().nullish(),
 });
 
 type Wire = z.infer<typeof bodySchema>;
@@ -235,22 +187,11 @@ const efforts = {
   ultra: 'max',
 } as const satisfies Record<NonNullable<Wire['reasoning_effort']>, Thinking>;
 
-function thinkingOf(wire: Wire): Thinking {
-  return wire.thinking?.type === 'disabled' ? 'off' : efforts[wire.reasoning_effort ?? 'high'];
-}
-
-function speculationOf({ speculative, prediction }: Wire): Speculation {
-  // A predicted output says how it wants to be used.
-  if (speculative == null) {
-    return prediction == null ? { method: 'default' } : { method: 'ngram', draftTokens: 'adaptive' };
-  }
-  const { method, num_draft_tokens: draftTokens } = speculative;
-  if (method !== 'none') return { method, draftTokens: draftTokens ?? 'adaptive' };
-  if (draftTokens != null) {
-    const problem = 'cannot be set together with method "none"';
-    throw requestError('invalid-field', { field: 'speculative.num_draft_tokens', problem });
-  }
-  return { method };
+function thinkingOf({ thinking, reasoning_effort }: Wire, card: ModelCard): Thinking {
+  if (card.profile === 'r1') return 'high';
+  if (thinking?.type === 'disabled') return 'off';
+  if (thinking == null && reasoning_effort == null) return card.thinking;
+  return efforts[reasoning_effort ?? 'high'];
 }
 
 // DeepSeek's own defaults. A model with a smaller context has less room, which the provider sees to.
@@ -268,7 +209,8 @@ function maxTokensOf(wire: Wire, thinking: Thinking, card: ModelCard): ChatReque
   }
   const field = wire.max_tokens != null ? 'max_tokens' : 'max_completion_tokens';
   const asked = wire[field];
-  if (asked == null) return { type: 'default', tokens: Math.min(defaultMaxTokens[thinking], card.maxOutputTokens) };
+  const usual = card.profile === 'r1' ? r1.defaultMaxTokens : defaultMaxTokens[thinking];
+  if (asked == null) return { type: 'default', tokens: Math.min(usual, card.maxOutputTokens) };
   // Where the context is the only limit, the provider says so with both numbers.
   if (asked > card.maxOutputTokens && card.maxOutputTokens < card.contextWindow) {
     throw requestError('invalid-field', {
@@ -361,17 +303,12 @@ function messageOf(wire: Wire['messages'][number], index: number): Message {
       if (wire.content == null && toolCalls.length === 0) {
         throw requestError('empty-assistant-message', { field: fieldName(path) });
       }
-      if (wire.prefix === true) {
-        throw requestError('invalid-field', {
-          field: fieldName([...path, 'prefix']),
-          problem: 'prefix completion is not available',
-        });
-      }
       return {
         role: 'assistant',
         content: wire.content == null ? '' : textOf(wire.content, path),
         reasoning: wire.reasoning_content ?? '',
         toolCalls: toolCalls.map((call) => ({ id: call.id, ...call.function })),
+        ...(wire.prefix === true && { isPrefix: true }),
       };
     }
     default:

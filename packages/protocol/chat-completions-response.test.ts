@@ -124,7 +124,7 @@ test('of several answers each is put together by itself, and the prompt is count
     yield choiceOf({ type: 'content', text: 'b', logprobs: [] }, 1);
     yield choiceOf({ type: 'content', text: 'a', logprobs: [] }, 0);
     yield { ...choiceOf(finish, 1), usage: undefined };
-    yield { ...choiceOf(finish, 0), usage: totalUsage([usage, { ...usage, cacheHit: 10, completion: 5 }]) };
+    yield { ...choiceOf(finish, 0), usage: totalUsage([usage, { ...usage, cacheHit: 10, completion: 5 }], 2) };
   }
   const { choices, usage: total } = await collectChatCompletion(both(), calm);
   assert.deepEqual(

@@ -111,12 +111,13 @@ export interface ChoiceEvent {
   readonly usage: Usage | undefined;
 }
 
-/** What answers to the same prompt took together; the first was the first to read it. */
-export function totalUsage(answers: readonly Usage[]): Usage {
-  const sum = (of: (usage: Usage) => number) => answers.reduce((total, usage) => total + of(usage), 0);
+/** What answers took together, `choices` to each prompt: the first of them was the first to read it, and counts it. */
+export function totalUsage(answers: readonly Usage[], choices: number): Usage {
+  const sum = (of: (usage: Usage) => number, every = 1) =>
+    answers.reduce((total, usage, i) => (i % every === 0 ? total + of(usage) : total), 0);
   return {
-    prompt: answers[0]?.prompt ?? 0,
-    cacheHit: answers[0]?.cacheHit ?? 0,
+    prompt: sum(({ prompt }) => prompt, choices),
+    cacheHit: sum(({ cacheHit }) => cacheHit, choices),
     completion: sum(({ completion }) => completion),
     reasoning: sum(({ reasoning }) => reasoning),
     acceptedPrediction: sum(({ acceptedPrediction }) => acceptedPrediction),

@@ -32,11 +32,21 @@ export interface TokenLogprobs extends TokenLogprob {
 
 export type ChatEvent =
   /** The request is accepted: from here on a caller's mistake can no longer be the reason for a failure. */
-  | { readonly type: 'start' }
+  | {
+      readonly type: 'start';
+      /** Where they are known by then. */
+      readonly promptTokens?: number;
+    }
   /** `logprobs` is empty unless the request asked for them. */
   | { readonly type: 'reasoning' | 'content'; readonly text: string; readonly logprobs: readonly TokenLogprobs[] }
   /** Calls are numbered from 0 and do not interleave. */
   | { readonly type: 'tool-call'; readonly index: number; readonly id: string; readonly name: string }
   /** The next piece of the JSON text of the arguments of call `index`. */
   | { readonly type: 'tool-call-arguments'; readonly index: number; readonly text: string }
-  | { readonly type: 'finish'; readonly reason: FinishReason; readonly usage: Usage };
+  | {
+      readonly type: 'finish';
+      readonly reason: FinishReason;
+      readonly usage: Usage;
+      /** The stop string of the request that ended the answer; undefined where it was something else, or is not known. */
+      readonly stopString?: string | undefined;
+    };

@@ -25,6 +25,8 @@ export type Message =
       /** Empty when the caller did not pass it back. */
       readonly reasoning: string;
       readonly toolCalls: readonly ToolCall[];
+      /** Only of the last message: the answer goes on where it ends, in its reasoning where it has no content yet. */
+      readonly isPrefix?: boolean;
     }
   | { readonly role: 'tool'; readonly content: string; readonly toolCallId: string };
 
@@ -65,13 +67,8 @@ export type Speculation =
 /** `asked` must fit into the context beside the prompt; `default` gives way to it. */
 export type MaxTokens = { readonly type: 'asked' | 'default'; readonly tokens: number };
 
-export interface ChatRequest {
-  readonly model: string;
-  /** At least one. Every tool result answers a call of the assistant message before it, and no call lacks its result. */
-  readonly messages: readonly Message[];
-  readonly thinking: Thinking;
-  /** Reasoning included. */
-  readonly maxTokens: MaxTokens;
+/** How an answer is chosen, guessed ahead and scheduled, whatever was asked. */
+export interface SamplingRequest {
   /** 0 picks the likeliest token. */
   readonly temperature: number;
   /** In (0, 1]. */
@@ -88,17 +85,28 @@ export interface ChatRequest {
   readonly seed: number | undefined;
   /** Up to 16, none empty. */
   readonly stop: readonly string[];
+  readonly speculation: Speculation;
+  /** `batch`: may wait for others. */
+  readonly priority: 'interactive' | 'batch';
+  /** Namespace for caches and scheduling; empty when the caller named none. */
+  readonly userId: string;
+}
+
+export interface ChatRequest extends SamplingRequest {
+  readonly model: string;
+  /** At least one. Every tool result answers a call of the assistant message before it, and no call lacks its result. */
+  readonly messages: readonly Message[];
+  readonly thinking: Thinking;
+  /** Reasoning included, unless that has a limit of its own. */
+  readonly maxTokens: MaxTokens;
+  /** Tokens of reasoning at most, beside those of the answer; undefined: `maxTokens` is for both. */
+  readonly maxReasoning: number | undefined;
   readonly responseFormat: ResponseFormat;
   /** Names are unique. */
   readonly tools: readonly FunctionTool[];
   readonly toolChoice: ToolChoice;
   /** Alternatives wanted beside each token's log-probability, 0 to 20; undefined when none are wanted at all. */
   readonly topLogprobs: number | undefined;
-  readonly speculation: Speculation;
   /** What the answer is expected to hold; empty when the caller expects nothing. */
   readonly prediction: string;
-  /** `batch`: may wait for others. */
-  readonly priority: 'interactive' | 'batch';
-  /** Namespace for caches and scheduling; empty when the caller named none. */
-  readonly userId: string;
 }

@@ -1,10 +1,16 @@
 // Which sequences of messages are a conversation.
 //
 // Owns the order that OpenAI's and DeepSeek's APIs ask of messages: tool results answer the calls right before them, all
-// of them, and someone other than the assistant speaks last. Knows nothing about how a message looked on the wire.
+// of them, and someone other than the assistant speaks last, unless the answer's beginning is given. Knows nothing about how a message looked on the wire.
 
 import type { Message } from './chat-request.ts';
 import { requestError } from './request-error.ts';
+
+/** Whether the last message is the beginning of the answer. */
+export function isPrefixed(messages: readonly Message[]): boolean {
+  const last = messages.at(-1);
+  return last?.role === 'assistant' && last.isPrefix === true;
+}
 
 /** Throws `RequestError` for the first message out of place. */
 export function checkConversation(messages: readonly Message[]): void {
@@ -33,6 +39,12 @@ export function checkConversation(messages: readonly Message[]): void {
   checkAnswered();
 
   const last = messages.at(-1);
+  const early = messages.findIndex((message, i) => i < messages.length - 1 && isPrefixed([message]));
+  if (early >= 0) {
+    const problem = 'only allowed in the last message';
+    throw requestError('invalid-field', { field: `messages[${early}].prefix`, problem });
+  }
+  if (isPrefixed(messages)) return;
   if (last !== undefined && last.role !== 'user' && last.role !== 'tool') {
     throw requestError('invalid-field', {
       field: `messages[${messages.length - 1}].role`,

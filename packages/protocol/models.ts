@@ -13,6 +13,10 @@ export interface ModelCard {
   readonly contextWindow: number;
   readonly maxOutputTokens: number;
   /** What the model samples with when the caller does not say; its publisher's recommendation. */
+  /** Whose rules hold for it: today's, or those that DeepSeek-R1 was served with. */
+  readonly profile: 'current' | 'r1';
+  /** Whether it thinks where the caller does not say. */
+  readonly thinking: 'off' | 'high';
   readonly sampling: { readonly temperature: number; readonly topP: number };
 }
 
@@ -39,7 +43,7 @@ export function wireModel(card: ModelCard): WireModel {
     max_output_tokens: card.maxOutputTokens,
     input_modalities: ['text'],
     output_modalities: ['text'],
-    effort: { supported_levels: ['low', 'high', 'max'], default_level: 'high' },
+    effort: { supported_levels: ['low', 'high', 'max'], default_level: card.thinking === 'off' ? 'none' : 'high' },
   };
 }
 

@@ -53,10 +53,19 @@ export const requestErrors = {
     ...invalidRequest,
     message: () => 'Thinking mode does not support this tool_choice',
   },
+  'reasoning-missing': {
+    ...invalidRequest,
+    message: () => 'The `reasoning_content` in the thinking mode must be passed back to the API.',
+  },
   'unenforceable-format': {
     ...invalidRequest,
     message: (details: FieldProblem & { readonly pointer: string }) =>
       `${details.field}: cannot be enforced${details.pointer === '' ? '' : ` at ${details.pointer}`}: ${details.problem}`,
+  },
+  'embeddings-unsupported': {
+    ...invalidRequest,
+    message: (details: { readonly model: string }) =>
+      `model: ${details.model} generates text and has no embeddings; none of the models here has`,
   },
   'image-unsupported': {
     ...invalidRequest,
@@ -76,6 +85,12 @@ export const requestErrors = {
     code: 'not_found',
     message: (details: { readonly method: string; readonly path: string }) =>
       `Unknown route: ${details.method} ${details.path}`,
+  },
+  'unknown-response': {
+    ...invalidRequest,
+    status: 404,
+    code: 'not_found',
+    message: (details: { readonly id: string }) => `Response with id '${details.id}' not found.`,
   },
   'body-too-large': {
     ...invalidRequest,

@@ -22,7 +22,7 @@ function read(text: string, { isThinking = true, hasLogprobs = true } = {}): Cha
   const events = ids.flatMap((id) =>
     reader.token({ type: 'token', id, text: decoder.push(id), logprob: -id, top: [{ id, logprob: -id }] }),
   );
-  const counts = { promptTokens: 5, completionTokens: ids.length + 1, cacheHitTokens: 0 };
+  const counts = { stopString: undefined, promptTokens: 5, completionTokens: ids.length + 1, cacheHitTokens: 0 };
   const finish = { type: 'finish', reason: 'stop', ...counts, acceptedDraftTokens: 0, rejectedDraftTokens: 0 } as const;
   events.push(...reader.finish(finish));
   return events;

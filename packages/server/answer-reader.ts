@@ -7,7 +7,8 @@ import type { TokenEvent } from '@hadal/engine/engine';
 import type { AnswerEvent, AnswerParser } from '@hadal/formats/chat/dialect';
 import { thinkBegin, thinkEnd } from '@hadal/formats/special-tokens';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
-import type { ChatEvent, FinishReason, TokenLogprob, TokenLogprobs } from '@hadal/protocol/chat-event';
+import type { ChatEvent, TokenLogprobs } from '@hadal/protocol/chat-event';
+import { type EngineFinish, finishReasons, tokenLogprobs, usageOf } from './engine-words.ts';
 
 export interface AnswerReaderOptions {
   readonly tokenizer: Tokenizer;
@@ -19,11 +20,6 @@ export interface AnswerReaderOptions {
 }
 
 type Token = Extract<TokenEvent, { type: 'token' }>;
-type Finish = Extract<TokenEvent, { type: 'finish' }>;
-
-const finishReasons = {
-  ...{ stop: 'stop', length: 'length', aborted: 'aborted', deadline: 'insufficient_system_resource' },
-} as const satisfies Record<Finish['reason'], FinishReason>;
 
 /** Reads one answer, token by token. */
 export class AnswerReader {
@@ -55,18 +51,17 @@ export class AnswerReader {
   }
 
   /** What was held back, and the end. */
-  finish(finish: Finish): ChatEvent[] {
+  finish(finish: EngineFinish): ChatEvent[] {
     const rest = this.#translate(this.#parser.end());
     const reason = finishReasons[finish.reason];
-    const usage = {
-      prompt: finish.promptTokens,
-      cacheHit: finish.cacheHitTokens,
-      completion: finish.completionTokens,
-      reasoning: this.#reasoningTokens,
-      acceptedPrediction: finish.acceptedDraftTokens,
-      rejectedPrediction: finish.rejectedDraftTokens,
-    };
-    return [...rest, { type: 'finish', reason: reason === 'stop' && this.#hasCalled ? 'tool_calls' : reason, usage }];
+    const usage = usageOf(finish, this.#reasoningTokens);
+    return [
+      ...rest,
+      {
+        ...{ type: 'finish', reason: reason === 'stop' && this.#hasCalled ? 'tool_calls' : reason, usage },
+        ...(finish.stopString !== undefined && { stopString: finish.stopString }),
+      },
+    ];
   }
 
   #translate(events: readonly AnswerEvent[]): ChatEvent[] {
@@ -108,15 +103,7 @@ export class AnswerReader {
       if (at > begin || (at === begin && token.text === '')) taken.push(token);
     }
     this.#pending = this.#pending.slice(used);
-    return taken.map((token) => ({
-      ...this.#logprob(token),
-      top: token.top.map((alternative) => this.#logprob(alternative)),
-    }));
-  }
-
-  #logprob({ id, logprob }: { readonly id: number; readonly logprob: number }): TokenLogprob {
-    const { tokenizer } = this.#options;
-    return { token: tokenizer.decode([id]), bytes: tokenizer.bytes(id), logprob };
+    return taken.map((token) => tokenLogprobs(this.#options.tokenizer, token));
   }
 }
 

@@ -5,6 +5,8 @@
 
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { ChatRequest } from '@hadal/protocol/chat-request';
+import type { CompletionRequest } from '@hadal/protocol/completions-request';
+import type { CompletionEvent } from '@hadal/protocol/completions-response';
 import type { ModelCard } from '@hadal/protocol/models';
 
 export interface Provider {
@@ -17,4 +19,17 @@ export interface Provider {
    * frees what it held.
    */
   chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void, void>;
+  /** Goes on with a text, or fills a gap in it; otherwise as `chat`. */
+  complete(request: CompletionRequest, signal: AbortSignal): AsyncGenerator<CompletionEvent, void, void>;
+  /** The model's tokens for a text as it stands, or for the prompt that a request would be answered to. */
+  tokenize(input: string | ChatRequest): readonly number[] | Promise<readonly number[]>;
+  /** Throws `RequestError` for an id that the model does not have. */
+  detokenize(tokens: readonly number[]): string | Promise<string>;
+}
+
+/** The provider of a model that a request was found to name. */
+export function providerOf(providers: readonly Provider[], id: string): Provider {
+  const provider = providers.find(({ model }) => model.id === id);
+  if (provider === undefined) throw new Error(`model ${id}: expected a provider, found none`);
+  return provider;
 }

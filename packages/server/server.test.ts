@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { plainRequest } from '@hadal/engine/engine';
 import {
+  beginOfSentence,
   dsml,
   thinkEnd,
   toolCallBegin,
@@ -410,6 +411,235 @@ test('n answers come side by side, each with a seed of its own, and the prompt i
   assert.equal(last, usages[0], 'on the last chunk');
   assert.equal(usages[0]?.prompt_tokens, toy.engine.requests[0]?.prompt.length);
   assert.equal(usages[0]?.completion_tokens, whole.usage?.completion_tokens);
+});
+
+test('text becomes tokens and tokens text, and a conversation is as long as usage says', async () => {
+  await using toy = await serveToy({ script: () => ['ok'] });
+  const ask = async (path: string, body: object) => {
+    const response = await fetch(toy.server.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const answer = (await response.json()) as Record<string, unknown>;
+    return { status: response.status, ...answer } as Record<string, unknown>;
+  };
+  const text = await ask('/tokenize', { prompt: 'aé', return_token_strs: true });
+  const { tokenizer } = toy.engine;
+  assert.deepEqual(text, {
+    ...{ status: 200, count: 3, max_model_len: 4096, tokens: tokenizer.encode('aé') },
+    token_strs: ['a', '\ufffd', '\ufffd'],
+  });
+  assert.deepEqual(await ask('/v1/detokenize', { tokens: text.tokens }), { status: 200, prompt: 'aé' });
+  const { usage } = await clientOf(toy).chat.completions.create(hello);
+  assert.equal((await ask('/tokenize', hello)).count, usage?.prompt_tokens);
+  for (const [path, body, message] of [
+    ['/tokenize', {}, /prompt: expected prompt or messages, got neither/],
+    ['/tokenize', { ...hello, prompt: 'a' }, /prompt: cannot be set together with messages/],
+    ['/tokenize', { model: 'other', prompt: 'a' }, /supported API model names are toy, but you passed other/],
+    ['/detokenize', { tokens: [99999] }, /tokens: expected token ids below/],
+    ['/detokenize', { tokens: 'a' }, /tokens: expected array of token ids, got string/],
+    ['/embeddings', { model: 'toy', input: 'a' }, /model: toy generates text and has no embeddings/],
+  ] as const) {
+    const { status, error } = await ask(path, body);
+    assert.equal(status, 400);
+    assert.match((error as { message: string }).message, message);
+  }
+});
+
+test('a model can be asked for by its name, and by each of its other names', async () => {
+  await using toy = await serveToy({
+    script: (prompt) => [prompt.endsWith('<think>') ? `hm${thinkEnd}ok` : 'ok'],
+    names: true,
+  });
+  const client = clientOf(toy);
+  const ids = (await client.models.list()).data.map(({ id }) => id);
+  assert.deepEqual(ids, ['toy', 'deepseek-flash', 'deepseek-v4-pro', 'deepseek-chat', 'deepseek-reasoner']);
+  assert.equal((await client.models.retrieve('deepseek-chat')).id, 'deepseek-chat');
+  await assert.rejects(client.models.retrieve('gpt-7'), /supported API model names are toy, deepseek-flash/);
+  for (const [model, isThinking] of [
+    ['deepseek-chat', false],
+    ['deepseek-reasoner', true],
+    ['toy', true],
+  ] as const) {
+    const answer = await client.chat.completions.create({ ...hello, model });
+    assert.equal(answer.model, model);
+    assert.equal('reasoning_content' in (answer.choices[0]?.message ?? {}), isThinking, model);
+  }
+});
+
+test('reasoning that a client forgets to send back is found by the id of the call, or asked for', async () => {
+  const script = (prompt: string) =>
+    prompt.includes('<tool_result>')
+      ? [`seen${thinkEnd}Sunny.`]
+      : [`I must look${thinkEnd}${callText('weather', 'Rome')}`];
+  for (const missingReasoning of ['recover', 'refuse'] as const) {
+    await using toy = await serveToy({ script, missingReasoning });
+    const { completions } = clientOf(toy).chat;
+    const first = await completions.create({ ...hello, tools: [weather] });
+    const { content, tool_calls = [] } = first.choices[0]?.message ?? {};
+    const result = { role: 'tool' as const, tool_call_id: tool_calls[0]?.id ?? '', content: 'sunny' };
+    const turn = { role: 'assistant' as const, content: content ?? null, tool_calls };
+    const second = completions.create({ ...hello, tools: [weather], messages: [...hello.messages, turn, result] });
+    if (missingReasoning === 'refuse') {
+      await assert.rejects(second, /The `reasoning_content` in the thinking mode must be passed back to the API\./);
+    } else {
+      assert.equal((await second).choices[0]?.message.content, 'Sunny.');
+      const prompt = toy.engine.tokenizer.decode(toy.engine.requests.at(-1)?.prompt ?? []);
+      assert.ok(prompt.includes(`<think>I must look${thinkEnd}${callText('weather', 'Rome')}`), prompt);
+    }
+  }
+});
+
+test("R1's rules hold for R1's name", async () => {
+  const script = (prompt: string) => [prompt.endsWith('<think>') ? `reasoning${thinkEnd}answer` : 'ok'];
+  await using toy = await serveToy({ script, names: true });
+  const asked = { ...hello, model: 'deepseek-reasoner' };
+  const response = await post(toy.server.url, {
+    ...{ ...asked, max_tokens: 3, temperature: 0, top_p: 0.1, frequency_penalty: 1, presence_penalty: 1 },
+    thinking: { type: 'disabled' },
+  });
+  assert.equal(response.status, 200);
+  const request = toy.engine.requests.at(-1);
+  assert.deepEqual(
+    [request?.temperature, request?.topP, request?.frequencyPenalty, request?.presencePenalty],
+    [1, 1, 0, 0],
+  );
+  const endToken = toy.engine.tokenizer.tokenId(thinkEnd);
+  assert.deepEqual(request?.answerLimit, { endToken, maxTokens: 3 });
+  assert.equal(request?.reasoningLimit?.maxTokens, 32_768);
+  assert.ok((request?.maxTokens ?? 0) > 1000);
+  const replayed = [...hello.messages, { role: 'assistant', content: 'a', reasoning_content: 'b' }, ...hello.messages];
+  for (const [wrong, message] of [
+    [{ messages: replayed }, /messages\[1\]\.reasoning_content: deepseek-reasoner does not take reasoning back/],
+    [{ logprobs: true }, /logprobs: not supported by deepseek-reasoner/],
+    [{ top_logprobs: 3 }, /top_logprobs: /],
+  ] as const) {
+    const refused = await post(toy.server.url, { ...asked, ...wrong });
+    assert.equal(refused.status, 400);
+    assert.match(await refused.text(), message);
+  }
+});
+
+test('an answer goes on from the beginning that the caller gives it', async () => {
+  await using toy = await serveToy({
+    script: (prompt) => [prompt.endsWith('Paris') ? ', of course' : ` see${thinkEnd}Rome`],
+  });
+  const ask = async (message: object, more: object = {}) => {
+    const response = await post(toy.server.url, {
+      ...{ model: 'toy', messages: [...hello.messages, { role: 'assistant', prefix: true, ...message }], ...more },
+    });
+    return { status: response.status, body: (await response.json()) as never as Answered };
+  };
+  interface Answered {
+    readonly choices: readonly {
+      readonly message: { readonly content: string; readonly reasoning_content?: string };
+    }[];
+    readonly error: { readonly message: string };
+  }
+  for (const more of [{}, calm]) {
+    const { body } = await ask({ content: 'It is Paris' }, more);
+    assert.equal(body.choices[0]?.message.content, ', of course');
+    const prompt = toy.engine.tokenizer.decode(toy.engine.requests.at(-1)?.prompt ?? []);
+    assert.ok(prompt.endsWith(`${thinkEnd}It is Paris`), prompt);
+  }
+  const thinking = await ask({ content: '', reasoning_content: 'Let me' });
+  assert.deepEqual(
+    [thinking.body.choices[0]?.message.reasoning_content, thinking.body.choices[0]?.message.content],
+    [' see', 'Rome'],
+  );
+  const wrong = await ask({ content: '{' }, { response_format: { type: 'json_object' } });
+  assert.equal(wrong.status, 400);
+  assert.match(wrong.body.error.message, /^response_format: cannot be set together with prefix/);
+});
+
+test('a gap is filled between prompt and suffix, in the order that models were taught', async () => {
+  await using toy = await serveToy({ script: () => ['middle'] });
+  const asked = { model: 'toy', prompt: 'before ', suffix: ' after', max_tokens: 100 };
+  for (const base of ['', '/beta', '/v1']) {
+    const { choices, object, usage } = await clientOf(toy, base).completions.create(asked);
+    assert.equal(object, 'text_completion');
+    assert.deepEqual(choices, [{ index: 0, text: 'middle', logprobs: null, finish_reason: 'stop' }]);
+    assert.equal(usage?.completion_tokens, 'middle'.length + 1);
+  }
+  const prompt = toy.engine.tokenizer.decode(toy.engine.requests[0]?.prompt ?? []);
+  assert.equal(prompt, `${beginOfSentence}<｜fim▁begin｜>before <｜fim▁hole｜> after<｜fim▁end｜>`);
+});
+
+test('a prompt goes on, streamed and whole, several of them and several times each', async () => {
+  const script = (prompt: string, { seed }: { seed: number | undefined }) => [`${prompt.at(-1)}`, `${seed}`];
+  await using toy = await serveToy({ script });
+  const { completions } = clientOf(toy);
+  const asked = { model: 'toy', prompt: ['ab', 'cd'], n: 2, seed: 7, max_tokens: 2 };
+  const whole = await completions.create(asked);
+  assert.deepEqual(
+    whole.choices.map(({ index, text, finish_reason }) => [index, text, finish_reason]),
+    [
+      [0, 'b7', 'length'],
+      [1, 'b2', 'length'],
+      [2, 'd7', 'length'],
+      [3, 'd2', 'length'],
+    ],
+  );
+  // The begin token and two characters, of each prompt once.
+  assert.equal(whole.usage?.prompt_tokens, 6);
+  assert.equal(whole.usage?.completion_tokens, 8);
+  const texts: string[] = [];
+  let usages = 0;
+  for await (const { choices, usage } of await completions.create({ ...asked, stream: true })) {
+    const { index, text } = choices[0] as (typeof choices)[0];
+    texts[index] = (texts[index] ?? '') + text;
+    if (usage) usages++;
+  }
+  assert.deepEqual(
+    texts,
+    whole.choices.map(({ text }) => text),
+  );
+  assert.equal(usages, 1);
+});
+
+test('echo gives the prompt back, with its log-probabilities where they are asked for', async () => {
+  await using toy = await serveToy({ script: () => ['xy'] });
+  const { completions } = clientOf(toy);
+  const asked = { model: 'toy', prompt: 'ab', echo: true, max_tokens: 2 };
+  assert.equal((await completions.create(asked)).choices[0]?.text, 'abxy');
+  const { text, logprobs } = (await completions.create({ ...asked, logprobs: 1 })).choices[0] ?? {};
+  assert.equal(text, 'abxy');
+  assert.deepEqual(logprobs, {
+    tokens: ['a', 'b', 'x', 'y'],
+    token_logprobs: [-0.5, -0.5, -0.25, -0.25],
+    top_logprobs: [{ a: -0.5 }, { b: -0.5 }, { x: 0 }, { y: 0 }].map((top) => ({ ...top })),
+    text_offset: [0, 1, 2, 3],
+  });
+  // In tokens: nothing is put before them, so nothing says how likely the first one was; and nothing beyond may be wanted.
+  const prompt = toy.engine.tokenizer.encode('ab');
+  const scored = await completions.create({ ...asked, prompt, logprobs: 0, max_tokens: 0 });
+  assert.equal(scored.choices[0]?.text, 'ab');
+  assert.deepEqual(scored.choices[0]?.logprobs?.token_logprobs, [null, -0.5]);
+  assert.equal(scored.usage?.completion_tokens, 0);
+});
+
+test('what cannot be completed is refused with the reason', async () => {
+  await using toy = await serveToy({ script: () => ['ok'], contextLength: 32 });
+  const asked = { model: 'toy', prompt: 'a' };
+  for (const [wrong, message] of [
+    [{ suffix: 'b', echo: true }, /echo: cannot be set together with suffix/],
+    [{ max_tokens: 0 }, /max_tokens: expected integer of at least 1, got 0/],
+    [{ prompt: [1, 99999] }, /prompt: expected token ids below \d+, got 99999/],
+    [{ prompt: [] }, /prompt: expected [^"]*, got/],
+    [{ prompt: 'a'.repeat(40) }, /maximum context length is 32 tokens[^"]*40 in the messages/],
+    [{ max_tokens: 40 }, /maximum context length is 32 tokens/],
+    [{ logprobs: 21 }, /logprobs: expected integer from 0 to 20, got 21/],
+    [{ model: 'other' }, /The supported API model names are toy, but you passed other/],
+  ] as const) {
+    const response = await fetch(`${toy.server.url}/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...asked, ...wrong }),
+    });
+    assert.equal(response.status, 400, JSON.stringify(wrong));
+    assert.match(await response.text(), message);
+  }
 });
 
 test('of n answers that do not all find room, none is begun', async () => {

@@ -6,7 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { wireModels } from '@hadal/protocol/models';
+import { anthropicErrorBody } from '@hadal/protocol/anthropic-messages-response';
+import { type WireModel, wireModels } from '@hadal/protocol/models';
 import { errorBody, type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
 import {
   type FastifyBaseLogger,
@@ -16,11 +17,15 @@ import {
   fastify,
   LogController,
 } from 'fastify';
+import { anthropicRoutes } from './anthropic-messages-route.ts';
 import { chatCompletionsRoute } from './chat-completions-route.ts';
+import { completionsRoute } from './completions-route.ts';
 import { requestErrorOf } from './failure.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { Logger } from './logger.ts';
 import type { Provider } from './provider.ts';
+import { responsesRoutes } from './responses-routes.ts';
+import { tokenizeRoutes } from './tokenize-routes.ts';
 
 export interface ServerOptions {
   /** 0 takes any free port. */
@@ -100,7 +105,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     return reply
       .code(shown.status)
       .headers({ 'content-type': 'application/json; charset=utf-8', 'x-request-id': request.id })
-      .send(errorBody(shown));
+      .send(isAnthropic(request) ? anthropicErrorBody(shown) : errorBody(shown));
   }
 
   function cancellation(response: ServerResponse): AbortSignal {
@@ -117,7 +122,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   app.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, text: string) =>
     parseJsonBody(text),
   );
-  app.decorateRequest('chatOutcome', null);
+  app.decorateRequest('answerOutcome', null);
   app.decorateRequest('errorCode', null);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
@@ -133,11 +138,35 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     throw requestError('unknown-route', { method: request.method, path: pathOf(request) });
   });
 
-  const chat = chatCompletionsRoute({ providers, keepAliveMs, now, cancellation, explain });
+  const stopping = new AbortController();
+  const answering = { providers, keepAliveMs, now, cancellation, stopping: stopping.signal, newId, explain };
+  const chat = chatCompletionsRoute(answering);
+  const completions = completionsRoute(answering);
+  const anthropic = anthropicRoutes(answering);
+  const tokens = tokenizeRoutes(providers);
+  const responses = responsesRoutes(answering);
   const models = wireModels(providers.map(({ model }) => model));
   for (const base of ['', '/v1', '/beta']) {
     app.post(`${base}/chat/completions`, chat);
+    app.post(`${base}/completions`, completions);
     app.get(`${base}/models`, async () => models);
+    app.get<{ Params: { id: string } }>(`${base}/models/:id`, async ({ params }) => modelNamed(models.data, params.id));
+    app.post(`${base}/responses`, responses.create);
+    app.post(`${base}/responses/input_tokens`, responses.inputTokens);
+    app.get(`${base}/responses/:id`, responses.fetch);
+    app.delete(`${base}/responses/:id`, responses.remove);
+    app.post(`${base}/responses/:id/cancel`, responses.cancel);
+    app.get(`${base}/responses/:id/input_items`, responses.inputItems);
+    app.post(`${base}/tokenize`, tokens.tokenize);
+    app.post(`${base}/detokenize`, tokens.detokenize);
+    app.post(`${base}/embeddings`, async ({ body }) => {
+      throw requestError('embeddings-unsupported', { model: modelAsked(body) });
+    });
+  }
+  // The SDK adds /v1 to its base, which is /anthropic on DeepSeek, and clients of Anthropic's own take the bare one.
+  for (const base of ['/anthropic', '']) {
+    app.post(`${base}/v1/messages`, anthropic.messages);
+    app.post(`${base}/v1/messages/count_tokens`, anthropic.countTokens);
   }
   app.get('/healthz', async () => ({ status: 'ok' }));
 
@@ -145,6 +174,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
 
   async function close(graceMs = 10_000): Promise<void> {
     isClosing = true;
+    stopping.abort();
     const abort = setTimeout(() => {
       for (const controller of running) controller.abort();
     }, graceMs);
@@ -158,6 +188,18 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   }
 
   return { url, close, [Symbol.asyncDispose]: () => close() };
+}
+
+function modelNamed(models: readonly WireModel[], id: string): WireModel {
+  const model = models.find((one) => one.id === id);
+  if (model === undefined) throw requestError('unknown-model', { supported: models.map((one) => one.id), passed: id });
+  return model;
+}
+
+/** What a body names as its model, whatever else is wrong with it. */
+function modelAsked(body: unknown): string {
+  const { model } = (body ?? {}) as Record<string, unknown>;
+  return typeof model === 'string' ? model : 'the model';
 }
 
 function checkProviders(providers: readonly Provider[]): void {
@@ -222,10 +264,15 @@ function logRequest(request: FastifyRequest, response: ServerResponse): void {
       isComplete: response.writableFinished,
       // The code and not the message, which may quote the caller.
       ...(request.errorCode !== null && { errorCode: request.errorCode }),
-      ...request.chatOutcome,
+      ...request.answerOutcome,
     },
     'request',
   );
+}
+
+/** Whether the caller expects Anthropic's envelope. */
+function isAnthropic(request: FastifyRequest): boolean {
+  return /^(\/anthropic)?\/v1\/messages(\/|$)|^\/anthropic\//.test(pathOf(request));
 }
 
 /** Without the query, which may hold what a log should not. */

@@ -21,6 +21,7 @@ interface ServeOptions extends ModelOptions {
   readonly log: (typeof logLevels)[number];
   readonly diskCache: number;
   readonly draftModel?: string;
+  readonly strictReasoning?: true;
   readonly speculative?: DrafterName | 'none';
 }
 
@@ -47,6 +48,7 @@ export function serveCommand(terminal: Terminal): Command {
         'who guesses ahead where a request does not say (default: the best there is)',
       ).choices([...drafterNames, 'none']),
     )
+    .option('--strict-reasoning', 'refuse calls of tools that come back without their reasoning, as DeepSeek does')
     .addOption(new Option('--log <level>', 'what to write to standard error').choices(logLevels).default('warn'))
     .addHelpText(
       'after',
@@ -66,21 +68,33 @@ Examples:
 
 /** Serves until the process is asked to stop; a second request stops it at once. */
 async function serve(
-  { port, host, log, diskCache, draftModel, speculative, ...model }: ServeOptions,
+  { port, host, log, diskCache, draftModel, speculative, strictReasoning, ...model }: ServeOptions,
   terminal: Terminal,
 ): Promise<void> {
-  const [{ openLocalModel }, { startServer }, { createLogger }] = await Promise.all([
+  const [{ openLocalModel }, { startServer }, { createLogger }, { deepseekNames, namedProviders }] = await Promise.all([
     import('../local-model.ts'),
     import('@hadal/server/server'),
     import('@hadal/server/logger'),
+    import('@hadal/server/model-names'),
   ]);
   const prefixes = diskCache > 0 ? { directory: prefixDirectory(), maxBytes: diskCache * 1e9 } : undefined;
   await using local = await openLocalModel(
-    { ...localModelOptions(model), prefixes, draftModel, speculation: speculative },
+    {
+      ...localModelOptions(model),
+      prefixes,
+      draftModel,
+      speculation: speculative,
+      missingReasoning: strictReasoning ? 'refuse' : 'recover',
+    },
     terminal,
   );
   const stopped = stopRequest();
-  await using server = await startServer({ port, host, providers: [local.provider], logger: createLogger(log) });
+  await using server = await startServer({
+    port,
+    host,
+    providers: namedProviders(local.provider, deepseekNames),
+    logger: createLogger(log),
+  });
   terminal.out(`${local.description} is ready at ${server.url}\n`);
   if (terminal.isInteractive) terminal.out(terminal.dim(`Talk with it: npx hadal chat --url ${server.url}\n`));
   await stopped;

@@ -9,6 +9,7 @@ import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { beginOfSentence, endOfSentence } from '@hadal/formats/special-tokens';
 import { pino } from 'pino';
 import { openEmbeddedProvider } from '../embedded-provider.ts';
+import { deepseekNames, namedProviders } from '../model-names.ts';
 import { type HttpServer, type ServerOptions, startServer } from '../server.ts';
 import { openToyEngine, type ToyEngine, type ToyEngineOptions } from './toy-engine.ts';
 
@@ -22,6 +23,9 @@ export interface ToyServer extends AsyncDisposable {
 type Options = ToyEngineOptions &
   Partial<ServerOptions> & {
     readonly generationConfig?: object;
+    /** Whether the model also answers to DeepSeek's names. */
+    readonly names?: boolean;
+    readonly missingReasoning?: 'recover' | 'refuse';
     /** In Jinja; DeepSeek-V4's encoding where absent. */
     readonly chatTemplate?: string;
   };
@@ -36,12 +40,15 @@ export async function serveToy(options: Options): Promise<ToyServer> {
     const tokens = { bos_token: beginOfSentence, eos_token: { content: endOfSentence } };
     await write('tokenizer_config.json', { ...tokens, chat_template: options.chatTemplate, add_bos_token: true });
   }
-  const provider = await openEmbeddedProvider({ engine, checkpoint: openCheckpointDirectory(directory) });
+  const provider = await openEmbeddedProvider({
+    ...{ engine, checkpoint: openCheckpointDirectory(directory), missingReasoning: options.missingReasoning },
+  });
   await rm(directory, { recursive: true });
 
   const log: Record<string, unknown>[] = [];
   const logger = pino({ level: 'debug' }, { write: (line) => void log.push(JSON.parse(line)) });
-  const server = await startServer({ host: '127.0.0.1', port: 0, providers: [provider], logger, ...options });
+  const providers = namedProviders(provider, options.names ? deepseekNames : []);
+  const server = await startServer({ host: '127.0.0.1', port: 0, providers, logger, ...options });
   return {
     server,
     engine,

@@ -30,17 +30,30 @@ export function openToyEngine({ contextLength = 4096, capacity = Infinity, scrip
   const stats = { running: 0, generatedTokens: 0, aborted: 0 };
 
   async function* generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent> {
-    const { prompt, maxTokens, stopTokens, topLogprobs } = request;
+    const { prompt, maxTokens, stopTokens, topLogprobs, promptLogprobs } = request;
     requests.push(request);
     if (requests.length > capacity) return yield { type: 'refused', waiting: capacity };
     yield { type: 'accepted' };
     stats.running++;
+    if (promptLogprobs === 'all') {
+      yield {
+        type: 'prompt',
+        logprobs: prompt.slice(1).map((id) => ({ id, logprob: -0.5, top: [{ id, logprob: -0.5 }] })),
+      };
+    }
     const decoder = tokenizer.decoder();
     let completionTokens = 0;
     const finish = (reason: 'stop' | 'length' | 'aborted'): TokenEvent => {
       if (reason === 'aborted') stats.aborted++;
       const counts = { promptTokens: prompt.length, completionTokens, cacheHitTokens: 0 };
-      return { type: 'finish', reason, ...counts, acceptedDraftTokens: 0, rejectedDraftTokens: 0 };
+      return {
+        type: 'finish',
+        reason,
+        stopString: undefined,
+        ...counts,
+        acceptedDraftTokens: 0,
+        rejectedDraftTokens: 0,
+      };
     };
     const aborted = Promise.withResolvers<'aborted'>();
     signal?.addEventListener('abort', () => aborted.resolve('aborted'), { once: true });

@@ -1,0 +1,209 @@
+// The body of Anthropic's `POST /v1/messages`, parsed once.
+//
+// Owns the wire schema and how it becomes the same `ChatRequest` that every dialect of the API becomes: blocks of content to
+// messages, results of tools before the words beside them. What DeepSeek ignores (cache marks, citations, containers) is
+// ignored; what it cannot take (images, documents) is refused. Reference: Anthropic's Messages API as DeepSeek serves it,
+// October 2026; where we honour more than DeepSeek, it is top_k and one call at a time by `disable_parallel_tool_use` is not.
+
+import { z } from 'zod';
+import type { ChatRequest, FunctionTool, Message, Thinking, ToolCall, ToolChoice } from './chat-request.ts';
+import { checkConversation } from './conversation-rules.ts';
+import type { ModelCard } from './models.ts';
+import { requestError } from './request-error.ts';
+import { type Delivery, expecting, integer, jsonObject, samplingFields } from './sampling-fields.ts';
+import { fieldName, shapeError } from './shape-error.ts';
+
+export interface AnthropicMessagesRequest {
+  readonly chat: ChatRequest;
+  readonly delivery: Delivery;
+}
+
+/** Parses a body that has been JSON; `cardFor` finds the model for a name. Throws `RequestError` for the first mistake. */
+export function parseAnthropicMessages(body: unknown, cardFor: (name: string) => ModelCard): AnthropicMessagesRequest {
+  const wire = checked(messagesSchema, body);
+  const card = cardFor(wire.model);
+  const chat = chatOf(wire, card);
+  return {
+    delivery: wire.stream === true ? { type: 'stream', includeUsage: false } : { type: 'whole' },
+    chat: { ...chat, maxTokens: { type: 'asked', tokens: wire.max_tokens } },
+  };
+}
+
+/** The body of `POST /v1/messages/count_tokens`: the same, without what only matters for an answer. */
+export function parseAnthropicCountTokens(body: unknown, cardFor: (name: string) => ModelCard): ChatRequest {
+  const wire = checked(countSchema, body);
+  return chatOf(wire, cardFor(wire.model));
+}
+
+const textBlock = z.object({ type: z.literal('text'), text: z.string() });
+const resultContent = z.union([z.string(), z.array(z.object({ type: z.string(), text: z.string().optional() }))]);
+const block = z.discriminatedUnion('type', [
+  textBlock,
+  z.object({ type: z.literal('thinking'), thinking: z.string() }),
+  z.object({ type: z.literal('redacted_thinking') }),
+  z.object({ type: z.literal('tool_use'), id: z.string(), name: z.string(), input: jsonObject }),
+  z.object({ type: z.literal('tool_result'), tool_use_id: z.string(), content: resultContent.nullish() }),
+  z.object({ type: z.enum(['image', 'document', 'search_result', 'container_upload']) }),
+  z.object({ type: z.enum(['server_tool_use', 'web_search_tool_result', 'code_execution_tool_result']) }),
+]);
+type Block = z.infer<typeof block>;
+
+const messageSchema = z.object({
+  role: z.enum(['user', 'assistant', 'system']),
+  content: z.union([z.string(), z.array(block)], expecting('string or array of blocks')),
+});
+
+const promptFields = {
+  model: z.string(),
+  messages: z.array(messageSchema).min(1, expecting('at least one message')),
+  system: z.union([z.string(), z.array(textBlock)], expecting('string or array of text blocks')).nullish(),
+  thinking: z.object({ type: z.enum(['enabled', 'disabled', 'adaptive']) }).nullish(),
+  output_config: z
+    .object({
+      effort: z.enum(['low', 'medium', 'high', 'xhigh', 'max']).nullish(),
+      format: z.object({ type: z.literal('json_schema'), schema: jsonObject }).nullish(),
+    })
+    .nullish(),
+  tools: z
+    .array(
+      z.object({
+        // Anthropic's own tools have types with dates; nobody here runs them.
+        type: z.string().nullish(),
+        name: z.string(),
+        description: z.string().nullish(),
+        input_schema: jsonObject.nullish(),
+        strict: z.boolean().nullish(),
+      }),
+    )
+    .nullish(),
+  tool_choice: z
+    .discriminatedUnion('type', [
+      z.object({ type: z.enum(['auto', 'any', 'none']) }),
+      z.object({ type: z.literal('tool'), name: z.string() }),
+    ])
+    .nullish(),
+};
+
+const countSchema = z.object(promptFields);
+const messagesSchema = z.object({
+  ...promptFields,
+  max_tokens: integer(1, Number.MAX_SAFE_INTEGER),
+  stop_sequences: z
+    .array(z.string().min(1, expecting('a text that is not empty')))
+    .max(16, expecting('at most 16 texts'))
+    .nullish(),
+  stream: z.boolean().nullish(),
+  temperature: samplingFields.temperature,
+  top_p: samplingFields.top_p,
+  top_k: samplingFields.top_k,
+  metadata: z.object({ user_id: z.string().nullish() }).nullish(),
+});
+type Wire = z.infer<typeof countSchema> & Partial<z.infer<typeof messagesSchema>>;
+
+function checked<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+  const parsed = schema.safeParse(body, { reportInput: true });
+  if (!parsed.success) throw shapeError(parsed.error.issues, body);
+  return parsed.data;
+}
+
+function chatOf(wire: Wire, card: ModelCard): ChatRequest {
+  const thinking = thinkingOf(wire, card);
+  const system = wire.system == null ? [] : [{ role: 'system' as const, content: systemText(wire.system) }];
+  const messages = [...system, ...wire.messages.flatMap(messagesOf)];
+  checkConversation(messages);
+  const tools = toolsOf(wire);
+  const schema = wire.output_config?.format?.schema;
+  return {
+    model: card.id,
+    messages,
+    thinking,
+    maxTokens: { type: 'default', tokens: card.maxOutputTokens },
+    maxReasoning: undefined,
+    temperature: wire.temperature ?? card.sampling.temperature,
+    topP: wire.top_p ?? card.sampling.topP,
+    topK: Math.max(0, wire.top_k ?? 0),
+    ...{ minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [], seed: undefined },
+    stop: wire.stop_sequences ?? [],
+    responseFormat: schema === undefined ? { type: 'text' } : { type: 'json-schema', schema, isStrict: false },
+    tools,
+    toolChoice: toolChoiceOf(wire, tools),
+    topLogprobs: undefined,
+    ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
+    userId: wire.metadata?.user_id ?? '',
+  };
+}
+
+const efforts = { low: 'low', medium: 'high', high: 'high', xhigh: 'high', max: 'max' } as const;
+
+/** A budget in tokens says nothing here: effort does. */
+function thinkingOf({ thinking, output_config }: Wire, card: ModelCard): Thinking {
+  if (thinking?.type === 'disabled') return 'off';
+  if (thinking == null && card.thinking === 'off') return 'off';
+  return efforts[output_config?.effort ?? 'high'];
+}
+
+function systemText(system: NonNullable<Wire['system']>): string {
+  return typeof system === 'string' ? system : system.map(({ text }) => text).join('\n\n');
+}
+
+function messagesOf({ role, content }: Wire['messages'][number], index: number): Message[] {
+  if (typeof content === 'string') {
+    return role === 'assistant' ? [{ role, content, reasoning: '', toolCalls: [] }] : [{ role, content }];
+  }
+  const unreadable = content.findIndex(
+    ({ type }) => type === 'image' || type === 'document' || type === 'search_result',
+  );
+  if (unreadable >= 0) {
+    throw requestError('image-unsupported', { field: fieldName(['messages', index, 'content', unreadable]) });
+  }
+  const text = content.flatMap((one) => (one.type === 'text' ? [one.text] : [])).join('\n\n');
+  if (role === 'assistant') {
+    const reasoning = content.flatMap((one) => (one.type === 'thinking' ? [one.thinking] : [])).join('\n\n');
+    return [{ role, content: text, reasoning, toolCalls: content.flatMap(callOf) }];
+  }
+  const results = content.flatMap((one): Message[] =>
+    one.type === 'tool_result' ? [{ role: 'tool', toolCallId: one.tool_use_id, content: resultText(one.content) }] : [],
+  );
+  // Beside results there may be words, or none.
+  return results.length > 0 && text === '' ? results : [...results, { role, content: text }];
+}
+
+function callOf(one: Block): ToolCall[] {
+  return one.type === 'tool_use' ? [{ id: one.id, name: one.name, arguments: JSON.stringify(one.input) }] : [];
+}
+
+function resultText(content: z.infer<typeof resultContent> | null | undefined): string {
+  if (content == null) return '';
+  return typeof content === 'string' ? content : content.map(({ text = '' }) => text).join('\n\n');
+}
+
+function toolsOf({ tools }: Wire): FunctionTool[] {
+  return (tools ?? []).flatMap(({ type, name, description, input_schema, strict }) =>
+    type == null || type === 'custom'
+      ? [
+          {
+            name,
+            description: description ?? undefined,
+            parameters: input_schema ?? undefined,
+            isStrict: strict === true,
+          },
+        ]
+      : [],
+  );
+}
+
+function toolChoiceOf({ tool_choice: choice }: Wire, tools: readonly FunctionTool[]): ToolChoice {
+  if (tools.length === 0 || choice?.type === 'none') return { type: 'none' };
+  switch (choice?.type) {
+    case 'any':
+      return { type: 'required' };
+    case 'tool':
+      if (!tools.some(({ name }) => name === choice.name)) {
+        const problem = `expected the name of a tool, got ${JSON.stringify(choice.name)}`;
+        throw requestError('invalid-field', { field: 'tool_choice.name', problem });
+      }
+      return { type: 'function', name: choice.name };
+    default:
+      return { type: 'auto' };
+  }
+}

@@ -1,0 +1,309 @@
+// The body of `POST /responses`, parsed once.
+//
+// Owns the wire schema and how it becomes the same `ChatRequest` that every dialect of the API becomes: items to messages, where
+// everything that the assistant did between two turns of somebody else is one message. Items and tools that nobody here can
+// serve are ignored, as DeepSeek ignores them. Reference: OpenAI's Responses API as DeepSeek serves it, October 2026, with what
+// DeepSeek leaves out: earlier responses, background, storage.
+
+import { z } from 'zod';
+import type {
+  ChatRequest,
+  FunctionTool,
+  Message,
+  ResponseFormat,
+  Thinking,
+  ToolCall,
+  ToolChoice,
+} from './chat-request.ts';
+import { checkConversation } from './conversation-rules.ts';
+import type { ModelCard } from './models.ts';
+import { requestError } from './request-error.ts';
+import { expecting, integer, jsonObject, samplingFields } from './sampling-fields.ts';
+import { fieldName, shapeError } from './shape-error.ts';
+
+export interface ResponsesRequest {
+  readonly chat: ChatRequest;
+  readonly isStream: boolean;
+  /** Whether it goes on when the caller is gone, to be fetched later. */
+  readonly isBackground: boolean;
+  /** Whether it can be fetched, and gone on from, later. */
+  readonly isStored: boolean;
+  /** Of `chat.messages`, those that this request brought, instructions aside. */
+  readonly ownMessages: readonly Message[];
+  /** The items as they came, to be listed later. */
+  readonly input: readonly unknown[];
+  readonly echo: RequestEcho;
+}
+
+/** What a response says of the request that it answers. */
+export interface RequestEcho {
+  readonly instructions: string | null;
+  readonly max_output_tokens: number | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly previous_response_id: string | null;
+  readonly reasoning: { readonly effort: string | null; readonly summary: null };
+  readonly text: { readonly format: object };
+  readonly tools: readonly object[];
+  readonly tool_choice: unknown;
+  readonly temperature: number;
+  readonly top_p: number;
+  readonly top_logprobs: number;
+  readonly user: string | null;
+}
+
+/** `earlier` gives the conversation up to a stored response. Throws `RequestError` for the first mistake. */
+export function parseResponsesRequest(
+  body: unknown,
+  cards: readonly ModelCard[],
+  earlier: (id: string) => readonly Message[],
+): ResponsesRequest {
+  const parsed = bodySchema.safeParse(body, { reportInput: true });
+  if (!parsed.success) throw shapeError(parsed.error.issues, body);
+  const wire = parsed.data;
+  const card = cards.find(({ id }) => id === wire.model);
+  if (card === undefined) {
+    throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: wire.model });
+  }
+  if (wire.input == null && wire.instructions == null) {
+    throw requestError('invalid-field', { field: 'input', problem: 'expected input or instructions, got neither' });
+  }
+  const isBackground = wire.background === true;
+  const isStored = wire.store !== false;
+  if (isBackground && !isStored) {
+    throw requestError('invalid-field', { field: 'background', problem: 'cannot be fetched later with store: false' });
+  }
+  const input = typeof wire.input === 'string' ? [{ role: 'user' as const, content: wire.input }] : (wire.input ?? []);
+  const ownMessages = messagesOf(input);
+  const system = wire.instructions == null ? [] : [{ role: 'system' as const, content: wire.instructions }];
+  const before = wire.previous_response_id == null ? [] : earlier(wire.previous_response_id);
+  const asked = [...system, ...before, ...ownMessages];
+  // Instructions alone are a question too.
+  const messages = ownMessages.length === 0 ? [...asked, { role: 'user' as const, content: '' }] : asked;
+  checkConversation(messages);
+  const thinking = thinkingOf(wire, card);
+  const tools = toolsOf(wire);
+  const wantsLogprobs = wire.top_logprobs != null || (wire.include ?? []).includes('message.output_text.logprobs');
+  const chat: ChatRequest = {
+    model: card.id,
+    messages,
+    thinking,
+    maxTokens:
+      wire.max_output_tokens == null
+        ? { type: 'default', tokens: card.maxOutputTokens }
+        : { type: 'asked', tokens: wire.max_output_tokens },
+    maxReasoning: undefined,
+    temperature: wire.temperature ?? card.sampling.temperature,
+    topP: wire.top_p ?? card.sampling.topP,
+    ...{ topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [], seed: undefined, stop: [] },
+    responseFormat: formatOf(wire),
+    tools,
+    toolChoice: toolChoiceOf(wire, tools),
+    topLogprobs: wantsLogprobs ? (wire.top_logprobs ?? 0) : undefined,
+    ...{ speculation: { method: 'default' }, prediction: '' },
+    priority: wire.service_tier === 'flex' ? 'batch' : 'interactive',
+    userId: wire.user ?? wire.safety_identifier ?? '',
+  };
+  return {
+    ...{ chat, isBackground, isStored, ownMessages, input },
+    isStream: wire.stream === true,
+    echo: {
+      instructions: wire.instructions ?? null,
+      max_output_tokens: wire.max_output_tokens ?? null,
+      metadata: wire.metadata ?? {},
+      previous_response_id: wire.previous_response_id ?? null,
+      reasoning: { effort: wire.reasoning?.effort ?? (thinking === 'off' ? 'none' : thinking), summary: null },
+      text: { format: wire.text?.format ?? { type: 'text' } },
+      tools: tools.map(wireTool),
+      tool_choice: wire.tool_choice ?? 'auto',
+      ...{ temperature: chat.temperature, top_p: chat.topP, top_logprobs: chat.topLogprobs ?? 0 },
+      user: wire.user ?? null,
+    },
+  };
+}
+
+const textPart = z.object({
+  type: z.enum(['input_text', 'output_text', 'text', 'refusal']),
+  text: z.string().optional(),
+});
+const imagePart = z.object({ type: z.enum(['input_image', 'input_file', 'input_audio']) });
+const content = z.union(
+  [z.string(), z.array(z.discriminatedUnion('type', [textPart, imagePart]))],
+  expecting('string or array of parts'),
+);
+
+const messageItem = z.object({
+  type: z.literal('message').optional(),
+  role: z.enum(['user', 'assistant', 'system', 'developer']),
+  content,
+});
+const callItem = z.object({
+  type: z.literal('function_call'),
+  call_id: z.string(),
+  name: z.string(),
+  arguments: z.string(),
+});
+const outputItem = z.object({ type: z.literal('function_call_output'), call_id: z.string(), output: content });
+const reasoningItem = z.object({
+  type: z.literal('reasoning'),
+  content: z.array(z.object({ text: z.string().optional() })).nullish(),
+});
+/** Calls of tools that ran elsewhere, and the like. */
+const otherItem = z.object({ type: z.string() });
+const item = z.union([callItem, outputItem, reasoningItem, messageItem, otherItem], expecting('an item'));
+type Item = z.infer<typeof item>;
+
+const bodySchema = z.object({
+  model: z.string(),
+  input: z.union([z.string(), z.array(item)], expecting('string or array of items')).nullish(),
+  instructions: z.string().nullish(),
+  max_output_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
+  temperature: samplingFields.temperature,
+  top_p: samplingFields.top_p,
+  top_logprobs: integer(0, 20).nullish(),
+  include: z.array(z.string()).nullish(),
+  stream: z.boolean().nullish(),
+  store: z.boolean().nullish(),
+  background: z.boolean().nullish(),
+  previous_response_id: z.string().nullish(),
+  metadata: z.record(z.string(), z.string()).nullish(),
+  reasoning: z
+    .object({ effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).nullish() })
+    .nullish(),
+  text: z
+    .object({
+      format: z
+        .discriminatedUnion('type', [
+          z.object({ type: z.enum(['text', 'json_object']) }),
+          z.object({
+            type: z.literal('json_schema'),
+            name: z.string(),
+            schema: jsonObject,
+            strict: z.boolean().nullish(),
+          }),
+        ])
+        .nullish(),
+    })
+    .nullish(),
+  tools: z
+    .array(
+      z.object({
+        type: z.string(),
+        name: z.string().optional(),
+        description: z.string().nullish(),
+        parameters: jsonObject.nullish(),
+        strict: z.boolean().nullish(),
+      }),
+    )
+    .nullish(),
+  tool_choice: z
+    .union([z.enum(['none', 'auto', 'required']), z.object({ type: z.literal('function'), name: z.string() })])
+    .nullish(),
+  service_tier: z.string().nullish(),
+  user: z.string().nullish(),
+  safety_identifier: z.string().nullish(),
+});
+type Wire = z.infer<typeof bodySchema>;
+
+const efforts = {
+  none: 'off',
+  minimal: 'low',
+  low: 'low',
+  medium: 'high',
+  high: 'high',
+  xhigh: 'high',
+  max: 'max',
+} as const satisfies Record<string, Thinking>;
+
+function thinkingOf({ reasoning }: Wire, card: ModelCard): Thinking {
+  return reasoning?.effort == null ? card.thinking : efforts[reasoning.effort];
+}
+
+function formatOf({ text }: Wire): ResponseFormat {
+  const format = text?.format;
+  switch (format?.type) {
+    case 'json_object':
+      return { type: 'json-object' };
+    case 'json_schema':
+      return { type: 'json-schema', schema: format.schema, isStrict: format.strict === true };
+    default:
+      return { type: 'text' };
+  }
+}
+
+function toolsOf({ tools }: Wire): FunctionTool[] {
+  return (tools ?? []).flatMap(({ type, name, description, parameters, strict }) =>
+    type === 'function' && name !== undefined
+      ? [
+          {
+            name,
+            description: description ?? undefined,
+            parameters: parameters ?? undefined,
+            isStrict: strict === true,
+          },
+        ]
+      : [],
+  );
+}
+
+function wireTool({ name, description, parameters, isStrict }: FunctionTool): object {
+  return {
+    ...{ type: 'function', name, description: description ?? null, parameters: parameters ?? null, strict: isStrict },
+  };
+}
+
+function toolChoiceOf({ tool_choice: choice }: Wire, tools: readonly FunctionTool[]): ToolChoice {
+  if (tools.length === 0 || choice === 'none') return { type: 'none' };
+  if (choice == null || choice === 'auto') return { type: 'auto' };
+  if (choice === 'required') return { type: 'required' };
+  if (!tools.some(({ name }) => name === choice.name)) {
+    const problem = `expected the name of a tool, got ${JSON.stringify(choice.name)}`;
+    throw requestError('invalid-field', { field: 'tool_choice.name', problem });
+  }
+  return { type: 'function', name: choice.name };
+}
+
+/** One message for each turn: reasoning, words and calls of the assistant's that follow one another belong together. */
+function messagesOf(items: readonly Item[]): Message[] {
+  const messages: Message[] = [];
+  let turn: { content: string[]; reasoning: string[]; toolCalls: ToolCall[] } | undefined;
+  const endTurn = () => {
+    if (turn && (turn.content.length > 0 || turn.toolCalls.length > 0)) {
+      const { content, reasoning, toolCalls } = turn;
+      messages.push({ role: 'assistant', content: content.join(''), reasoning: reasoning.join(''), toolCalls });
+    }
+    turn = undefined;
+  };
+  const own = () => {
+    turn ??= { content: [], reasoning: [], toolCalls: [] };
+    return turn;
+  };
+  for (const [index, one] of items.entries()) {
+    if ('role' in one) {
+      const text = textOf(one.content, index, 'content');
+      if (one.role === 'assistant') {
+        own().content.push(text);
+        continue;
+      }
+      endTurn();
+      messages.push({ role: one.role === 'system' ? 'system' : 'user', content: text });
+    } else if ('arguments' in one) {
+      own().toolCalls.push({ id: one.call_id, name: one.name, arguments: one.arguments });
+    } else if ('output' in one) {
+      endTurn();
+      messages.push({ role: 'tool', toolCallId: one.call_id, content: textOf(one.output, index, 'output') });
+    } else if (one.type === 'reasoning' && 'content' in one) {
+      own().reasoning.push((one.content ?? []).map(({ text = '' }) => text).join('\n\n'));
+    }
+  }
+  endTurn();
+  return messages;
+}
+
+function textOf(wire: z.infer<typeof content>, index: number, name: string): string {
+  if (typeof wire === 'string') return wire;
+  const unreadable = wire.findIndex(({ type }) => type.startsWith('input_') && type !== 'input_text');
+  if (unreadable >= 0) {
+    throw requestError('image-unsupported', { field: fieldName(['input', index, name, unreadable]) });
+  }
+  return wire.map((part) => ('text' in part ? (part.text ?? '') : '')).join('\n\n');
+}

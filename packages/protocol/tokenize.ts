@@ -1,0 +1,81 @@
+// `POST /tokenize` and `/detokenize`: text to a model's tokens and back.
+//
+// Owns their wire shapes, which are vLLM's. Conversations are rendered as for an answer, so that their length is what usage
+// would say. Knows no tokenizer.
+
+import { z } from 'zod';
+import { parseChatCompletionsRequest } from './chat-completions-request.ts';
+import type { ChatRequest } from './chat-request.ts';
+import type { ModelCard } from './models.ts';
+import { requestError } from './request-error.ts';
+import { expecting, integer } from './sampling-fields.ts';
+import { shapeError } from './shape-error.ts';
+
+export interface TokenizeRequest {
+  readonly model: string;
+  readonly input:
+    | { readonly type: 'text'; readonly text: string }
+    | { readonly type: 'chat'; readonly chat: ChatRequest };
+  /** Whether the texts of the tokens are wanted beside their ids. */
+  readonly hasTexts: boolean;
+}
+
+export interface WireTokens {
+  readonly count: number;
+  /** Of the model's context. */
+  readonly max_model_len: number;
+  readonly tokens: readonly number[];
+  readonly token_strs?: readonly string[];
+}
+
+/** Throws `RequestError` for the first mistake. */
+export function parseTokenizeRequest(body: unknown, cards: readonly ModelCard[]): TokenizeRequest {
+  const wire = parsed(tokenizeSchema, body);
+  const hasTexts = wire.return_token_strs === true;
+  if (wire.messages !== undefined) {
+    if (wire.prompt !== undefined) {
+      throw requestError('invalid-field', { field: 'prompt', problem: 'cannot be set together with messages' });
+    }
+    const { chat } = parseChatCompletionsRequest(body, cards);
+    return { model: chat.model, input: { type: 'chat', chat }, hasTexts };
+  }
+  if (wire.prompt === undefined) {
+    throw requestError('invalid-field', { field: 'prompt', problem: 'expected prompt or messages, got neither' });
+  }
+  return { model: idOf(wire.model, cards), input: { type: 'text', text: wire.prompt }, hasTexts };
+}
+
+export function parseDetokenizeRequest(
+  body: unknown,
+  cards: readonly ModelCard[],
+): { readonly model: string; readonly tokens: readonly number[] } {
+  const { model, tokens } = parsed(detokenizeSchema, body);
+  return { model: idOf(model, cards), tokens };
+}
+
+const tokenizeSchema = z.object({
+  model: z.string().optional(),
+  prompt: z.string().optional(),
+  messages: z.array(z.unknown()).optional(),
+  return_token_strs: z.boolean().nullish(),
+});
+
+const detokenizeSchema = z.object({
+  model: z.string().optional(),
+  tokens: z.array(integer(0, Number.MAX_SAFE_INTEGER), expecting('array of token ids')),
+});
+
+function parsed<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+  const result = schema.safeParse(body, { reportInput: true });
+  if (!result.success) throw shapeError(result.error.issues, body);
+  return result.data;
+}
+
+/** The first model where none is named, as there often is only one. */
+function idOf(name: string | undefined, cards: readonly ModelCard[]): string {
+  const card = name === undefined ? cards[0] : cards.find(({ id }) => id === name);
+  if (card === undefined) {
+    throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: name ?? '' });
+  }
+  return card.id;
+}

@@ -1,0 +1,46 @@
+// From a chat request to the text that a model reads.
+//
+// Owns what of a request the prompt shows (tools, a schema, the beginning of the answer) and where the answer goes on. How it is
+// written is the dialect's. Knows nothing of tokens.
+
+import type { ChatDialect, ChatPrompt } from '@hadal/formats/chat/dialect';
+import { type ToolSchema, withTools } from '@hadal/formats/chat/message';
+import type { ChatRequest, FunctionTool } from '@hadal/protocol/chat-request';
+import { requestError } from '@hadal/protocol/request-error';
+
+/** With tool_choice none, the tools stay out of the prompt, as on DeepSeek. */
+export function renderChat(request: ChatRequest, dialect: ChatDialect): ChatPrompt {
+  const { messages, responseFormat, thinking, tools, toolChoice } = request;
+  const offered = toolChoice.type === 'none' ? [] : tools.map(toolSchemaOf);
+  if (offered.length > 0 && dialect.calls.type === 'none') {
+    throw requestError('invalid-field', { field: 'tools', problem: 'this model was not taught to call tools' });
+  }
+  // A schema is shown to the model too: held to one that it does not know, it would fill it with anything.
+  const schema = responseFormat.type === 'json-schema' ? responseFormat.schema : undefined;
+  const prompt = dialect.prompt(withTools(messages, [], schema), {
+    thinking: thinking !== 'off',
+    ...(thinking !== 'off' && { effort: thinking }),
+    tools: offered,
+  });
+  const last = messages.at(-1);
+  if (last?.role !== 'assistant' || last.isPrefix !== true) return prompt;
+  // What was said already decides where the answer goes on.
+  const isThinking = prompt.beginning === 'reasoning' && last.content === '' && last.reasoning !== '';
+  return { ...prompt, beginning: isThinking ? 'reasoning' : 'content' };
+}
+
+/** The beginning of an answer that must call a tool, where the form of calls is not enforced otherwise. */
+export function forcedCall({ thinking, toolChoice }: ChatRequest, { calls }: ChatDialect): string {
+  if (calls.type !== 'opened' || toolChoice.type === 'none' || toolChoice.type === 'auto') return '';
+  // Reasoning comes first, and nobody knows for how long.
+  if (thinking !== 'off') throw requestError('forced-tool-while-thinking');
+  return calls.opening(toolChoice.type === 'function' ? toolChoice.name : undefined);
+}
+
+function toolSchemaOf({ name, description, parameters }: FunctionTool): ToolSchema {
+  return {
+    name,
+    ...(description !== undefined && { description }),
+    ...(parameters !== undefined && { parameters }),
+  };
+}

@@ -1,0 +1,85 @@
+// An answer to a conversation, from the model in this process.
+//
+// Owns the order of things: reasoning that is missing is looked up, the prompt is rendered and encoded, the engine generates,
+// its tokens are read as an answer, and what was thought before calls of tools is kept for the next turn.
+
+import type { Engine } from '@hadal/engine/engine';
+import { type ChatDialect, promptText } from '@hadal/formats/chat/dialect';
+import type { ChatEvent } from '@hadal/protocol/chat-event';
+import type { ChatRequest } from '@hadal/protocol/chat-request';
+import { requestError } from '@hadal/protocol/request-error';
+import { answerConstraint, unenforceable } from './answer-constraint.ts';
+import { AnswerReader } from './answer-reader.ts';
+import { forcedCall, renderChat } from './chat-prompt.ts';
+import { admitted, type GenerationOptions, noLimits } from './generation-options.ts';
+import type { PromptEncoder } from './prompt-encoder.ts';
+import type { ReasoningMemory } from './reasoning-memory.ts';
+
+export interface ChatParts {
+  readonly engine: Engine;
+  readonly dialect: ChatDialect;
+  readonly encoder: PromptEncoder;
+  readonly options: GenerationOptions;
+  /** undefined: calls that come back without their reasoning are refused. */
+  readonly memory: ReasoningMemory | undefined;
+  /** A new name, for the ids of tool calls. */
+  readonly newId: () => string;
+}
+
+export async function* answerChat(
+  { engine, dialect, encoder, options, memory, newId }: ChatParts,
+  asked: ChatRequest,
+  signal: AbortSignal,
+): AsyncGenerator<ChatEvent, void, void> {
+  const { userId, maxTokens, maxReasoning } = asked;
+  if (memory === undefined) checkReasoning(asked);
+  const request = memory ? { ...asked, messages: memory.recall(userId, asked.messages) } : asked;
+  const rendered = renderChat(request, dialect);
+  const constraint = answerConstraint(request, dialect, rendered.beginning);
+  const prefill = forcedCall(request, dialect);
+  const prompt = encoder.encode(promptText(rendered) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
+  // The mark between reasoning and answer counts as neither.
+  const wanted = maxTokens.tokens + (maxReasoning === undefined ? 0 : maxReasoning + 1);
+  const limit = Math.min(wanted, engine.model.contextLength - prompt.length);
+  await using generation = engine.generate(
+    {
+      ...options.of(request),
+      prompt,
+      maxTokens: limit,
+      ...(rendered.beginning === 'reasoning' ? options.limits(request, limit) : noLimits),
+      constraint,
+      promptLogprobs: 'none',
+      prediction: request.prediction === '' ? [] : engine.tokenizer.encode(request.prediction),
+    },
+    signal,
+  );
+  await admitted(generation, (refusal) => unenforceable(refusal, request));
+  yield { type: 'start', promptTokens: prompt.length };
+
+  const reader = new AnswerReader({
+    tokenizer: engine.tokenizer,
+    parser: dialect.openParser(rendered.beginning),
+    hasLogprobs: request.topLogprobs !== undefined,
+    newCallId: (index) => `call_${String(index).padStart(2, '0')}_${newId().replaceAll('-', '').slice(0, 24)}`,
+  });
+  yield* reader.prefill(prefill);
+  let reasoning = '';
+  const callIds: string[] = [];
+  for await (const event of generation) {
+    const events = event.type === 'token' ? reader.token(event) : event.type === 'finish' ? reader.finish(event) : [];
+    for (const said of events) {
+      if (said.type === 'reasoning') reasoning += said.text;
+      else if (said.type === 'tool-call') callIds.push(said.id);
+      else if (said.type === 'finish') memory?.keep(userId, callIds, reasoning);
+      yield said;
+    }
+  }
+}
+
+/** Throws where a call of a tool comes back to a thinking model without what was thought before it. */
+function checkReasoning({ thinking, messages }: ChatRequest): void {
+  const isMissing = messages.some(
+    (message) => message.role === 'assistant' && message.toolCalls.length > 0 && message.reasoning === '',
+  );
+  if (thinking !== 'off' && isMissing) throw requestError('reasoning-missing');
+}
