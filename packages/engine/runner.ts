@@ -25,7 +25,14 @@ import { PrefixTree } from './prefix-tree.ts';
 import { type Choice, type ChoiceRow, chooseTokens, scoreTokens } from './sampler.ts';
 import { choiceRow, type Listener, Sequence } from './sequence.ts';
 import { SequencePages } from './sequence-pages.ts';
-import { type Drafter, type DrafterName, drafterNames, maxDraftTokens, type ReadSpan } from './speculation.ts';
+import {
+  DraftDepth,
+  type Drafter,
+  type DrafterName,
+  drafterNames,
+  maxDraftTokens,
+  type ReadSpan,
+} from './speculation.ts';
 import { StepThreads } from './step-threads.ts';
 import { StepTimes } from './step-times.ts';
 import { WaitingLine } from './waiting-line.ts';
@@ -84,6 +91,10 @@ export class Runner {
   readonly #pace: StepPace;
   readonly #times = new StepTimes();
   readonly #threads = new StepThreads();
+  /** How each drafter's guesses have fared. */
+  readonly #guesses: Readonly<Record<DrafterName, DraftDepth>> = {
+    ...{ mtp: new DraftDepth(), ngram: new DraftDepth(), draft: new DraftDepth() },
+  };
   readonly #drafters: Readonly<Partial<Record<DrafterName, Drafter>>>;
   #vocabulary: Vocabulary | undefined;
   /** Of requests that end with the same tokens, which those of one model do. */
@@ -143,7 +154,11 @@ export class Runner {
       emit({ type: 'accepted' });
       const arrivedMs = this.#options.now();
       const matcher = constraint?.constraint.matcher();
-      this.#waiting.add(new Sequence(key, request, { seed, arrivedMs, emit, tokenizer: this.#tokenizer, matcher }));
+      const { method } = request.speculation;
+      const guesses = method === 'none' ? undefined : this.#guesses[method];
+      this.#waiting.add(
+        new Sequence(key, request, { seed, arrivedMs, emit, tokenizer: this.#tokenizer, matcher, guesses }),
+      );
     }
   }
 
@@ -410,6 +425,8 @@ export class Runner {
           sequence.accept(choices[right] as Choice);
         }
         sequence.noteDraft(right, draft.length - right);
+        const { method } = request.speculation;
+        if (method !== 'none') this.#guesses[method].note(right, draft.length - right);
         sequence.jump();
       }
       pages.keepFull(sequence.tokens);
@@ -426,7 +443,10 @@ export class Runner {
     if (!drafter || method === 'none' || sequence.isOver || sequence.unread > 1) return 0;
     const share = Math.floor(this.#options.stepTokens / this.#running.length) - 1;
     const cost = this.#times.draftCost(method, this.#running.length, drafter.cost);
-    const wanted = Math.max(0, Math.min(sequence.draftTokens(cost), share));
+    const worth = sequence.draftTokens(cost);
+    // It would go on taking time; and what it has not seen it cannot go on from.
+    if (worth === 0 && drafter.followsEveryRow) sequence.isPlain = true;
+    const wanted = Math.max(0, Math.min(worth, share));
     // Guesses must not cost another sequence its pages.
     return wanted > 0 && sequence.pages?.reserve(wanted + 1) ? wanted : 0;
   }
@@ -450,8 +470,8 @@ export class Runner {
     return foreign < 0 ? draft : draft.slice(0, foreign);
   }
 
-  #drafterOf({ request: { speculation } }: Sequence): Drafter | undefined {
-    return speculation.method === 'none' ? undefined : this.#drafters[speculation.method];
+  #drafterOf({ request: { speculation }, isPlain }: Sequence): Drafter | undefined {
+    return speculation.method === 'none' || isPlain ? undefined : this.#drafters[speculation.method];
   }
 
   #forget(sequence: Sequence): void {

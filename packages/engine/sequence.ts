@@ -26,6 +26,8 @@ export interface SequenceOptions {
   readonly tokenizer: Tokenizer;
   /** At the beginning of the constraint; undefined: there is none. */
   readonly matcher: Matcher | undefined;
+  /** How guesses of the same kind have fared so far; undefined: nothing is known. */
+  readonly guesses?: DraftDepth | undefined;
 }
 
 /** Tokens that a sequence may read in a step without being one that holds up others. */
@@ -43,13 +45,15 @@ export class Sequence implements Waiter {
   /** Guesses of what follows `tokens`, to be verified in the next step. */
   draft: readonly number[] = [];
   isOver = false;
+  /** Whether nobody guesses ahead for it any more, because it would not pay. */
+  isPlain = false;
   readonly #emit: Listener;
   readonly #decoder: StreamDecoder;
   readonly #stop: StopText;
   /** What may come next; undefined: anything. */
   readonly #matcher: Matcher | undefined;
   readonly #counts = new Map<number, number>();
-  readonly #depth = new DraftDepth();
+  readonly #depth: DraftDepth;
   /** The last token's event while its text, or part of it, is held back. */
   #held: Extract<TokenEvent, { type: 'token' }> | undefined;
   /** Whether the reasoning that the completion begins with is over, where there is a limit to it. */
@@ -62,7 +66,12 @@ export class Sequence implements Waiter {
   #accepted = 0;
   #rejected = 0;
 
-  constructor(key: number, request: GenerateRequest, { seed, arrivedMs, emit, tokenizer, matcher }: SequenceOptions) {
+  constructor(
+    key: number,
+    request: GenerateRequest,
+    { seed, arrivedMs, emit, tokenizer, matcher, guesses }: SequenceOptions,
+  ) {
+    this.#depth = new DraftDepth(guesses);
     this.key = key;
     this.request = request;
     this.seed = seed;

@@ -34,6 +34,8 @@ export interface ReadSpan {
 export interface Drafter extends Disposable {
   /** Of a step's time, what one more guess takes, to be made and to be verified, before it has been measured. */
   readonly cost: number;
+  /** Whether it has to see every row that is read, so that it costs time also where it makes no guess. */
+  readonly followsEveryRow: boolean;
   /**
    * Sets `draft` of each sequence, to `wanted` guesses at most. Called after every step that read one of its sequences, in
    * the step's arena; `hidden` [N, D] are the step's final states.
@@ -55,8 +57,13 @@ const patience = 16;
 /** How many tokens to guess for one sequence. */
 export class DraftDepth {
   /** For each depth: of the guesses there, with all before them right, the share that was right. */
-  readonly #rates: number[] = [];
+  readonly #rates: number[];
   #idleSteps = 0;
+
+  /** `before`: how guesses have fared elsewhere; undefined: nothing is known. */
+  constructor(before?: DraftDepth) {
+    this.#rates = before ? [...before.#rates] : [];
+  }
 
   note(accepted: number, rejected: number): void {
     for (let depth = 0; depth < accepted; depth++) this.#note(depth, 1);

@@ -102,7 +102,11 @@ export async function deliverAnswers<E extends AnswerEvent>(
   const outcome: AnswerOutcome = { model, isStream: delivery.type === 'stream' };
   request.answerOutcome = outcome;
   // A reader that was never started does not pass on that it is left.
-  reply.raw.once('close', () => leaveAll(answers));
+  let isGone = false;
+  reply.raw.once('close', () => {
+    isGone = true;
+    leaveAll(answers);
+  });
   const starts = await Promise.all(answers.map((answer) => startOf(answer, model))).catch((error) => {
     leaveAll(answers);
     throw error;
@@ -122,12 +126,22 @@ export async function deliverAnswers<E extends AnswerEvent>(
   }
   reply.type('application/json; charset=utf-8');
   const pieces = withKeepAlive(wholeAnswer(whole(events)), keepAliveMs, '\n');
-  const first = await pieces.next();
+  const first = await pieces.next().catch((error) => {
+    // An answer that was left has no end, which is nobody's failure.
+    if (isGone) return undefined;
+    throw error;
+  });
+  if (first === undefined) {
+    reply.hijack();
+    return reply;
+  }
   if (first.done === true) throw new Error('expected an answer, got none');
   if (first.value !== '\n') return reply.send(first.value);
   // Blank lines may go before JSON. With the status sent, a failure can only cut the connection.
   const body = Readable.from(continued(first.value, pieces));
-  body.once('error', (error) => explain(error, request));
+  body.once('error', (error) => {
+    if (!isGone) explain(error, request);
+  });
   return reply.send(body);
 }
 

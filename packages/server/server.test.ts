@@ -642,6 +642,34 @@ test('what cannot be completed is refused with the reason', async () => {
   }
 });
 
+test('a caller who leaves is no failure in the log, whatever the answer was to be', async () => {
+  const waiting = Promise.withResolvers<void>();
+  async function* script() {
+    yield 'be';
+    await waiting.promise;
+  }
+  await using toy = await serveToy({ script, keepAliveMs: 15 });
+  for (const [body, afterMs] of [
+    [hello, 5],
+    [hello, 40],
+    [{ ...hello, stream: true }, 30],
+    [{ ...hello, n: 2 }, 5],
+  ] as const) {
+    const leave = AbortSignal.timeout(afterMs);
+    const answer = fetch(`${toy.server.url}/chat/completions`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' }, signal: leave },
+      body: JSON.stringify(body),
+    });
+    await assert.rejects(answer.then((response) => response.text()));
+  }
+  await until(() => toy.engine.stats.running === 0);
+  await until(() => toy.log.filter(({ msg }) => msg === 'request').length === 4);
+  assert.deepEqual(
+    toy.log.filter(({ level }) => Number(level) >= 50),
+    [],
+  );
+});
+
 test('of n answers that do not all find room, none is begun', async () => {
   await using toy = await serveToy({ script: () => ['ok'], capacity: 2 });
   const refused = await post(toy.server.url, { ...hello, n: 3 });

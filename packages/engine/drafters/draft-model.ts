@@ -33,6 +33,7 @@ interface Turn {
 
 export class ModelDrafter implements Drafter {
   readonly cost = 0.4;
+  readonly followsEveryRow = false;
   readonly #device: Device;
   readonly #model: LanguageModel;
   readonly #cache: KvCache;

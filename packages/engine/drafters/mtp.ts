@@ -26,6 +26,7 @@ interface Place {
 
 export class MtpDrafter implements Drafter {
   readonly cost = 0.25;
+  readonly followsEveryRow = true;
   readonly #device: Device;
   readonly #predictor: Predictor;
   readonly #cache: KvCache;

@@ -14,6 +14,7 @@ const lengths = [4, 3, 2] as const;
 
 export class NgramDrafter implements Drafter {
   readonly cost = 0.15;
+  readonly followsEveryRow = false;
   readonly #texts = new Map<Sequence, Lookup>();
 
   draft(_g: Graph, _hidden: Tensor, spans: readonly ReadSpan[]): void {
