@@ -2,8 +2,8 @@
 //
 // Owns the wire schema and how it becomes the same `ChatRequest` that every dialect of the API becomes: blocks of content to
 // messages, results of tools before the words beside them. What DeepSeek ignores (cache marks, citations, containers) is
-// ignored; what it cannot take (images, documents) is refused. Reference: Anthropic's Messages API as DeepSeek serves it,
-// October 2026; where we honour more than DeepSeek, it is top_k and one call at a time by `disable_parallel_tool_use` is not.
+// ignored; what no model here can take (images, documents) is refused. Reference: Anthropic's Messages API as DeepSeek serves
+// it, October 2026. Beyond that `top_k`, `strict` tools and `output_config.format` have their effect.
 
 import { z } from 'zod';
 import type { ChatRequest, FunctionTool, Message, Thinking, ToolCall, ToolChoice } from './chat-request.ts';

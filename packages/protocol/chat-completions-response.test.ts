@@ -100,6 +100,7 @@ test('the whole answer joins the pieces', async () => {
         message: {
           role: 'assistant',
           content: 'look',
+          refusal: null,
           reasoning_content: 'think',
           tool_calls: [
             { index: 0, id: 'c0', type: 'function', function: { name: 'a', arguments: '{"x":1}' } },
@@ -116,7 +117,7 @@ test('the whole answer joins the pieces', async () => {
 
 test('an answer without thinking has neither reasoning nor tool calls in its message', async () => {
   const { choices } = await collectChatCompletion(streamOf({ type: 'start' }, finish), calm);
-  assert.deepEqual(choices[0]?.message, { role: 'assistant', content: '' });
+  assert.deepEqual(choices[0]?.message, { role: 'assistant', content: '', refusal: null });
 });
 
 test('of several answers each is put together by itself, and the prompt is counted once', async () => {
@@ -169,9 +170,10 @@ test('log-probabilities stand beside the text they belong to, with its bytes', a
   const asked = { ...head, hasLogprobs: true };
   assert.deepEqual(chatCompletionChunk(choiceOf(event), asked, false).choices[0].logprobs, {
     content: items,
+    refusal: null,
     reasoning_content: null,
   });
   assert.equal(chatCompletionChunk(choiceOf(finish), asked, false).choices[0].logprobs, null);
   const completion = await collectChatCompletion(streamOf({ type: 'start' }, event, finish), asked);
-  assert.deepEqual(completion.choices[0]?.logprobs, { content: items, reasoning_content: [] });
+  assert.deepEqual(completion.choices[0]?.logprobs, { content: items, refusal: null, reasoning_content: [] });
 });

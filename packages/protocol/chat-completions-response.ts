@@ -42,6 +42,8 @@ type WireTokenLogprobs = WireTokenLogprob & { readonly top_logprobs: readonly Wi
 
 export interface WireLogprobs {
   readonly content: readonly WireTokenLogprobs[] | null;
+  /** OpenAI's; no model here has a voice of its own for refusals. */
+  readonly refusal: null;
   readonly reasoning_content: readonly WireTokenLogprobs[] | null;
 }
 
@@ -65,6 +67,7 @@ export interface WireChoice {
   readonly message: {
     readonly role: 'assistant';
     readonly content: string;
+    readonly refusal: null;
     /** Present while thinking. */
     readonly reasoning_content?: string;
     readonly tool_calls?: readonly WireToolCall[];
@@ -210,11 +213,12 @@ class ChoiceCollector {
       message: {
         role: 'assistant',
         content: texts.content,
+        refusal: null,
         ...(isThinking && { reasoning_content: texts.reasoning }),
         ...(calls.length > 0 && { tool_calls: calls }),
       },
       logprobs: hasLogprobs
-        ? { content: logprobs.content, reasoning_content: isThinking ? logprobs.reasoning : null }
+        ? { content: logprobs.content, refusal: null, reasoning_content: isThinking ? logprobs.reasoning : null }
         : null,
       finish_reason: this.#reason,
     };
@@ -277,8 +281,8 @@ function deltaOf(event: ChatEvent, isThinking: boolean): WireDelta {
 function wireLogprobs(event: Extract<ChatEvent, { type: 'reasoning' | 'content' }>): WireLogprobs {
   const items = event.logprobs.map(wireTokenLogprobs);
   return event.type === 'content'
-    ? { content: items, reasoning_content: null }
-    : { content: null, reasoning_content: items };
+    ? { content: items, refusal: null, reasoning_content: null }
+    : { content: null, refusal: null, reasoning_content: items };
 }
 
 function wireTokenLogprobs(item: TokenLogprobs): WireTokenLogprobs {

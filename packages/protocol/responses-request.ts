@@ -48,7 +48,7 @@ export interface RequestEcho {
   readonly temperature: number;
   readonly top_p: number;
   readonly top_logprobs: number;
-  readonly user: string | null;
+  readonly user?: string;
 }
 
 /** `earlier` gives the conversation up to a stored response. Throws `RequestError` for the first mistake. */
@@ -116,7 +116,7 @@ export function parseResponsesRequest(
       tools: tools.map(wireTool),
       tool_choice: wire.tool_choice ?? 'auto',
       ...{ temperature: chat.temperature, top_p: chat.topP, top_logprobs: chat.topLogprobs ?? 0 },
-      user: wire.user ?? null,
+      ...(wire.user != null && { user: wire.user }),
     },
   };
 }

@@ -67,12 +67,13 @@ export interface WireResponse extends RequestEcho {
   readonly parallel_tool_calls: true;
   readonly store: boolean;
   readonly truncation: 'disabled';
-  readonly usage: ResponseUsage | null;
+  /** Once it is over. */
+  readonly usage?: ResponseUsage;
 }
 
 export interface ResponseUsage {
   readonly input_tokens: number;
-  readonly input_tokens_details: { readonly cached_tokens: number };
+  readonly input_tokens_details: { readonly cached_tokens: number; readonly cache_write_tokens: number };
   readonly output_tokens: number;
   readonly output_tokens_details: { readonly reasoning_tokens: number };
   readonly total_tokens: number;
@@ -117,7 +118,7 @@ export class ResponseWriter {
   #sequence = 0;
   #status: ResponseStatus = 'queued';
   #completedAt: number | null = null;
-  #usage: ResponseUsage | null = null;
+  #usage: ResponseUsage | undefined;
   #error: WireResponse['error'] = null;
 
   constructor(head: ResponseHead) {
@@ -132,7 +133,8 @@ export class ResponseWriter {
       ...{ id, object: 'response', created_at: createdAt, completed_at: this.#completedAt, status },
       ...{ background: isBackground, error: this.#error, model, output: [...this.#output] },
       incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
-      ...{ parallel_tool_calls: true, store: isStored, truncation: 'disabled', usage: this.#usage },
+      ...{ parallel_tool_calls: true, store: isStored, truncation: 'disabled' },
+      ...(this.#usage && { usage: this.#usage }),
       ...echo,
     };
   }
@@ -284,7 +286,8 @@ function wireLogprob({ token, logprob, bytes, top }: TokenLogprobs): WireOutputL
 function responseUsage({ prompt, cacheHit, completion, reasoning }: Usage): ResponseUsage {
   return {
     input_tokens: prompt,
-    input_tokens_details: { cached_tokens: cacheHit },
+    // Writing to the cache is not charged apart.
+    input_tokens_details: { cached_tokens: cacheHit, cache_write_tokens: 0 },
     output_tokens: completion,
     output_tokens_details: { reasoning_tokens: reasoning },
     total_tokens: prompt + completion,

@@ -73,7 +73,7 @@ test('a thinking answer comes whole, with reasoning, usage and the same id in bo
       choices: [
         {
           index: 0,
-          message: { role: 'assistant', content: '9.8 is greater', reasoning_content: 'so' },
+          message: { role: 'assistant', content: '9.8 is greater', refusal: null, reasoning_content: 'so' },
           logprobs: null,
           finish_reason: 'stop',
         },
