@@ -95,9 +95,9 @@ export class ConversionDirectory {
   checkRoom(bytes: number): void {
     const { bavail, bsize } = statfsSync(this.path);
     if (bavail * bsize >= bytes) return;
-    const gigabytes = (count: number) => `${(count / 1e9).toFixed(1)} GB`;
+    const megabytes = (count: number) => `${(count / 1e6).toFixed(count < 1e8 ? 1 : 0)} MB`;
     throw new Error(
-      `${this.path}: expected room for ${gigabytes(bytes)}, the disk has ${gigabytes(bavail * bsize)} left`,
+      `${this.path}: expected room for ${megabytes(bytes)}, the disk has ${megabytes(bavail * bsize)} left`,
     );
   }
 
