@@ -8,10 +8,11 @@
 import { z } from 'zod';
 import type { ChatRequest, FunctionTool, Message, Thinking, ToolCall, ToolChoice } from './chat-request.ts';
 import { checkConversation } from './conversation-rules.ts';
+import { efforts } from './effort.ts';
 import type { ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
 import { type Delivery, expecting, integer, jsonObject, samplingFields } from './sampling-fields.ts';
-import { fieldName, shapeError } from './shape-error.ts';
+import { checkShape, fieldName } from './shape-error.ts';
 
 export interface AnthropicMessagesRequest {
   readonly chat: ChatRequest;
@@ -20,7 +21,7 @@ export interface AnthropicMessagesRequest {
 
 /** Parses a body that has been JSON; `cardFor` finds the model for a name. Throws `RequestError` for the first mistake. */
 export function parseAnthropicMessages(body: unknown, cardFor: (name: string) => ModelCard): AnthropicMessagesRequest {
-  const wire = checked(messagesSchema, body);
+  const wire = checkShape(messagesSchema, body);
   const card = cardFor(wire.model);
   const chat = chatOf(wire, card);
   return {
@@ -31,7 +32,7 @@ export function parseAnthropicMessages(body: unknown, cardFor: (name: string) =>
 
 /** The body of `POST /v1/messages/count_tokens`: the same, without what only matters for an answer. */
 export function parseAnthropicCountTokens(body: unknown, cardFor: (name: string) => ModelCard): ChatRequest {
-  const wire = checked(countSchema, body);
+  const wire = checkShape(countSchema, body);
   return chatOf(wire, cardFor(wire.model));
 }
 
@@ -100,12 +101,6 @@ const messagesSchema = z.object({
 });
 type Wire = z.infer<typeof countSchema> & Partial<z.infer<typeof messagesSchema>>;
 
-function checked<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
-  const parsed = schema.safeParse(body, { reportInput: true });
-  if (!parsed.success) throw shapeError(parsed.error.issues, body);
-  return parsed.data;
-}
-
 function chatOf(wire: Wire, card: ModelCard): ChatRequest {
   const thinking = thinkingOf(wire, card);
   const system = wire.system == null ? [] : [{ role: 'system' as const, content: systemText(wire.system) }];
@@ -132,8 +127,6 @@ function chatOf(wire: Wire, card: ModelCard): ChatRequest {
     userId: wire.metadata?.user_id ?? '',
   };
 }
-
-const efforts = { low: 'low', medium: 'high', high: 'high', xhigh: 'high', max: 'max' } as const;
 
 /** A budget in tokens says nothing here: effort does. */
 function thinkingOf({ thinking, output_config }: Wire, card: ModelCard): Thinking {

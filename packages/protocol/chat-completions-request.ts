@@ -9,7 +9,8 @@
 import { z } from 'zod';
 import type { ChatRequest, FunctionTool, Message, ResponseFormat, Thinking, ToolChoice } from './chat-request.ts';
 import { checkConversation, isPrefixed } from './conversation-rules.ts';
-import type { ModelCard } from './models.ts';
+import { effortNames, efforts } from './effort.ts';
+import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
 import {
   type Delivery,
@@ -21,7 +22,7 @@ import {
   samplingOf,
   speculationOf,
 } from './sampling-fields.ts';
-import { fieldName, shapeError } from './shape-error.ts';
+import { checkShape, fieldName } from './shape-error.ts';
 
 export interface ChatCompletionsRequest {
   readonly chat: ChatRequest;
@@ -35,14 +36,9 @@ export interface ChatCompletionsRequest {
  * Throws `RequestError` for the first mistake. DeepSeek API reference, create chat completion, October 2026.
  */
 export function parseChatCompletionsRequest(body: unknown, cards: readonly ModelCard[]): ChatCompletionsRequest {
-  const parsed = bodySchema.safeParse(body, { reportInput: true });
-  if (!parsed.success) throw shapeError(parsed.error.issues, body);
-  const wire = parsed.data;
+  const wire = checkShape(bodySchema, body);
 
-  const card = cards.find(({ id }) => id === wire.model);
-  if (card === undefined) {
-    throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: wire.model });
-  }
+  const card = cardNamed(cards, wire.model);
   const thinking = thinkingOf(wire, card);
   const toolChoice = toolChoiceOf(wire);
   const messages = wire.messages.map(messageOf);
@@ -147,7 +143,7 @@ const bodySchema = z.object({
   model: z.string(),
   messages: z.array(message).min(1, expecting('at least one message')),
   thinking: z.object({ type: z.enum(['enabled', 'disabled']) }).nullish(),
-  reasoning_effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max', 'ultra']).nullish(),
+  reasoning_effort: z.enum(effortNames).nullish(),
   max_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
   max_completion_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
   response_format: z
@@ -175,17 +171,6 @@ const bodySchema = z.object({
 });
 
 type Wire = z.infer<typeof bodySchema>;
-
-const efforts = {
-  none: 'off',
-  minimal: 'low',
-  low: 'low',
-  medium: 'high',
-  high: 'high',
-  xhigh: 'high',
-  max: 'max',
-  ultra: 'max',
-} as const satisfies Record<NonNullable<Wire['reasoning_effort']>, Thinking>;
 
 function thinkingOf({ thinking, reasoning_effort }: Wire, card: ModelCard): Thinking {
   if (card.profile === 'r1') return 'high';

@@ -6,7 +6,7 @@
 
 import { z } from 'zod';
 import type { MaxTokens, SamplingRequest } from './chat-request.ts';
-import type { ModelCard } from './models.ts';
+import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
 import {
   type Delivery,
@@ -17,7 +17,7 @@ import {
   samplingOf,
   speculationOf,
 } from './sampling-fields.ts';
-import { shapeError } from './shape-error.ts';
+import { checkShape } from './shape-error.ts';
 
 export interface CompletionRequest extends SamplingRequest {
   readonly model: string;
@@ -48,13 +48,8 @@ export interface CompletionsRequest {
  * API reference, FIM completion, October 2026, and OpenAI's "Create completion".
  */
 export function parseCompletionsRequest(body: unknown, cards: readonly ModelCard[]): CompletionsRequest {
-  const parsed = bodySchema.safeParse(body, { reportInput: true });
-  if (!parsed.success) throw shapeError(parsed.error.issues, body);
-  const wire = parsed.data;
-  const card = cards.find(({ id }) => id === wire.model);
-  if (card === undefined) {
-    throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: wire.model });
-  }
+  const wire = checkShape(bodySchema, body);
+  const card = cardNamed(cards, wire.model);
   const echo = wire.echo === true;
   if (echo && wire.suffix != null) {
     throw requestError('invalid-field', { field: 'echo', problem: 'cannot be set together with suffix' });

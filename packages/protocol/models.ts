@@ -3,6 +3,8 @@
 // Owns the card of a model (names, limits, defaults) and its wire form on `GET /models`. Knows nothing about how the
 // model is run. `contextWindow` counts prompt and completion together.
 
+import { requestError } from './request-error.ts';
+
 export interface ModelCard {
   /** The name callers pass as `model`. */
   readonly id: string;
@@ -18,6 +20,13 @@ export interface ModelCard {
   /** Whether it thinks where the caller does not say. */
   readonly thinking: 'off' | 'high';
   readonly sampling: { readonly temperature: number; readonly topP: number };
+}
+
+/** The card that a caller names. Throws `RequestError`, with the names there are. */
+export function cardNamed(cards: readonly ModelCard[], name: string): ModelCard {
+  const card = cards.find(({ id }) => id === name);
+  if (card === undefined) throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: name });
+  return card;
 }
 
 /** One entry of `GET /models`. DeepSeek gives no `created`, so neither do we. */

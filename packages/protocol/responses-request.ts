@@ -16,10 +16,11 @@ import type {
   ToolChoice,
 } from './chat-request.ts';
 import { checkConversation } from './conversation-rules.ts';
-import type { ModelCard } from './models.ts';
+import { effortNames, efforts } from './effort.ts';
+import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
 import { expecting, integer, jsonObject, samplingFields } from './sampling-fields.ts';
-import { fieldName, shapeError } from './shape-error.ts';
+import { checkShape, fieldName } from './shape-error.ts';
 
 export interface ResponsesRequest {
   readonly chat: ChatRequest;
@@ -57,13 +58,8 @@ export function parseResponsesRequest(
   cards: readonly ModelCard[],
   earlier: (id: string) => readonly Message[],
 ): ResponsesRequest {
-  const parsed = bodySchema.safeParse(body, { reportInput: true });
-  if (!parsed.success) throw shapeError(parsed.error.issues, body);
-  const wire = parsed.data;
-  const card = cards.find(({ id }) => id === wire.model);
-  if (card === undefined) {
-    throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: wire.model });
-  }
+  const wire = checkShape(bodySchema, body);
+  const card = cardNamed(cards, wire.model);
   if (wire.input == null && wire.instructions == null) {
     throw requestError('invalid-field', { field: 'input', problem: 'expected input or instructions, got neither' });
   }
@@ -166,9 +162,7 @@ const bodySchema = z.object({
   background: z.boolean().nullish(),
   previous_response_id: z.string().nullish(),
   metadata: z.record(z.string(), z.string()).nullish(),
-  reasoning: z
-    .object({ effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).nullish() })
-    .nullish(),
+  reasoning: z.object({ effort: z.enum(effortNames).nullish() }).nullish(),
   text: z
     .object({
       format: z
@@ -203,16 +197,6 @@ const bodySchema = z.object({
   safety_identifier: z.string().nullish(),
 });
 type Wire = z.infer<typeof bodySchema>;
-
-const efforts = {
-  none: 'off',
-  minimal: 'low',
-  low: 'low',
-  medium: 'high',
-  high: 'high',
-  xhigh: 'high',
-  max: 'max',
-} as const satisfies Record<string, Thinking>;
 
 function thinkingOf({ reasoning }: Wire, card: ModelCard): Thinking {
   return reasoning?.effort == null ? card.thinking : efforts[reasoning.effort];

@@ -9,6 +9,13 @@ import { type RequestError, requestError } from './request-error.ts';
 
 type Issue = z.core.$ZodIssue;
 
+/** The body as the schema has it. Throws `RequestError` for the first mistake. */
+export function checkShape<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+  const parsed = schema.safeParse(body, { reportInput: true });
+  if (!parsed.success) throw shapeError(parsed.error.issues, body);
+  return parsed.data;
+}
+
 /** The error for the first of `issues`, which zod found in `body` and reports with their input. */
 export function shapeError(issues: readonly Issue[], body: unknown): RequestError {
   const issue = innermost(issues);

@@ -6,10 +6,10 @@
 import { z } from 'zod';
 import { parseChatCompletionsRequest } from './chat-completions-request.ts';
 import type { ChatRequest } from './chat-request.ts';
-import type { ModelCard } from './models.ts';
+import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
 import { expecting, integer } from './sampling-fields.ts';
-import { shapeError } from './shape-error.ts';
+import { checkShape } from './shape-error.ts';
 
 export interface TokenizeRequest {
   readonly model: string;
@@ -30,7 +30,7 @@ export interface WireTokens {
 
 /** Throws `RequestError` for the first mistake. */
 export function parseTokenizeRequest(body: unknown, cards: readonly ModelCard[]): TokenizeRequest {
-  const wire = parsed(tokenizeSchema, body);
+  const wire = checkShape(tokenizeSchema, body);
   const hasTexts = wire.return_token_strs === true;
   if (wire.messages !== undefined) {
     if (wire.prompt !== undefined) {
@@ -49,7 +49,7 @@ export function parseDetokenizeRequest(
   body: unknown,
   cards: readonly ModelCard[],
 ): { readonly model: string; readonly tokens: readonly number[] } {
-  const { model, tokens } = parsed(detokenizeSchema, body);
+  const { model, tokens } = checkShape(detokenizeSchema, body);
   return { model: idOf(model, cards), tokens };
 }
 
@@ -65,17 +65,7 @@ const detokenizeSchema = z.object({
   tokens: z.array(integer(0, Number.MAX_SAFE_INTEGER), expecting('array of token ids')),
 });
 
-function parsed<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
-  const result = schema.safeParse(body, { reportInput: true });
-  if (!result.success) throw shapeError(result.error.issues, body);
-  return result.data;
-}
-
 /** The first model where none is named, as there often is only one. */
 function idOf(name: string | undefined, cards: readonly ModelCard[]): string {
-  const card = name === undefined ? cards[0] : cards.find(({ id }) => id === name);
-  if (card === undefined) {
-    throw requestError('unknown-model', { supported: cards.map(({ id }) => id), passed: name ?? '' });
-  }
-  return card.id;
+  return cardNamed(cards, name ?? cards[0]?.id ?? '').id;
 }
