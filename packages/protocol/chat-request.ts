@@ -25,6 +25,8 @@ export type Message =
       /** Empty when the caller did not pass it back. */
       readonly reasoning: string;
       readonly toolCalls: readonly ToolCall[];
+      /** The turn as the model wrote it, where that is known: never from a caller. */
+      readonly written?: string;
       /** Only of the last message: the answer goes on where it ends, in its reasoning where it has no content yet. */
       readonly isPrefix?: boolean;
     }

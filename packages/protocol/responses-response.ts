@@ -180,11 +180,6 @@ export class ResponseWriter {
     return [...this.#leave('incomplete'), this.#event('response.failed', { response: this.response })];
   }
 
-  /** Of a response that was stopped before it began. */
-  cancel(): void {
-    if (this.#status === 'queued' || this.#status === 'in_progress') this.#status = 'cancelled';
-  }
-
   #enter(type: OutputItem['type'], callId = '', name = ''): ResponseEvent[] {
     if (this.#open?.type === type) return [];
     const left = this.#leave();

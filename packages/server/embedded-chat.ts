@@ -1,7 +1,7 @@
 // An answer to a conversation, from the model in this process.
 //
-// Owns the order of things: reasoning that is missing is looked up, the prompt is rendered and encoded, the engine generates,
-// its tokens are read as an answer, and what was thought before calls of tools is kept for the next turn.
+// Owns the order of things: what the model wrote in earlier turns is looked up, the prompt is rendered and encoded, the engine
+// generates, its tokens are read as an answer, and a turn that calls tools is kept for the next one.
 
 import type { Engine } from '@hadal/engine/engine';
 import { type ChatDialect, promptText } from '@hadal/formats/chat/dialect';
@@ -13,27 +13,28 @@ import { AnswerReader } from './answer-reader.ts';
 import { forcedCall, renderChat } from './chat-prompt.ts';
 import { admitted, type GenerationOptions, noLimits } from './generation-options.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
-import type { ReasoningMemory } from './reasoning-memory.ts';
+import type { TurnMemory } from './turn-memory.ts';
 
 export interface ChatParts {
   readonly engine: Engine;
   readonly dialect: ChatDialect;
   readonly encoder: PromptEncoder;
   readonly options: GenerationOptions;
-  /** undefined: calls that come back without their reasoning are refused. */
-  readonly memory: ReasoningMemory | undefined;
+  readonly memory: TurnMemory;
+  /** What becomes of calls that come back without their reasoning. */
+  readonly missingReasoning: 'recover' | 'refuse';
   /** A new name, for the ids of tool calls. */
   readonly newId: () => string;
 }
 
 export async function* answerChat(
-  { engine, dialect, encoder, options, memory, newId }: ChatParts,
+  { engine, dialect, encoder, options, memory, missingReasoning, newId }: ChatParts,
   asked: ChatRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ChatEvent, void, void> {
   const { userId, maxTokens, maxReasoning } = asked;
-  if (memory === undefined) checkReasoning(asked);
-  const request = memory ? { ...asked, messages: memory.recall(userId, asked.messages) } : asked;
+  if (missingReasoning === 'refuse') checkReasoning(asked);
+  const request = { ...asked, messages: memory.recall(userId, asked.messages) };
   const rendered = renderChat(request, dialect);
   const constraint = answerConstraint(request, dialect, rendered.beginning);
   const prefill = forcedCall(request, dialect);
@@ -63,14 +64,18 @@ export async function* answerChat(
     newCallId: (index) => `call_${String(index).padStart(2, '0')}_${newId().replaceAll('-', '').slice(0, 24)}`,
   });
   yield* reader.prefill(prefill);
-  let reasoning = '';
-  const callIds: string[] = [];
+  const turn = { text: prefill, reasoning: '', content: '' };
+  const toolCalls: { id: string; name: string; arguments: string }[] = [];
   for await (const event of generation) {
+    if (event.type === 'token') turn.text += event.text;
     const events = event.type === 'token' ? reader.token(event) : event.type === 'finish' ? reader.finish(event) : [];
     for (const said of events) {
-      if (said.type === 'reasoning') reasoning += said.text;
-      else if (said.type === 'tool-call') callIds.push(said.id);
-      else if (said.type === 'finish') memory?.keep(userId, callIds, reasoning);
+      const call = toolCalls.at(-1);
+      if (said.type === 'reasoning' || said.type === 'content') turn[said.type] += said.text;
+      else if (said.type === 'tool-call') toolCalls.push({ id: said.id, name: said.name, arguments: '' });
+      else if (said.type === 'tool-call-arguments' && call) call.arguments += said.text;
+      // A turn that was cut off goes on otherwise than it was written.
+      else if (said.type === 'finish' && said.reason === 'tool_calls') memory.keep(userId, { ...turn, toolCalls });
       yield said;
     }
   }

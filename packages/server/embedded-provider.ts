@@ -18,7 +18,7 @@ import { completeText } from './embedded-completion.ts';
 import { GenerationOptions } from './generation-options.ts';
 import { PromptEncoder } from './prompt-encoder.ts';
 import type { Provider } from './provider.ts';
-import { ReasoningMemory } from './reasoning-memory.ts';
+import { TurnMemory } from './turn-memory.ts';
 
 export interface EmbeddedProviderOptions {
   readonly engine: Engine;
@@ -52,7 +52,7 @@ export async function openEmbeddedProvider(given: EmbeddedProviderOptions): Prom
   const stopTokens = readStopTokens(checkpoint, dialect, tokenizer);
   const encoder = new PromptEncoder(engine, dialect);
   const options = new GenerationOptions({ engine, encoder, defaults, stopTokens, speculation });
-  const memory = missingReasoning === 'recover' ? new ReasoningMemory() : undefined;
+  const memory = new TurnMemory();
   const model: ModelCard = {
     id,
     name: id,
@@ -65,7 +65,8 @@ export async function openEmbeddedProvider(given: EmbeddedProviderOptions): Prom
   };
   return {
     ...{ model, dialect, stopTokens, fingerprint: await checkpointFingerprint(checkpoint) },
-    chat: (request, signal) => answerChat({ engine, dialect, encoder, options, memory, newId }, request, signal),
+    chat: (request, signal) =>
+      answerChat({ engine, dialect, encoder, options, memory, missingReasoning, newId }, request, signal),
     complete: (request, signal) => completeText({ engine, encoder, options }, request, signal),
     tokenize: (input) => encoder.encode(typeof input === 'string' ? input : promptText(renderChat(input, dialect)), 0),
     detokenize(tokens) {

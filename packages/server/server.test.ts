@@ -7,6 +7,7 @@ import { plainRequest } from '@hadal/engine/engine';
 import {
   beginOfSentence,
   dsml,
+  endOfSentence,
   thinkEnd,
   toolCallBegin,
   toolCallEnd,
@@ -489,6 +490,30 @@ test('reasoning that a client forgets to send back is found by the id of the cal
       assert.ok(prompt.includes(`<think>I must look${thinkEnd}${callText('weather', 'Rome')}`), prompt);
     }
   }
+});
+
+test('a turn with calls goes back into the prompt byte for byte, however it was written, unless the client changed it', async () => {
+  // Two spaces in the array, one line break before the block, and a parameter in JSON that could be a string.
+  const odd =
+    `I must look${thinkEnd}One moment. \n<${dsml}tool_calls>\n<${dsml}invoke name="weather">\n` +
+    `<${dsml}parameter name="days" string="false">[1,  2]</${dsml}parameter>\n<${dsml}parameter name="city" string="false">"Rome"</${dsml}parameter>\n` +
+    `</${dsml}invoke>\n</${dsml}tool_calls>`;
+  await using toy = await serveToy({
+    script: (prompt) => [prompt.includes('<tool_result>') ? `seen${thinkEnd}Sunny.` : odd],
+  });
+  const { completions } = clientOf(toy).chat;
+  const first = await completions.create({ ...hello, tools: [weather] });
+  const { content = null, tool_calls = [] } = first.choices[0]?.message ?? {};
+  const result = { role: 'tool' as const, tool_call_id: tool_calls[0]?.id ?? '', content: 'sunny' };
+  const promptAfter = async (changed: string | null) => {
+    const turn = { role: 'assistant' as const, content: changed, tool_calls };
+    await completions.create({ ...hello, tools: [weather], messages: [...hello.messages, turn, result] });
+    return toy.engine.tokenizer.decode(toy.engine.requests.at(-1)?.prompt ?? []);
+  };
+  const before = toy.engine.tokenizer.decode(toy.engine.requests[0]?.prompt ?? []);
+  assert.ok((await promptAfter(content)).startsWith(`${before}${odd}${endOfSentence}`));
+  const changed = await promptAfter('Wait.');
+  assert.ok(!changed.includes(odd) && changed.includes(`I must look${thinkEnd}Wait.\n\n<`), changed);
 });
 
 test("R1's rules hold for R1's name", async () => {

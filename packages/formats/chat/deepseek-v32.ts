@@ -136,7 +136,9 @@ ${tools.map(pythonJson).join('\n')}
 }
 
 function assistantText(turn: AssistantMessage, reasons: boolean): string {
-  const { content, reasoning = '', toolCalls = [], isPrefix = false } = turn;
+  const { content, reasoning = '', toolCalls = [], isPrefix = false, written } = turn;
+  // Where reasoning is shown now and was not then, or the other way round, the text of then does not fit.
+  if (written !== undefined && written.includes(thinkEnd) === reasons) return written + endOfSentence;
   const calls = toolCalls.length === 0 ? '' : `\n\n${callsText(toolCalls, callsTag)}`;
   const isInReasoning = isPrefix && content === '' && calls === '' && reasoning !== '';
   const thought = reasons ? reasoning + (isInReasoning ? '' : thinkEnd) : '';

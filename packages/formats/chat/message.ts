@@ -64,6 +64,8 @@ export interface AssistantMessage {
   readonly toolCalls?: readonly ToolCall[];
   /** Ask for this judgement of the conversation up to here; the next message is its result. */
   readonly task?: QuickTask;
+  /** The whole turn as a model wrote it, after the mark that opens it: stands in the prompt instead of what is said here. */
+  readonly written?: string;
   /** The message is to be continued: the model goes on where it ends, in its reasoning when it has no content yet. */
   readonly isPrefix?: boolean;
 }
