@@ -221,11 +221,15 @@ test('a caller who leaves is no failure in the log, whatever the answer was to b
     [{ ...hello, stream: true }, 30],
     [{ ...hello, n: 2 }, 5],
   ] as const) {
-    const leave = AbortSignal.timeout(afterMs);
+    const leave = new AbortController();
+    const { length: before } = toy.engine.requests;
     const answer = fetch(`${toy.server.url}/chat/completions`, {
-      ...{ method: 'POST', headers: { 'content-type': 'application/json' }, signal: leave },
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' }, signal: leave.signal },
       body: JSON.stringify(body),
     });
+    // Not before the request has arrived.
+    await until(() => toy.engine.requests.length > before);
+    setTimeout(() => leave.abort(), afterMs);
     await assert.rejects(answer.then((response) => response.text()));
   }
   await until(() => toy.engine.stats.running === 0);
