@@ -7,8 +7,8 @@ import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { anthropicErrorBody } from '@hadal/protocol/anthropic-messages-response';
-import { type WireModel, wireModels } from '@hadal/protocol/models';
 import { errorBody, type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
+import { type Dialect, type OperationId, routes } from '@hadal/protocol/routes';
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -17,15 +17,12 @@ import {
   fastify,
   LogController,
 } from 'fastify';
-import { anthropicRoutes } from './anthropic-messages-route.ts';
-import { chatCompletionsRoute } from './chat-completions-route.ts';
-import { completionsRoute } from './completions-route.ts';
+import { deliverAnswer } from './answer-delivery.ts';
 import { requestErrorOf } from './failure.ts';
+import { type ApiCall, isPlan, openHandlers } from './handlers.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { Logger } from './logger.ts';
 import type { Provider } from './provider.ts';
-import { responsesRoutes } from './responses-routes.ts';
-import { tokenizeRoutes } from './tokenize-routes.ts';
 
 export interface ServerOptions {
   /** 0 takes any free port. */
@@ -55,6 +52,9 @@ export interface HttpServer extends AsyncDisposable {
 declare module 'fastify' {
   interface FastifyRequest {
     errorCode: RequestErrorCode | null;
+  }
+  interface FastifyContextConfig {
+    dialect?: Dialect;
   }
 }
 
@@ -139,34 +139,27 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   });
 
   const stopping = new AbortController();
-  const answering = { providers, keepAliveMs, now, cancellation, stopping: stopping.signal, newId, explain };
-  const chat = chatCompletionsRoute(answering);
-  const completions = completionsRoute(answering);
-  const anthropic = anthropicRoutes(answering);
-  const tokens = tokenizeRoutes(providers);
-  const responses = responsesRoutes(answering);
-  const models = wireModels(providers.map(({ model }) => model));
-  for (const base of ['', '/v1', '/beta']) {
-    app.post(`${base}/chat/completions`, chat);
-    app.post(`${base}/completions`, completions);
-    app.get(`${base}/models`, async () => models);
-    app.get<{ Params: { id: string } }>(`${base}/models/:id`, async ({ params }) => modelNamed(models.data, params.id));
-    app.post(`${base}/responses`, responses.create);
-    app.post(`${base}/responses/input_tokens`, responses.inputTokens);
-    app.get(`${base}/responses/:id`, responses.fetch);
-    app.delete(`${base}/responses/:id`, responses.remove);
-    app.post(`${base}/responses/:id/cancel`, responses.cancel);
-    app.get(`${base}/responses/:id/input_items`, responses.inputItems);
-    app.post(`${base}/tokenize`, tokens.tokenize);
-    app.post(`${base}/detokenize`, tokens.detokenize);
-    app.post(`${base}/embeddings`, async ({ body }) => {
-      throw requestError('embeddings-unsupported', { model: modelAsked(body) });
-    });
-  }
-  // The SDK adds /v1 to its base, which is /anthropic on DeepSeek, and clients of Anthropic's own take the bare one.
-  for (const base of ['/anthropic', '']) {
-    app.post(`${base}/v1/messages`, anthropic.messages);
-    app.post(`${base}/v1/messages/count_tokens`, anthropic.countTokens);
+  const handlers = openHandlers({ providers, now, stopping: stopping.signal, newId });
+  for (const [operation, route] of Object.entries(routes)) {
+    const handle = handlers[operation as OperationId];
+    for (const base of route.bases) {
+      app.route({
+        method: route.method,
+        url: base + route.path,
+        config: { dialect: route.dialect },
+        async handler(request, reply) {
+          const call: ApiCall = {
+            ...{ id: request.id, body: request.body, signal: cancellation(reply.raw) },
+            params: request.params as ApiCall['params'],
+            query: queryOf(request),
+            explain: (error) => explain(error, request),
+          };
+          const result = await handle(call);
+          if (!isPlan(result)) return result;
+          return await deliverAnswer(request, reply, result, { keepAliveMs, explain: call.explain });
+        },
+      });
+    }
   }
   app.get('/healthz', async () => ({ status: 'ok' }));
 
@@ -188,18 +181,6 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   }
 
   return { url, close, [Symbol.asyncDispose]: () => close() };
-}
-
-function modelNamed(models: readonly WireModel[], id: string): WireModel {
-  const model = models.find((one) => one.id === id);
-  if (model === undefined) throw requestError('unknown-model', { supported: models.map((one) => one.id), passed: id });
-  return model;
-}
-
-/** What a body names as its model, whatever else is wrong with it. */
-function modelAsked(body: unknown): string {
-  const { model } = (body ?? {}) as Record<string, unknown>;
-  return typeof model === 'string' ? model : 'the model';
 }
 
 function checkProviders(providers: readonly Provider[]): void {
@@ -272,7 +253,14 @@ function logRequest(request: FastifyRequest, response: ServerResponse): void {
 
 /** Whether the caller expects Anthropic's envelope. */
 function isAnthropic(request: FastifyRequest): boolean {
-  return /^(\/anthropic)?\/v1\/messages(\/|$)|^\/anthropic\//.test(pathOf(request));
+  const { dialect } = request.routeOptions?.config ?? {};
+  return dialect === undefined ? pathOf(request).startsWith('/anthropic/') : dialect === 'anthropic';
+}
+
+/** Of a name that is given twice, the last. */
+function queryOf(request: FastifyRequest): ApiCall['query'] {
+  const query = Object.entries(request.query as Record<string, string | string[]>);
+  return Object.fromEntries(query.map(([name, value]) => [name, Array.isArray(value) ? value.at(-1) : value]));
 }
 
 /** Without the query, which may hold what a log should not. */

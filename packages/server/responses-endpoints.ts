@@ -1,14 +1,20 @@
 // `/responses`: making responses, whole, streamed or in the background; fetching, cancelling and deleting them.
 //
 // Owns which responses there are to be fetched and gone on from, in memory, the latest of them. JSON shapes are `protocol`'s,
-// the connection is `answer-delivery`'s.
+// how an answer is carried out is `answer-plan`'s.
 
 import type { Message } from '@hadal/protocol/chat-request';
 import { requestError } from '@hadal/protocol/request-error';
 import { parseResponsesRequest } from '@hadal/protocol/responses-request';
 import { ResponseWriter, type WireResponse } from '@hadal/protocol/responses-response';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AnswerOptions, deliverAnswers, type StreamShape, serverSentEvent } from './answer-delivery.ts';
+import {
+  type AnswerPlan,
+  type Call,
+  type EndpointOptions,
+  planAnswer,
+  type StreamShape,
+  serverSentEvent,
+} from './answer-plan.ts';
 import { providerOf } from './provider.ts';
 import { ResponseRun, type RunEvent } from './response-run.ts';
 
@@ -23,11 +29,8 @@ interface Stored {
 /** Responses that are kept; the oldest goes first. */
 const capacity = 1000;
 
-type ById = { readonly Params: { readonly id: string } };
-type Fetch = ById & { readonly Querystring: { readonly stream?: string; readonly starting_after?: string } };
-
-export function responsesRoutes(options: AnswerOptions) {
-  const { providers, now, cancellation, explain, newId, stopping } = options;
+export function responsesEndpoints(options: EndpointOptions) {
+  const { providers, now, newId, stopping } = options;
   const cards = providers.map(({ model }) => model);
   const stored = new Map<string, Stored>();
   const seconds = () => Math.floor(now() / 1000);
@@ -47,37 +50,36 @@ export function responsesRoutes(options: AnswerOptions) {
     return [...asked, run.message];
   }
 
-  function deliver(request: FastifyRequest, reply: FastifyReply, run: ResponseRun, isStream: boolean, after = -1) {
-    return deliverAnswers(
-      request,
-      reply,
+  /** Reads along with `run`, from after event `after`. `isPatient`: whole means that it is over. */
+  function planReading(call: Call, run: ResponseRun, isStream: boolean, isPatient: boolean, after = -1): AnswerPlan {
+    return planAnswer(
       {
-        ...{ model: run.response.model, receivedAt: now(), choices: 1, answers: [run.follow(after)] },
+        ...{ model: run.response.model, choices: 1, answers: [run.follow(after)] },
         delivery: isStream ? { type: 'stream', includeUsage: false } : { type: 'whole' },
         stream: responseStream,
         async whole(events) {
-          for await (const _ of events); // until it is over
+          if (isPatient) for await (const _ of events);
           return run.response;
         },
       },
+      call,
       options,
     );
   }
 
   return {
-    async create(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-      const parsed = parseResponsesRequest(request.body, cards, earlier);
+    async create(call: Call): Promise<AnswerPlan> {
+      const parsed = parseResponsesRequest(call.body, cards, earlier);
       const { chat, isBackground, isStored, isStream, echo, ownMessages } = parsed;
       const provider = providerOf(providers, chat.model);
       const controller = new AbortController();
-      const signals = [controller.signal, isBackground ? stopping : cancellation(reply.raw)];
-      const id = `resp_${request.id.replaceAll('-', '')}`;
+      const id = `resp_${call.id.replaceAll('-', '')}`;
       const writer = new ResponseWriter({
         ...{ id, model: chat.model, createdAt: seconds(), isBackground, isStored, echo, now: seconds },
         newId: (prefix) => prefix + newId().replaceAll('-', ''),
       });
-      const answer = provider.chat(chat, AbortSignal.any(signals));
-      const run = new ResponseRun(writer, answer, (error) => explain(error, request).message);
+      const signal = AbortSignal.any([controller.signal, isBackground ? stopping : call.signal]);
+      const run = new ResponseRun(writer, provider.chat(chat, signal), (error) => call.explain(error).message);
       await run.start();
       if (isStored) {
         const before = echo.previous_response_id === null ? [] : earlier(echo.previous_response_id);
@@ -85,28 +87,25 @@ export function responsesRoutes(options: AnswerOptions) {
         const [oldest] = stored.keys();
         if (stored.size > capacity && oldest !== undefined) stored.delete(oldest);
       }
-      if (isBackground && !isStream) return reply.send(run.response);
-      return await deliver(request, reply, run, isStream);
+      return planReading(call, run, isStream, !isBackground);
     },
 
-    async fetch(request: FastifyRequest<Fetch>, reply: FastifyReply): Promise<FastifyReply> {
-      const { run } = named(request.params.id);
-      const { stream, starting_after: after = '-1' } = request.query;
-      if (!/^-?\d+$/.test(after)) {
+    /** The response, or its events from after number `starting_after`. */
+    fetch(call: Call, id: string, query: FetchQuery): WireResponse | AnswerPlan {
+      const { run } = named(id);
+      const { stream, starting_after: after = '-1' } = query;
+      if (!/^-?\d{1,15}$/.test(after)) {
         const problem = `expected the number of an event, got ${JSON.stringify(after)}`;
         throw requestError('invalid-field', { field: 'starting_after', problem });
       }
-      if (stream !== 'true') return reply.send(run.response);
-      return await deliver(request, reply, run, true, Number(after));
+      return stream === 'true' ? planReading(call, run, true, true, Number(after)) : run.response;
     },
 
-    async cancel(request: FastifyRequest<ById>): Promise<WireResponse> {
-      const { run, controller } = named(request.params.id);
+    async cancel(id: string): Promise<WireResponse> {
+      const { run, controller } = named(id);
       if (!run.response.background) {
-        throw requestError('invalid-field', {
-          field: 'id',
-          problem: 'only responses in the background can be cancelled',
-        });
+        const problem = 'only responses in the background can be cancelled';
+        throw requestError('invalid-field', { field: 'id', problem });
       }
       controller.abort();
       // It is over within one step of the engine.
@@ -114,26 +113,30 @@ export function responsesRoutes(options: AnswerOptions) {
       return run.response;
     },
 
-    async remove(request: FastifyRequest<ById>) {
-      const { id } = request.params;
+    remove(id: string) {
       const { controller } = named(id);
       controller.abort();
       stored.delete(id);
       return { id, object: 'response', deleted: true };
     },
 
-    async inputItems(request: FastifyRequest<ById>) {
-      const { input } = named(request.params.id);
+    inputItems(id: string) {
+      const { input } = named(id);
       const data = input.map((item, i) => ({ id: `item_${i}`, type: 'message', ...(item as object) }));
       return { object: 'list', data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: false };
     },
 
-    async inputTokens(request: FastifyRequest) {
-      const { chat } = parseResponsesRequest(request.body, cards, earlier);
+    async inputTokens(body: unknown) {
+      const { chat } = parseResponsesRequest(body, cards, earlier);
       const tokens = await providerOf(providers, chat.model).tokenize(chat);
       return { object: 'response.input_tokens', input_tokens: tokens.length };
     },
   };
+}
+
+export interface FetchQuery {
+  readonly stream?: string;
+  readonly starting_after?: string;
 }
 
 const responseStream: StreamShape<RunEvent> = {

@@ -1,6 +1,6 @@
 // `POST /chat/completions`: from a body to chat.
 //
-// Owns which provider is asked for what. JSON shapes are `protocol`'s, the connection is `answer-delivery`'s.
+// Owns which provider is asked for what. JSON shapes are `protocol`'s, how an answer is carried out is `answer-plan`'s.
 
 import { parseChatCompletionsRequest } from '@hadal/protocol/chat-completions-request';
 import {
@@ -9,39 +9,35 @@ import {
   chatCompletionChunk,
   collectChatCompletion,
 } from '@hadal/protocol/chat-completions-response';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AnswerOptions, chunkStream, deliverAnswers, includesUsage } from './answer-delivery.ts';
+import { chunkStream, type Endpoint, type EndpointOptions, includesUsage, planAnswer } from './answer-plan.ts';
 import { choiceSeed } from './choices.ts';
 import { providerOf } from './provider.ts';
 
-export function chatCompletionsRoute(options: AnswerOptions) {
-  const { providers, now, cancellation } = options;
+export function chatCompletionsEndpoint(options: EndpointOptions): Endpoint {
+  const { providers, now } = options;
   const cards = providers.map(({ model }) => model);
 
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const receivedAt = now();
-    const { chat, choices, delivery } = parseChatCompletionsRequest(request.body, cards);
+  return (call) => {
+    const { chat, choices, delivery } = parseChatCompletionsRequest(call.body, cards);
     const provider = providerOf(providers, chat.model);
-    const signal = cancellation(reply.raw);
     const head: CompletionHead = {
-      id: request.id,
-      created: Math.floor(receivedAt / 1000),
+      id: call.id,
+      created: Math.floor(now() / 1000),
       model: chat.model,
       systemFingerprint: provider.fingerprint,
       isThinking: chat.thinking !== 'off',
       hasLogprobs: chat.topLogprobs !== undefined,
     };
-    return await deliverAnswers(
-      request,
-      reply,
+    return planAnswer(
       {
-        ...{ model: chat.model, receivedAt, delivery, choices },
+        ...{ model: chat.model, delivery, choices },
         answers: Array.from({ length: choices }, (_, i) =>
-          provider.chat({ ...chat, seed: choiceSeed(chat.seed, i) }, signal),
+          provider.chat({ ...chat, seed: choiceSeed(chat.seed, i) }, call.signal),
         ),
         stream: chunkStream((event: ChoiceEvent) => chatCompletionChunk(event, head, includesUsage(delivery))),
         whole: (events) => collectChatCompletion(events, head),
       },
+      call,
       options,
     );
   };
