@@ -4,14 +4,18 @@
 // event stream. Knows no connection: a plan may be carried out over HTTP or for a line of a batch. Knows no dialect either:
 // what an event looks like on the wire is its endpoint's.
 
+import type { BatchDetails } from '@hadal/protocol/batches';
+import type { Usage } from '@hadal/protocol/chat-event';
 import { errorBody, type RequestError } from '@hadal/protocol/request-error';
 import type { Delivery } from '@hadal/protocol/sampling-fields';
+import type { Store } from '@hadal/store/store';
 import { type Answer, type AnswerEvent, leaveAll, mergeChoices, type NumberedEvent } from './choices.ts';
 import type { Provider } from './provider.ts';
 
 /** What every endpoint that answers with a model's words is given. */
 export interface EndpointOptions {
   readonly providers: readonly Provider[];
+  readonly store: Store<BatchDetails>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Aborts when the server stops: for what goes on without its caller. */
@@ -23,6 +27,8 @@ export interface EndpointOptions {
 export interface Call {
   /** Of the request, and as far as its dialect allows of the answer. */
   readonly id: string;
+  /** Whose call it is; empty where the server has no keys. */
+  readonly owner: string;
   readonly body: unknown;
   /** Aborts when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
@@ -47,6 +53,8 @@ export interface AnswerPlan {
   readonly isStream: boolean;
   /** Filled in while the answer is read. */
   readonly outcome: AnswerOutcome;
+  /** What it took, once it is over. */
+  usage(): Usage | undefined;
   /** What keeps a silent stream alive. */
   readonly keepAlive: string;
   /** Resolves when all answers are accepted. A mistake that they find before that is thrown, with a status of its own. */
@@ -62,12 +70,16 @@ export interface StartedAnswer {
   whole(): Promise<object>;
 }
 
+type NumberedEvents<E extends AnswerEvent> = AsyncGenerator<NumberedEvent<E>, void, void>;
+
 export interface AnswerParts<E extends AnswerEvent> {
   readonly model: string;
   readonly delivery: Delivery;
   /** Answers to each prompt. */
   readonly choices: number;
   readonly answers: readonly Answer<E>[];
+  /** Sees every event before it is written, and may hold it back until something has been done. */
+  readonly through?: ((events: NumberedEvents<E>) => NumberedEvents<E>) | undefined;
   readonly stream: StreamShape<E>;
   readonly whole: (events: AsyncIterable<NumberedEvent<E>>) => Promise<object>;
 }
@@ -111,20 +123,36 @@ export function serverSentEvent(data: object, name?: string): string {
 
 /** Times are counted from here. */
 export function planAnswer<E extends AnswerEvent>(
-  { model, delivery, choices, answers, stream, whole }: AnswerParts<E>,
+  { model, delivery, choices, answers, through = (events) => events, stream, whole }: AnswerParts<E>,
   { explain }: Call,
   { now }: EndpointOptions,
 ): AnswerPlan {
   const plannedAt = now();
   const outcome: AnswerOutcome = { model, isStream: delivery.type === 'stream' };
+  let total: Usage | undefined;
+  /** The events as they pass, with what others want to know of them written down. */
+  async function* noted(events: AsyncIterable<NumberedEvent<E>>): AsyncGenerator<NumberedEvent<E>, void, void> {
+    for await (const numbered of events) {
+      const { event, usage } = numbered;
+      if (event.type !== 'start') outcome.firstTokenMs ??= now() - plannedAt;
+      if ('reason' in event) outcome.finishReason = String(event.reason);
+      if (usage) {
+        total = usage;
+        outcome.promptTokens = usage.prompt;
+        outcome.completionTokens = usage.completion;
+      }
+      yield numbered;
+    }
+  }
   return {
     ...{ isStream: outcome.isStream, outcome, keepAlive: stream.keepAlive },
+    usage: () => total,
     async start() {
       const starts = await Promise.all(answers.map((answer) => startOf(answer, model))).catch((error) => {
         leaveAll(answers);
         throw error;
       });
-      const events = noted(mergeChoices(answers, starts, choices), outcome, () => now() - plannedAt);
+      const events = through(noted(mergeChoices(answers, starts, choices)));
       return { stream: () => eventStream(events, stream, explain), whole: () => whole(events) };
     },
     // A reader that was never started does not pass on that it is left.
@@ -149,23 +177,5 @@ async function* eventStream<E extends AnswerEvent>(
   } catch (error) {
     // The status is sent.
     yield failure(explain(error));
-  }
-}
-
-/** The events as they pass, with what the log wants to know of them written down. */
-async function* noted<E extends AnswerEvent>(
-  events: AsyncIterable<NumberedEvent<E>>,
-  outcome: AnswerOutcome,
-  elapsedMs: () => number,
-): AsyncGenerator<NumberedEvent<E>, void, void> {
-  for await (const numbered of events) {
-    const { event, usage } = numbered;
-    if (event.type !== 'start' && outcome.firstTokenMs === undefined) outcome.firstTokenMs = elapsedMs();
-    if ('reason' in event) outcome.finishReason = String(event.reason);
-    if (usage) {
-      outcome.promptTokens = usage.prompt;
-      outcome.completionTokens = usage.completion;
-    }
-    yield numbered;
   }
 }

@@ -408,8 +408,9 @@ test('what is not JSON, not announced as JSON, too large or nowhere is refused i
     '415 Content-Type: expected application/json, got text/plain',
   );
   assert.match(await refusal(post(url, '{}', { 'content-type': 'multipart/' })), /^415 /);
+  assert.match(await refusal(post(url, '--', { 'content-type': 'multipart/form-data; boundary=-' })), /^415 /);
   assert.equal(await refusal(fetch(`${url}/nowhere?key=secret`)), '404 Unknown route: GET /nowhere');
-  assert.equal(await refusal(fetch(`${url}/v1/chat/completions`)), '404 Unknown route: GET /v1/chat/completions');
+  assert.equal(await refusal(fetch(`${url}/v1/completions`)), '404 Unknown route: GET /v1/completions');
   assert.match(await refusal(fetch(`${url}/%zz`)), /^400 Malformed HTTP request: /);
 
   const tooLarge = await new Promise<number | undefined>((resolve, reject) => {
@@ -537,7 +538,7 @@ test('a port that is taken is said in one line that names the way out', async ()
 
 test('two models of one name are a mistake of whoever starts the server', async () => {
   const provider = { model: { id: 'twin' } } as never;
-  const options = { host: '127.0.0.1', port: 0, logger: undefined as never };
+  const options = { host: '127.0.0.1', port: 0, logger: undefined as never, store: undefined as never };
   await assert.rejects(startServer({ ...options, providers: [provider, provider] }), /got two for twin/);
   await assert.rejects(startServer({ ...options, providers: [] }), /expected at least one/);
 });

@@ -4,11 +4,14 @@
 // Knows models only as providers. Whatever happens, a caller gets the envelope and never a stack trace.
 
 import { randomUUID } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { anthropicErrorBody } from '@hadal/protocol/anthropic-messages-response';
+import type { BatchDetails } from '@hadal/protocol/batches';
 import { errorBody, type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
-import { type Dialect, type OperationId, routes } from '@hadal/protocol/routes';
+import { type Dialect, type OperationId, type Route, routes } from '@hadal/protocol/routes';
+import type { Store } from '@hadal/store/store';
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -18,11 +21,14 @@ import {
   LogController,
 } from 'fastify';
 import { deliverAnswer } from './answer-delivery.ts';
+import { type ApiCall, isPlan } from './api-call.ts';
 import { requestErrorOf } from './failure.ts';
-import { type ApiCall, isPlan, openHandlers } from './handlers.ts';
+import { FileDownload } from './file-download.ts';
+import { openApi } from './handlers.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { Logger } from './logger.ts';
 import type { Provider } from './provider.ts';
+import { readUpload } from './upload.ts';
 
 export interface ServerOptions {
   /** 0 takes any free port. */
@@ -30,6 +36,8 @@ export interface ServerOptions {
   readonly host: string;
   /** At least one; their model ids differ. */
   readonly providers: readonly Provider[];
+  /** Where what must survive is kept; its owner closes it after the server. */
+  readonly store: Store<BatchDetails>;
   readonly logger: Logger;
   /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
   readonly keepAliveMs?: number;
@@ -55,6 +63,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     dialect?: Dialect;
+    takes?: 'form' | undefined;
   }
 }
 
@@ -70,7 +79,16 @@ const abortMs = 2_000;
 
 /** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
-  const { port, host, providers, logger, keepAliveMs = 10_000, now = Date.now, newId = () => randomUUID() } = options;
+  const {
+    port,
+    host,
+    providers,
+    store,
+    logger,
+    keepAliveMs = 10_000,
+    now = Date.now,
+    newId = () => randomUUID(),
+  } = options;
   checkProviders(providers);
   const loggerInstance: FastifyBaseLogger = logger;
   const app = fastify({
@@ -78,8 +96,10 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: newId,
     bodyLimit: bodyLimitBytes,
-    requestTimeout: 120_000,
+    // As long as an upload may take.
+    requestTimeout: 600_000,
     forceCloseConnections: 'idle',
+    rewriteUrl: anthropicUrl,
     // Refused by our own hook, in our own envelope.
     return503OnClosing: false,
     clientErrorHandler: refuseConnection,
@@ -122,6 +142,11 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   app.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, text: string) =>
     parseJsonBody(text),
   );
+  app.addContentTypeParser('multipart/form-data', async ({ headers, routeOptions }: FastifyRequest, form: Readable) => {
+    // Read by the handler, piece by piece.
+    if (routeOptions.config.takes === 'form') return form;
+    throw requestError('unsupported-media-type', { expected: 'application/json', passed: headers['content-type'] });
+  });
   app.decorateRequest('answerOutcome', null);
   app.decorateRequest('errorCode', null);
   app.addHook('onRequest', async (request, reply) => {
@@ -139,22 +164,26 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   });
 
   const stopping = new AbortController();
-  const handlers = openHandlers({ providers, now, stopping: stopping.signal, newId });
-  for (const [operation, route] of Object.entries(routes)) {
-    const handle = handlers[operation as OperationId];
+  const api = openApi({ providers, store, now, stopping: stopping.signal, newId }, logger);
+  for (const [operation, route] of Object.entries<Route>(routes)) {
+    const handle = api.handlers[operation as OperationId];
     for (const base of route.bases) {
       app.route({
         method: route.method,
         url: base + route.path,
-        config: { dialect: route.dialect },
+        config: { dialect: route.dialect, takes: route.takes },
         async handler(request, reply) {
           const call: ApiCall = {
             ...{ id: request.id, body: request.body, signal: cancellation(reply.raw) },
+            owner: '',
             params: request.params as ApiCall['params'],
             query: queryOf(request),
+            headers: headersOf(request),
+            upload: (limitBytes) => readUpload(formOf(request), request.headers, limitBytes),
             explain: (error) => explain(error, request),
           };
           const result = await handle(call);
+          if (result instanceof FileDownload) return result.send(reply);
           if (!isPlan(result)) return result;
           return await deliverAnswer(request, reply, result, { keepAliveMs, explain: call.explain });
         },
@@ -163,7 +192,11 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   }
   app.get('/healthz', async () => ({ status: 'ok' }));
 
-  const url = await listen(app, host, port);
+  const url = await listen(app, host, port).catch(async (error) => {
+    stopping.abort();
+    await api[Symbol.asyncDispose]();
+    throw error;
+  });
 
   async function close(graceMs = 10_000): Promise<void> {
     isClosing = true;
@@ -174,6 +207,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     const cut = setTimeout(() => app.server.closeAllConnections(), graceMs + abortMs);
     try {
       await app.close();
+      await api[Symbol.asyncDispose]();
     } finally {
       clearTimeout(abort);
       clearTimeout(cut);
@@ -251,10 +285,28 @@ function logRequest(request: FastifyRequest, response: ServerResponse): void {
   );
 }
 
+/** Anthropic's clients ask for lists of another shape on the paths of OpenAI's. */
+function anthropicUrl({ url = '/', headers }: IncomingMessage): string {
+  return headers['anthropic-version'] !== undefined && /^\/v1\/(files|models)(\/|\?|$)/.test(url)
+    ? `/anthropic${url}`
+    : url;
+}
+
 /** Whether the caller expects Anthropic's envelope. */
 function isAnthropic(request: FastifyRequest): boolean {
   const { dialect } = request.routeOptions?.config ?? {};
   return dialect === undefined ? pathOf(request).startsWith('/anthropic/') : dialect === 'anthropic';
+}
+
+/** Throws `RequestError` where the body is no form. */
+function formOf({ body, headers }: FastifyRequest): Readable {
+  if (body instanceof Readable) return body;
+  const passed = headers['content-type'];
+  throw requestError('unsupported-media-type', { expected: 'multipart/form-data', passed });
+}
+
+function headersOf({ headers }: FastifyRequest): ApiCall['headers'] {
+  return Object.fromEntries(Object.entries(headers).map(([name, value = '']) => [name, value.toString()]));
 }
 
 /** Of a name that is given twice, the last. */
