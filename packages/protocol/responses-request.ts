@@ -120,6 +120,16 @@ export function parseResponsesRequest(
   };
 }
 
+/** An item as it is listed later: words as parts, with an id. `id`: of one that has none. */
+export function wireInputItem(item: unknown, id: string): { readonly id: string } {
+  const given = item as { readonly role?: string; readonly content?: unknown; readonly type?: string };
+  if (given.role === undefined) return { id, status: 'completed', ...given } as { readonly id: string };
+  const { role, content } = given;
+  const part = role === 'assistant' ? { type: 'output_text', annotations: [], logprobs: [] } : { type: 'input_text' };
+  const parts = typeof content === 'string' ? [{ ...part, text: content }] : content;
+  return { id, type: 'message', status: 'completed', ...given, content: parts } as { readonly id: string };
+}
+
 const textPart = z.object({
   type: z.enum(['input_text', 'output_text', 'text', 'refusal']),
   text: z.string().optional(),

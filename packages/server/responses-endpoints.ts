@@ -5,6 +5,7 @@
 
 import { wireList } from '@hadal/protocol/list-page';
 import { requestError } from '@hadal/protocol/request-error';
+import { wireInputItem } from '@hadal/protocol/responses-request';
 import type { WireResponse } from '@hadal/protocol/responses-response';
 import {
   type AnswerPlan,
@@ -81,7 +82,7 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
     async inputItems({ owner, params: { id } }: ApiCall) {
       const { input } = await shelf.find(owner, id);
       return wireList(
-        input.map((item, i) => ({ id: `item_${i}`, type: 'message', ...(item as object) })),
+        input.map((item, i) => wireInputItem(item, `${id.replace('resp_', 'item_')}${i}`)),
         false,
       );
     },

@@ -128,7 +128,7 @@ test('a response in the background goes on alone, can be followed, fetched, canc
   const done = await client.responses.retrieve(begun.id);
   assert.deepEqual([done.status, done.output_text], ['completed', 'first second']);
   const items = await client.responses.inputItems.list(begun.id);
-  assert.equal((items.data[0] as { content?: string }).content, 'Go');
+  assert.deepEqual((items.data[0] as { content?: unknown }).content, [{ type: 'input_text', text: 'Go' }]);
   await client.responses.delete(begun.id);
   await assert.rejects(client.responses.retrieve(begun.id), NotFoundError);
 });
@@ -215,7 +215,8 @@ test('a response that is asked to be stored outlives the server; one that is not
   await assert.rejects(responses.retrieve(forgotten), NotFoundError);
   await responses.create({ model: 'toy', previous_response_id: kept, input: 'Go on' });
   assert.match(promptOf(toy), /Hello.*Hi.*Go on/s);
-  assert.equal(((await responses.inputItems.list(kept)).data[0] as { content?: string }).content, 'Hello');
+  const [item] = (await responses.inputItems.list(kept)).data;
+  assert.deepEqual((item as { content?: unknown }).content, [{ type: 'input_text', text: 'Hello' }]);
   await responses.delete(kept);
   await assert.rejects(responses.retrieve(kept), NotFoundError);
 });
