@@ -35,6 +35,11 @@ export async function deliverAnswer(
     plan.leave();
   });
   const answer = await plan.start();
+  // One that waited in vain for its turn ends like any other, and then, as on DeepSeek, so does the connection.
+  const { socket } = request.raw;
+  reply.raw.once('finish', () => {
+    if (plan.outcome.finishReason === 'insufficient_system_resource') socket.end();
+  });
 
   if (plan.isStream) {
     return reply

@@ -29,6 +29,7 @@ type Options = ToyEngineOptions &
     /** Whether the model also answers to DeepSeek's names. */
     readonly names?: boolean;
     readonly missingReasoning?: 'recover' | 'refuse';
+    readonly startTimeoutMs?: number;
     /** In Jinja; DeepSeek-V4's encoding where absent. */
     readonly chatTemplate?: string;
   };
@@ -45,6 +46,7 @@ export async function serveToy(options: Options): Promise<ToyServer> {
   }
   const provider = await openEmbeddedProvider({
     ...{ engine, checkpoint: openCheckpointDirectory(directory), missingReasoning: options.missingReasoning },
+    startTimeoutMs: options.startTimeoutMs,
   });
   await rm(directory, { recursive: true });
 
