@@ -26,7 +26,8 @@ export function parseAnthropicMessages(body: unknown, cardFor: (name: string) =>
   const chat = chatOf(wire, card);
   return {
     delivery: wire.stream === true ? { type: 'stream', includeUsage: false } : { type: 'whole' },
-    chat: { ...chat, maxTokens: { type: 'asked', tokens: wire.max_tokens } },
+    // Clients must name a number, and name one that is good for models of any context: it gives way.
+    chat: { ...chat, maxTokens: { type: 'default', tokens: Math.min(wire.max_tokens, card.maxOutputTokens) } },
   };
 }
 
@@ -104,7 +105,7 @@ type Wire = z.infer<typeof countSchema> & Partial<z.infer<typeof messagesSchema>
 function chatOf(wire: Wire, card: ModelCard): ChatRequest {
   const thinking = thinkingOf(wire, card);
   const system = wire.system == null ? [] : [{ role: 'system' as const, content: systemText(wire.system) }];
-  const messages = [...system, ...wire.messages.flatMap(messagesOf)];
+  const messages = prefixed([...system, ...wire.messages.flatMap(messagesOf)]);
   checkConversation(messages);
   const tools = toolsOf(wire);
   const schema = wire.output_config?.format?.schema;
@@ -125,7 +126,15 @@ function chatOf(wire: Wire, card: ModelCard): ChatRequest {
     topLogprobs: undefined,
     ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
     userId: wire.metadata?.user_id ?? '',
+    contextWindow: card.contextWindow,
   };
+}
+
+/** Words of the assistant's that come last are what the answer begins with. */
+function prefixed(messages: readonly Message[]): Message[] {
+  const last = messages.at(-1);
+  if (last?.role !== 'assistant' || last.toolCalls.length > 0) return [...messages];
+  return [...messages.slice(0, -1), { ...last, isPrefix: true }];
 }
 
 /** A budget in tokens says nothing here: effort does. */

@@ -159,3 +159,19 @@ test('a failure in a stream is an event that the SDK throws', async () => {
   const stream = clientOf(toy).messages.stream(hello);
   await assert.rejects(stream.finalMessage(), /server had an error/);
 });
+
+test("words of the assistant's that come last are what the answer begins with", async () => {
+  await using toy = await serveToy({ script: () => ['{"a": 1}'] });
+  const { messages } = clientOf(toy);
+  const prefilled = [...hello.messages, { role: 'assistant' as const, content: 'Here: ' }];
+  const answer = await messages.create({ ...hello, messages: prefilled, thinking: { type: 'disabled' } });
+  assert.deepEqual(answer.content, [{ type: 'text', text: '{"a": 1}' }]);
+  assert.match(promptOf(toy), /<\/think>Here: $/);
+});
+
+test('max_tokens gives way to the context, as clients must name a number', async () => {
+  await using toy = await serveToy({ script: () => ['x'.repeat(500)], contextLength: 100 });
+  const answer = await clientOf(toy).messages.create({ ...hello, max_tokens: 20_000, thinking: { type: 'disabled' } });
+  assert.equal(answer.stop_reason, 'max_tokens');
+  assert.equal(answer.usage.output_tokens, 100 - (toy.engine.requests[0]?.prompt.length ?? 0));
+});
