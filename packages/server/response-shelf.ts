@@ -4,6 +4,7 @@
 // store. One in the background is there from the moment its caller is told of it: where its process is killed, another, or the
 // same one when it is back, answers it again. It is given a seed, so that it then says the same. Knows no HTTP.
 
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ChatRequest, Message } from '@hadal/protocol/chat-request';
 import type { ModelCard } from '@hadal/protocol/models';
 import { type RequestError, requestError } from '@hadal/protocol/request-error';
@@ -14,7 +15,7 @@ import type { EndpointOptions } from './answer-plan.ts';
 import { explainFailure } from './failure.ts';
 import type { Logger } from './logger.ts';
 import { providerOf } from './provider.ts';
-import { finishedRun, LiveRun, type ResponseRun } from './response-run.ts';
+import { finishedRun, LiveRun, type ResponseRun, type RunEvent } from './response-run.ts';
 
 export interface Shelved {
   readonly owner: string;
@@ -40,6 +41,8 @@ export interface NewResponse {
 
 /** Kept in memory; the oldest goes first. */
 const capacity = 1000;
+/** How often to look whether another process is done. */
+const pollMs = 200;
 
 /** What is kept of a response that is not over, to answer it again. */
 interface Again {
@@ -220,7 +223,21 @@ export class ResponseShelf implements AsyncDisposable {
     // Another process is at it, or will be.
     const request = await this.parse(owner, againOf(stored).body);
     const { response } = this.#writerOf(id, createdMs, request);
-    return { ...finishedRun(response, []), isOver: false };
+    return { response, isOver: false, follow: (after) => this.#followLater(owner, id, after) };
+  }
+
+  /** Waits until it is answered here, or over wherever it is. */
+  async *#followLater(owner: string, id: string, after: number | undefined): AsyncGenerator<RunEvent, void, void> {
+    yield { type: 'start' };
+    for (;;) {
+      const here = this.#byId.get(id);
+      const { run } = here ?? (await this.find(owner, id));
+      if (here || run.isOver) {
+        for await (const event of run.follow(after)) if (event.type !== 'start') yield event;
+        return;
+      }
+      await delay(pollMs);
+    }
   }
 
   async #earlier(owner: string, id: string): Promise<readonly Message[]> {

@@ -174,6 +174,7 @@ test('what was written is there after the process was killed in the middle of mo
       program,
       `import { openStore } from ${JSON.stringify(join(import.meta.dirname, 'store.ts'))};
        const store = await openStore({ path: ${JSON.stringify(path)} });
+       await store.leases.claim('work');
        for (let i = 0; ; i++) {
          const head = { id: 'f' + i, owner: 'ann', createdMs: i };
          await store.files.write(head, [Buffer.alloc(1000, i)], () => (${JSON.stringify(description)}));
@@ -188,6 +189,7 @@ test('what was written is there after the process was killed in the middle of mo
     });
     await new Promise((resolve) => child.once('close', resolve));
     await using store = await openStore({ path });
+    assert.equal(await store.leases.claim('work'), true, 'its holder is seen to be dead');
     for (let i = 0; i <= told; i++) {
       const found = await store.files.find('ann', `f${i}`);
       assert.ok(found, `file ${i} of ${told} was acknowledged`);

@@ -3,7 +3,6 @@
 // Owns the database and everything in it, opened and closed as one. What is written has been written when the promise
 // resolves: it is there after the process was killed. Several processes may share a store.
 
-import { randomUUID } from 'node:crypto';
 import { Kysely } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { Batches } from './batches.ts';
@@ -45,7 +44,7 @@ export async function openStore<B>({ path, now = Date.now, leaseMs = 10_000 }: S
       batches: new Batches(db),
       completions: new Completions(db),
       responses: new Responses(db),
-      leases: new Leases(db, now, randomUUID(), leaseMs),
+      leases: new Leases(db, now, leaseMs),
       [Symbol.asyncDispose]: () => db.destroy(),
     };
   } catch (error) {
