@@ -37,7 +37,10 @@ export function parseAnthropicCountTokens(body: unknown, cardFor: (name: string)
 }
 
 const textBlock = z.object({ type: z.literal('text'), text: z.string() });
-const resultContent = z.union([z.string(), z.array(z.object({ type: z.string(), text: z.string().optional() }))]);
+const resultContent = z.union([
+  z.string(),
+  z.array(z.object({ type: z.string(), text: z.string().optional(), tool_name: z.string().optional() })),
+]);
 const block = z.discriminatedUnion('type', [
   textBlock,
   z.object({ type: z.literal('thinking'), thinking: z.string() }),
@@ -74,6 +77,7 @@ const promptFields = {
         description: z.string().nullish(),
         input_schema: jsonObject.nullish(),
         strict: z.boolean().nullish(),
+        defer_loading: z.boolean().nullish(),
       }),
     )
     .nullish(),
@@ -104,7 +108,8 @@ type Wire = z.infer<typeof countSchema> & Partial<z.infer<typeof messagesSchema>
 function chatOf(wire: Wire, card: ModelCard): ChatRequest {
   const thinking = thinkingOf(wire, card);
   const system = wire.system == null ? [] : [{ role: 'system' as const, content: systemText(wire.system) }];
-  const messages = [...system, ...wire.messages.flatMap(messagesOf)];
+  const head = wire.messages.findIndex(({ role }) => role !== 'system');
+  const messages = [...system, ...wire.messages.flatMap((one, index) => messagesOf(one, index, index < head))];
   checkConversation(messages);
   const tools = toolsOf(wire);
   const schema = wire.output_config?.format?.schema;
@@ -139,7 +144,10 @@ function systemText(system: NonNullable<Wire['system']>): string {
   return typeof system === 'string' ? system : system.map(({ text }) => text).join('\n\n');
 }
 
-function messagesOf({ role, content }: Wire['messages'][number], index: number): Message[] {
+/** What the system says in the midst of a conversation comes from the user's side: models know it at the head only. */
+function messagesOf(message: Wire['messages'][number], index: number, isHead: boolean): Message[] {
+  const { content } = message;
+  const role = message.role === 'system' && !isHead ? 'user' : message.role;
   if (typeof content === 'string') {
     return role === 'assistant' ? [{ role, content, reasoning: '', toolCalls: [] }] : [{ role, content }];
   }
@@ -167,12 +175,17 @@ function callOf(one: Block): ToolCall[] {
 
 function resultText(content: z.infer<typeof resultContent> | null | undefined): string {
   if (content == null) return '';
-  return typeof content === 'string' ? content : content.map(({ text = '' }) => text).join('\n\n');
+  if (typeof content === 'string') return content;
+  return content.map(({ text = '', tool_name = '' }) => text || tool_name).join('\n\n');
 }
 
-function toolsOf({ tools }: Wire): FunctionTool[] {
-  return (tools ?? []).flatMap(({ type, name, description, input_schema, strict }) =>
-    type == null || type === 'custom'
+/** A tool whose loading is deferred is shown once a result has named it. */
+function toolsOf({ tools, messages }: Wire): FunctionTool[] {
+  const found = new Set(
+    messages.flatMap(({ content }) => (typeof content === 'string' ? [] : content.flatMap(toolsIn))),
+  );
+  return (tools ?? []).flatMap(({ type, name, description, input_schema, strict, defer_loading }) =>
+    (type == null || type === 'custom') && (defer_loading !== true || found.has(name))
       ? [
           {
             name,
@@ -183,6 +196,11 @@ function toolsOf({ tools }: Wire): FunctionTool[] {
         ]
       : [],
   );
+}
+
+function toolsIn(one: Block): string[] {
+  if (one.type !== 'tool_result' || one.content == null || typeof one.content === 'string') return [];
+  return one.content.flatMap(({ type, tool_name }) => (type === 'tool_reference' && tool_name ? [tool_name] : []));
 }
 
 function toolChoiceOf({ tool_choice: choice }: Wire, tools: readonly FunctionTool[]): ToolChoice {

@@ -13,6 +13,7 @@ export interface AnthropicUsage {
   readonly cache_read_input_tokens: number;
   readonly cache_creation_input_tokens: number;
   readonly output_tokens: number;
+  readonly output_tokens_details: { readonly thinking_tokens: number };
 }
 
 export type AnthropicBlock =
@@ -172,12 +173,13 @@ function stopOf({ reason, stopString }: Extract<ChatEvent, { type: 'finish' }>):
   return reason === 'stop' && stopString !== undefined ? ['stop_sequence', stopString] : [stopReasons[reason], null];
 }
 
-function anthropicUsage({ prompt, cacheHit, completion }: Usage): AnthropicUsage {
+function anthropicUsage({ prompt, cacheHit, completion, reasoning }: Usage): AnthropicUsage {
   return {
     input_tokens: prompt - cacheHit,
     cache_read_input_tokens: cacheHit,
     cache_creation_input_tokens: 0,
     output_tokens: completion,
+    output_tokens_details: { thinking_tokens: reasoning },
   };
 }
 
