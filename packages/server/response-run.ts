@@ -5,6 +5,7 @@
 
 import type { ChatEvent, Usage } from '@hadal/protocol/chat-event';
 import type { Message } from '@hadal/protocol/chat-request';
+import { customToolArguments } from '@hadal/protocol/custom-tool-input';
 import type { ResponseEvent, ResponseWriter, WireResponse } from '@hadal/protocol/responses-response';
 
 /** What a reader sees: the response has begun, its events, and what it took. */
@@ -57,6 +58,9 @@ export class ResponseRun {
     let [content, reasoning] = ['', ''];
     const toolCalls = this.response.output.flatMap((item) => {
       if (item.type === 'function_call') return [{ id: item.call_id, name: item.name, arguments: item.arguments }];
+      if (item.type === 'custom_tool_call') {
+        return [{ id: item.call_id, name: item.name, arguments: customToolArguments(item.input) }];
+      }
       for (const { text } of item.content) {
         if (item.type === 'message') content += text;
         else reasoning += text;

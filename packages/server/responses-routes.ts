@@ -67,13 +67,13 @@ export function responsesRoutes(options: AnswerOptions) {
   return {
     async create(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
       const parsed = parseResponsesRequest(request.body, cards, earlier);
-      const { chat, isBackground, isStored, isStream, echo, ownMessages } = parsed;
+      const { chat, isBackground, isStored, isStream, echo, ownMessages, customTools } = parsed;
       const provider = providerOf(providers, chat.model);
       const controller = new AbortController();
       const signals = [controller.signal, isBackground ? stopping : cancellation(reply.raw)];
       const id = `resp_${request.id.replaceAll('-', '')}`;
       const writer = new ResponseWriter({
-        ...{ id, model: chat.model, createdAt: seconds(), isBackground, isStored, echo, now: seconds },
+        ...{ id, model: chat.model, createdAt: seconds(), isBackground, isStored, customTools, echo, now: seconds },
         newId: (prefix) => prefix + newId().replaceAll('-', ''),
       });
       const answer = provider.chat(chat, AbortSignal.any(signals));
