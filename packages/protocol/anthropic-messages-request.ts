@@ -2,7 +2,8 @@
 //
 // Owns the wire schema and how it becomes the same `ChatRequest` that every dialect of the API becomes: blocks of content to
 // messages, results of tools before the words beside them. What DeepSeek ignores (cache marks, citations, containers) is
-// ignored; what no model here can take (images, documents) is refused. Reference: Anthropic's Messages API as DeepSeek serves
+// ignored; what no model here can take (images, documents) or no server here
+// keep (threads) is refused. Reference: Anthropic's Messages API as DeepSeek serves
 // it, October 2026. Beyond that `top_k`, `strict` tools and `output_config.format` have their effect.
 
 import { z } from 'zod';
@@ -22,6 +23,7 @@ export interface AnthropicMessagesRequest {
 /** Parses a body that has been JSON; `cardFor` finds the model for a name. Throws `RequestError` for the first mistake. */
 export function parseAnthropicMessages(body: unknown, cardFor: (name: string) => ModelCard): AnthropicMessagesRequest {
   const wire = checkShape(messagesSchema, body);
+  if (wire.thread != null) throw requestError('threads-unsupported');
   const card = cardFor(wire.model);
   const chat = chatOf(wire, card);
   return {
@@ -102,6 +104,8 @@ const messagesSchema = z.object({
   top_p: samplingFields.top_p,
   top_k: samplingFields.top_k,
   metadata: z.object({ user_id: z.string().nullish() }).nullish(),
+  /** Whether the server is to remember the conversation. */
+  thread: jsonObject.nullish(),
 });
 type Wire = z.infer<typeof countSchema> & Partial<z.infer<typeof messagesSchema>>;
 

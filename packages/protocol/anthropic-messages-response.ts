@@ -202,7 +202,7 @@ function inputOf(json: string): object {
 /** Anthropic's envelope. */
 export interface AnthropicErrorBody {
   readonly type: 'error';
-  readonly error: { readonly type: string; readonly message: string };
+  readonly error: { readonly type: string; readonly message: string; readonly details?: object };
 }
 
 const errorTypes: Readonly<Record<number, string>> = {
@@ -218,7 +218,17 @@ const errorTypes: Readonly<Record<number, string>> = {
 
 export function anthropicErrorBody(error: RequestError): AnthropicErrorBody {
   const { status } = requestErrors[error.code];
-  return { type: 'error', error: { type: errorTypes[status] ?? 'api_error', message: error.message } };
+  return {
+    type: 'error',
+    error: {
+      type: errorTypes[status] ?? 'api_error',
+      message: error.message,
+      // By this Anthropic's own loop over tools knows to go on without.
+      ...(error.code === 'threads-unsupported' && {
+        details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] },
+      }),
+    },
+  };
 }
 
 function unreachable(value: never): never {

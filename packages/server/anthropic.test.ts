@@ -201,3 +201,21 @@ test('a tool whose loading is deferred is shown once a result has named it', asy
   assert.deepEqual(shown(), ['find', 'dive']);
   assert.match(promptOf(toy), /<tool_result>dive<\/tool_result>/);
 });
+
+test("Anthropic's own loop over tools goes on without a thread, which is refused in words that it knows", async () => {
+  const script = (prompt: string) =>
+    prompt.includes('<tool_result>sunny</tool_result>')
+      ? [`seen${thinkEnd}Sunny.`]
+      : [`hm${thinkEnd}${callText('Rome')}`];
+  await using toy = await serveToy({ script });
+  const { beta } = clientOf(toy);
+  const run = async ({ city }: { city: string }) => (city === 'Rome' ? 'sunny' : 'unknown');
+  const tool = { ...weather, type: 'custom' as const, run, parse: (input: unknown) => input as { city: string } };
+  const message = await beta.messages.toolRunner({ ...hello, tools: [tool as never] }).runUntilDone();
+  assert.deepEqual(message.content.at(-1), { type: 'text', text: 'Sunny.' });
+  await assert.rejects(beta.messages.create({ ...hello, thread: { type: 'create' } }), (error) => {
+    assert.ok(error instanceof BadRequestError);
+    assert.match(error.message, /thread: conversations are not held here/);
+    return true;
+  });
+});
