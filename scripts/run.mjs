@@ -54,12 +54,18 @@ async function bench(/** @type {string} */ node, /** @type {string[]} */ args) {
   return failed;
 }
 
+/** @returns {string[]} */
 function filesUnder(/** @type {string} */ folder, /** @type {string} */ ending) {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith(ending) && !/(^|\/)(\.|node_modules\/)/.test(file))
-    .map((file) => join(folder, file))
-    .sort();
+  /** @type {string[]} */
+  const found = [];
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.name.startsWith('.') || entry.name === 'node_modules') continue;
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) found.push(...filesUnder(path, ending));
+    else if (entry.name.endsWith(ending)) found.push(path);
+  }
+  return found.sort();
 }
 
 const [name = '', ...args] = process.argv.slice(2);
