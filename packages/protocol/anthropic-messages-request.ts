@@ -2,9 +2,9 @@
 //
 // Owns the wire schema and how it becomes the same `ChatRequest` that every dialect of the API becomes: blocks of content to
 // messages, results of tools before the words beside them. What DeepSeek ignores (cache marks, citations, containers) is
-// ignored; what no model here can take (images, documents) or no server here
-// keep (threads) is refused. Reference: Anthropic's Messages API as DeepSeek serves
-// it, October 2026. Beyond that `top_k`, `strict` tools and `output_config.format` have their effect.
+// ignored; what no model here can take (images, documents) and what nobody here keeps (threads) is refused. Reference: Anthropic's
+// Messages API as DeepSeek serves it, October 2026. Beyond that `top_k`, `strict` tools and `output_config.format` have their
+// effect.
 
 import { z } from 'zod';
 import type { ChatRequest, FunctionTool, Message, Thinking, ToolCall, ToolChoice } from './chat-request.ts';
