@@ -43,11 +43,16 @@ function requireNode() {
   }
 }
 
-/** Installs what the lock file of `folder` (from the root) lists, unless it is there; says `announcement` first. */
-export function ensurePackages(/** @type {string} */ folder, /** @type {string} */ announcement) {
+/**
+ * Installs what the lock file of `folder` (from the root) lists, unless it is there; says `announcement` first.
+ * @param {string} folder
+ * @param {string} announcement
+ * @param {string[]} command
+ */
+export function ensurePackages(folder, announcement, command = ['ci']) {
   if (hasPackages(folder)) return;
   say(announcement);
-  installPackages(folder);
+  installPackages(folder, command);
 }
 
 /**
@@ -65,10 +70,10 @@ function hasPackages(/** @type {string} */ folder) {
   return true;
 }
 
-function installPackages(/** @type {string} */ folder) {
+function installPackages(/** @type {string} */ folder, /** @type {string[]} */ command) {
   const { status, stderr } = npm(
     [
-      'ci',
+      ...command,
       '--no-audit',
       '--no-fund',
       '--loglevel=error',
@@ -77,7 +82,7 @@ function installPackages(/** @type {string} */ folder) {
     ],
     join(root, folder),
   );
-  if (status !== 0) throw installFailure('npm ci', stderr);
+  if (status !== 0) throw installFailure(`npm ${command[0]}`, stderr);
 }
 
 function pinnedNode() {
