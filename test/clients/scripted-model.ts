@@ -16,9 +16,26 @@ export const content = 'deep sea';
 const order = { item: 'lamps', count: 12 };
 const patch = `*** Begin Patch\n*** Add File: ${file}\n+${content}\n*** End Patch\n`;
 
-/** By a tool that only this client has: what is called first, and what then, one after another. */
-const tasks: readonly { readonly tool: string; readonly calls: (prompt: string) => readonly (readonly Call[])[] }[] = [
-  // Claude Code.
+interface Task {
+  /** That only this client has. */
+  readonly tool: string;
+  /** What was asked, where the tool alone does not tell. */
+  readonly asked?: string;
+  /** What is called first, and what then, one after another. */
+  readonly calls: (prompt: string) => readonly (readonly Call[])[];
+}
+
+/** The first that fits. */
+const tasks: readonly Task[] = [
+  // Claude Code, whose rarer tools are loaded when they are looked for.
+  {
+    tool: 'ToolSearch',
+    asked: 'Which tool edits notebooks?',
+    calls: (prompt) => [
+      [['ToolSearch', { query: 'select:NotebookEdit' }]],
+      ...(shows(prompt, 'NotebookEdit') ? [] : [[['Bash', { command: 'exit 1', description: 'Give up' }] as const]]),
+    ],
+  },
   {
     tool: 'Write',
     calls: (prompt) => [
@@ -62,7 +79,7 @@ const tasks: readonly { readonly tool: string; readonly calls: (prompt: string) 
 export function scriptedAnswer(prompt: string): string[] {
   const reasoning = prompt.endsWith(thinkBegin) ? `Let me see.${thinkEnd}` : '';
   const results = Array.from(prompt.matchAll(/<tool_result>([\s\S]*?)<\/tool_result>/g), ([, result = '']) => result);
-  const task = tasks.find(({ tool }) => prompt.includes(`{"name": "${tool}"`));
+  const task = tasks.find(({ tool, asked = '' }) => shows(prompt, tool) && prompt.includes(asked));
   const turns = task?.calls(prompt) ?? [];
   // Turns before this one, by the results that they must have had.
   let answered = 0;
@@ -73,6 +90,10 @@ export function scriptedAnswer(prompt: string): string[] {
   if (results.length > 0) return [reasoning, `The tools said: ${results.map(lastLine).join(', ')}.`];
   if (prompt.includes(' as JSON')) return [reasoning, JSON.stringify(order)];
   return [reasoning, 'Hello from', ' the deep.'];
+}
+
+function shows(prompt: string, tool: string): boolean {
+  return prompt.includes(`{"name": "${tool}"`);
 }
 
 function callsText(calls: readonly Call[]): string[] {

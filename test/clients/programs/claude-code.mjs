@@ -6,21 +6,21 @@ import { acting, scene } from './scene.mjs';
 
 const tools = ['--allowedTools', 'Write', 'Bash'];
 
-/** As the README has it, and nothing at home but what it makes itself. */
-function claude(name, ...args) {
+/** A place of its own for every conversation: what was asked there is found again. */
+function claudeIn(name) {
   const { home, work } = workplace(name);
   const env = {
     ANTHROPIC_BASE_URL: `${acting}/anthropic`,
     ANTHROPIC_AUTH_TOKEN: 'none',
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
   };
-  const output = runClient('claude', ['-p', task, ...args, ...tools], { work, home, env });
-  return { work, output };
+  const ask = (...args) => runClient('claude', ['-p', ...args, ...tools], { work, home, env });
+  return { work, ask };
 }
 
 await scene('writes a file and shows it, told event by event', async () => {
-  const { work, output } = claude('events', '--output-format', 'stream-json', '--verbose');
-  const events = linesOf(await output);
+  const { work, ask } = claudeIn('events');
+  const events = linesOf(await ask(task, '--output-format', 'stream-json', '--verbose'));
   assertWritten(work);
   const blocks = events.flatMap(({ type, message }) => (type === 'assistant' ? message.content : []));
   const used = blocks.flatMap(({ type, name }) => (type === 'tool_use' ? [name] : []));
@@ -29,11 +29,23 @@ await scene('writes a file and shows it, told event by event', async () => {
   const last = events.at(-1);
   assert.deepEqual([last.type, last.subtype, last.is_error], ['result', 'success', false]);
   assert.match(last.result, /deep sea/);
-  assert.ok(last.usage.input_tokens > 0);
+  assert.ok(last.usage.input_tokens > 0 && last.usage.output_tokens_details.thinking_tokens > 0);
 });
 
-await scene('runs with the model that it is given', async () => {
-  const { work, output } = claude('model', '--model', 'deepseek-flash');
-  assert.match(await output, /deep sea/);
+await scene('runs with the model that it is given, and goes on later', async () => {
+  const { work, ask } = claudeIn('model');
+  assert.match(await ask(task, '--model', 'deepseek-flash'), /deep sea/);
   assertWritten(work);
+  assert.match(await ask('And now?', '--continue'), /deep sea/);
+});
+
+await scene('loads a tool that it had left out', async () => {
+  const { ask } = claudeIn('search');
+  const events = linesOf(await ask('Which tool edits notebooks?', '--output-format', 'stream-json', '--verbose'));
+  const used = events.flatMap(({ type, message }) => (type === 'assistant' ? message.content : []));
+  assert.deepEqual(
+    used.flatMap(({ type, name }) => (type === 'tool_use' ? [name] : [])),
+    ['ToolSearch'],
+  );
+  assert.match(events.at(-1).result, /NotebookEdit/);
 });
