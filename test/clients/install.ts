@@ -45,11 +45,14 @@ function ensurePython(): 'ready' | { readonly missing: string } {
   rmSync(environment, { recursive: true, force: true });
   const made = spawnSync('python3', ['-m', 'venv', environment], { encoding: 'utf8' });
   if (made.status !== 0) return { missing: 'python3 with venv is needed for the Python clients' };
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--requirement', requirements];
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--retries', '1', '-r', requirements];
   const { status, stderr } = spawnSync(pythonPath, pip, { encoding: 'utf8' });
   if (status !== 0) {
     if (/NewConnectionError|ConnectTimeout|Temporary failure in name resolution/.test(stderr)) {
       throw new OfflineError('pip install: the package index cannot be reached');
+    }
+    if (/Requires-Python|requires a different Python/.test(stderr)) {
+      return { missing: 'the Python clients need a newer python3' };
     }
     throw new PrepareError(`pip install failed:\n${stderr.trim()}`);
   }
