@@ -17,6 +17,7 @@ const layers: Readonly<Record<string, number>> = {
   'packages/formats': 0,
   'packages/protocol': 0,
   'packages/tensor': 1,
+  'packages/store': 1,
   'packages/models': 2,
   'packages/engine': 3,
   'packages/training': 4,

@@ -13,15 +13,22 @@ export function dataDirectory(): string {
 
 /** The directory of cached prefixes, made if need be. Throws one line where it cannot be written to. */
 export function prefixDirectory(): string {
-  const path = join(dataDirectory(), 'prefixes');
+  return writableDirectory('prefixes', 'to keep prefixes in', 'HADAL_HOME names another, --disk-cache 0 does without');
+}
+
+/** The database. Throws one line where it cannot be written to. */
+export function storePath(): string {
+  return join(writableDirectory('', 'to keep files and batches in', 'HADAL_HOME names another'), 'hadal.db');
+}
+
+function writableDirectory(name: string, purpose: string, remedy: string): string {
+  const path = join(dataDirectory(), name);
   try {
     mkdirSync(path, { recursive: true });
     accessSync(path, constants.W_OK);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(
-      `${path}: expected a directory to keep prefixes in (${reason}); HADAL_HOME names another, --disk-cache 0 does without`,
-    );
+    throw new Error(`${path}: expected a directory ${purpose} (${reason}); ${remedy}`);
   }
   return path;
 }

@@ -56,6 +56,8 @@ export interface GenerateRequest extends Sampling {
   readonly prediction: readonly number[];
   /** Milliseconds from now after which the generation ends, begun or not; undefined: never. */
   readonly deadlineMs: number | undefined;
+  /** The same for one of which nothing has been read yet. */
+  readonly startDeadlineMs: number | undefined;
 }
 
 /** Everything but the prompt, as a caller who has no wishes would have it: greedy, to the end. */
@@ -63,7 +65,7 @@ export const plainRequest: Omit<GenerateRequest, 'prompt' | 'maxTokens'> = {
   ...{ temperature: 0, topP: 1, topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
   ...{ topLogprobs: undefined, seed: undefined, stop: [], stopTokens: [], promptLogprobs: 'none' },
   ...{ reasoningLimit: undefined, answerLimit: undefined, constraint: undefined },
-  ...{ namespace: '', priority: 'interactive', deadlineMs: undefined },
+  ...{ namespace: '', priority: 'interactive', deadlineMs: undefined, startDeadlineMs: undefined },
   ...{ speculation: { method: 'none' }, prediction: [] },
 };
 

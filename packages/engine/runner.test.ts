@@ -469,6 +469,29 @@ test('a full queue refuses, a deadline ends what waits and what runs, and neithe
   assert.equal(runner.load.availablePages, runner.load.pages);
 });
 
+test('a deadline for the start ends what waits, and nothing that has begun, even if it must wait again', () => {
+  using device = openDevice();
+  using model = openModel(device, golden, { predictor: 'present' });
+  let nowMs = 0;
+  using runner = new Runner(device, model, tokenizer, { cacheBytes: 3 * pageBytes, now: () => nowMs });
+  const heard: RequestEvent[][] = [[], [], []];
+  const add = (key: number, request: GenerateRequest) =>
+    runner.add(key, request, 1, (event) => heard[key]?.push(event));
+  const first = { ...base, prompt: Array<number>(60).fill(7), maxTokens: 70, startDeadlineMs: 100 };
+  // Both fit at first; when the older one grows, the younger makes room and waits again.
+  add(0, first);
+  add(1, { ...first, prompt: Array<number>(60).fill(8) });
+  runner.step();
+  add(2, { ...first, prompt: Array<number>(100).fill(9) });
+  nowMs = 100;
+  while (runner.hasWork) runner.step();
+  assert.deepEqual(
+    heard.map((events) => finishOf(events).reason),
+    ['length', 'length', 'deadline'],
+  );
+  assert.equal(finishOf(heard[2]).completionTokens, 0);
+});
+
 test('a long prompt does not hold up those that speak for longer than they were promised', () => {
   using device = openDevice();
   using model = openModel(device, golden, { predictor: 'present' });

@@ -247,8 +247,10 @@ export class Runner {
   }
 
   #expire(nowMs: number): void {
-    const isLate = ({ request, arrivedMs }: Sequence) =>
-      request.deadlineMs !== undefined && nowMs - arrivedMs >= request.deadlineMs;
+    const isLate = ({ request, arrivedMs, hasBegun }: Sequence) => {
+      const { deadlineMs = Infinity, startDeadlineMs = Infinity } = request;
+      return nowMs - arrivedMs >= Math.min(deadlineMs, hasBegun ? Infinity : startDeadlineMs);
+    };
     for (const { key } of [...this.#waiting].filter(isLate)) this.#endWaiting(key, 'deadline');
     for (const sequence of this.#running.filter(isLate)) sequence.end('deadline');
     this.#leave();

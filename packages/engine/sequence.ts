@@ -107,6 +107,11 @@ export class Sequence implements Waiter {
     return this.completion > 0 && this.unread <= smallRead;
   }
 
+  /** Whether anything has been done for it, even if it must wait again. */
+  get hasBegun(): boolean {
+    return this.pages !== undefined || this.#reached > 0;
+  }
+
   /** Takes over what others have read of it, into `pages`, which become its own. */
   adopt(pages: SequencePages): void {
     pages.adopt(this.tokens, this.adoptable);

@@ -39,6 +39,7 @@ test('a body with model and messages alone gets every default', () => {
   assert.deepEqual(parse({}), {
     choices: 1,
     delivery: { type: 'whole' },
+    stored: undefined,
     chat: {
       model: 'toy',
       messages: [user],
@@ -169,7 +170,7 @@ test('what the caller asks of sampling is honoured while thinking too', () => {
 });
 
 test('penalties that make no sense and unknown fields are accepted without effect', () => {
-  const fields = { frequency_penalty: 7, presence_penalty: 'wrong', store: true, banana: [] };
+  const fields = { frequency_penalty: 7, presence_penalty: 'wrong', banana: [] };
   assert.deepEqual(parse(fields), parse({}));
 });
 

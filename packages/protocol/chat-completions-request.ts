@@ -10,6 +10,7 @@ import { z } from 'zod';
 import type { ChatRequest, FunctionTool, Message, ResponseFormat, Thinking, ToolChoice } from './chat-request.ts';
 import { checkConversation, isPrefixed } from './conversation-rules.ts';
 import { effortNames, efforts } from './effort.ts';
+import { metadataField } from './metadata.ts';
 import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
 import {
@@ -29,6 +30,14 @@ export interface ChatCompletionsRequest {
   /** Answers to give. */
   readonly choices: number;
   readonly delivery: Delivery;
+  /** What to keep of it beside the answer, where the caller wants it kept; otherwise undefined. */
+  readonly stored: StoredRequest | undefined;
+}
+
+export interface StoredRequest {
+  readonly metadata: Readonly<Record<string, string>>;
+  /** As they came. */
+  readonly messages: readonly object[];
 }
 
 /**
@@ -57,6 +66,7 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
   return {
     choices: wire.n ?? 1,
     delivery: deliveryOf(wire),
+    stored: wire.store === true ? { metadata: wire.metadata ?? {}, messages: wire.messages } : undefined,
     chat: {
       model: card.id,
       messages,
@@ -168,6 +178,8 @@ const bodySchema = z.object({
   tool_choice: toolChoice.nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: integer(0, 20).nullish(),
+  store: z.boolean().nullish(),
+  metadata: metadataField.nullish(),
 });
 
 type Wire = z.infer<typeof bodySchema>;

@@ -153,20 +153,34 @@ export async function collectChatCompletion(
   events: AsyncIterable<ChoiceEvent>,
   head: CompletionHead,
 ): Promise<ChatCompletion> {
-  const choices: ChoiceCollector[] = [];
-  let total: Usage | undefined;
-  for await (const { index, event, usage } of events) {
-    const choice = choices[index] ?? new ChoiceCollector();
-    choices[index] = choice;
-    choice.add(event);
-    total = usage;
+  const collector = new CompletionCollector(head);
+  let completion: ChatCompletion | undefined;
+  for await (const event of events) completion = collector.add(event);
+  if (completion === undefined) throw new Error('events: expected a finish, but they ended without it');
+  return completion;
+}
+
+/** Puts a completion together while its events pass. */
+export class CompletionCollector {
+  readonly #head: CompletionHead;
+  readonly #choices: ChoiceCollector[] = [];
+
+  constructor(head: CompletionHead) {
+    this.#head = head;
   }
-  if (total === undefined) throw new Error('events: expected a finish, but they ended without it');
-  return {
-    ...wireHead(head, 'chat.completion'),
-    choices: choices.map((choice, index) => choice.end(index, head)),
-    usage: wireUsage(total),
-  };
+
+  /** The whole completion with the last event of all; before that undefined. */
+  add({ index, event, usage }: ChoiceEvent): ChatCompletion | undefined {
+    const choice = this.#choices[index] ?? new ChoiceCollector();
+    this.#choices[index] = choice;
+    choice.add(event);
+    if (usage === undefined) return undefined;
+    return {
+      ...wireHead(this.#head, 'chat.completion'),
+      choices: this.#choices.map((one, i) => one.end(i, this.#head)),
+      usage: wireUsage(usage),
+    };
+  }
 }
 
 /** Puts one answer together. */
@@ -300,4 +314,19 @@ function wireTokenLogprob({ token, bytes, logprob }: TokenLogprob): WireTokenLog
 
 function unreachable(value: never): never {
   throw new Error(`expected a known event, got ${JSON.stringify(value)}`);
+}
+
+/** A completion as it is shown once it has been stored. */
+export function wireStoredCompletion(completion: object, metadata: Readonly<Record<string, string>>) {
+  return { ...(completion as ChatCompletion), metadata };
+}
+
+/** The messages that a stored completion answers. Those without an id get one by their place. */
+export function wireStoredMessages(completionId: string, messages: readonly object[]) {
+  return messages.map((message, i) => {
+    const { content = null } = message as { readonly content?: unknown };
+    const parts = Array.isArray(content) ? content : null;
+    const text = parts === null ? content : parts.map(({ text = '' }) => text).join('\n\n');
+    return { refusal: null, ...message, id: `${completionId}-${i}`, content: text, content_parts: parts };
+  });
 }

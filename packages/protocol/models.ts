@@ -3,6 +3,7 @@
 // Owns the card of a model (names, limits, defaults) and its wire form on `GET /models`. Knows nothing about how the
 // model is run. `contextWindow` counts prompt and completion together.
 
+import { anthropicList } from './list-page.ts';
 import { requestError } from './request-error.ts';
 
 export interface ModelCard {
@@ -14,11 +15,11 @@ export interface ModelCard {
   /** Tokens, prompt and completion together. */
   readonly contextWindow: number;
   readonly maxOutputTokens: number;
-  /** What the model samples with when the caller does not say; its publisher's recommendation. */
   /** Whose rules hold for it: today's, or those that DeepSeek-R1 was served with. */
   readonly profile: 'current' | 'r1';
   /** Whether it thinks where the caller does not say. */
   readonly thinking: 'off' | 'high';
+  /** What the model samples with when the caller does not say; its publisher's recommendation. */
   readonly sampling: { readonly temperature: number; readonly topP: number };
 }
 
@@ -61,4 +62,26 @@ export function wireModels(cards: readonly ModelCard[]): {
   readonly data: readonly WireModel[];
 } {
   return { object: 'list', data: cards.map(wireModel) };
+}
+
+/** One entry of Anthropic's list of models. */
+export interface AnthropicModel {
+  readonly id: string;
+  readonly type: 'model';
+  readonly display_name: string;
+  /** RFC 3339. Nobody knows it of a checkpoint; Anthropic says the epoch then. */
+  readonly created_at: string;
+  readonly max_input_tokens: number;
+  readonly max_tokens: number;
+}
+
+export function anthropicModel({ id, name, contextWindow, maxOutputTokens }: ModelCard): AnthropicModel {
+  return {
+    ...{ id, type: 'model', display_name: name, created_at: new Date(0).toISOString() },
+    ...{ max_input_tokens: contextWindow, max_tokens: maxOutputTokens },
+  };
+}
+
+export function anthropicModels(cards: readonly ModelCard[]) {
+  return anthropicList(cards.map(anthropicModel), false);
 }

@@ -18,6 +18,9 @@ export interface FieldProblem {
   readonly problem: string;
 }
 
+/** What can be asked for by its id. */
+export type StoredKind = 'File' | 'Batch' | 'Response' | 'Chat completion';
+
 // Texts are DeepSeek's own where its documentation or public logs show them. Almost every mistake has the same wire
 // type and code there; callers tell them apart by the text, so the field always stands in it.
 const invalidRequest = { status: 400, type: 'invalid_request_error', code: 'invalid_request_error' } as const;
@@ -90,11 +93,23 @@ export const requestErrors = {
     message: (details: { readonly method: string; readonly path: string }) =>
       `Unknown route: ${details.method} ${details.path}`,
   },
-  'unknown-response': {
+  'unknown-object': {
     ...invalidRequest,
     status: 404,
     code: 'not_found',
-    message: (details: { readonly id: string }) => `Response with id '${details.id}' not found.`,
+    message: (details: { readonly kind: StoredKind; readonly id: string }) =>
+      `${details.kind} with id '${details.id}' not found.`,
+  },
+  'file-too-large': {
+    ...invalidRequest,
+    status: 413,
+    message: (details: { readonly limitBytes: number }) => `file: is larger than ${details.limitBytes} bytes`,
+  },
+  'storage-full': {
+    ...invalidRequest,
+    message: (details: { readonly maxFiles: number; readonly maxBytes: number }) =>
+      `file: there is no room for it beside the others: ${details.maxFiles} files of together ${details.maxBytes} bytes ` +
+      'are allowed. Delete some first.',
   },
   'body-too-large': {
     ...invalidRequest,
@@ -105,8 +120,8 @@ export const requestErrors = {
   'unsupported-media-type': {
     ...invalidRequest,
     status: 415,
-    message: (details: { readonly passed: string | undefined }) =>
-      `Content-Type: expected application/json, got ${details.passed ?? 'none'}`,
+    message: (details: { readonly expected: string; readonly passed: string | undefined }) =>
+      `Content-Type: expected ${details.expected}, got ${details.passed ?? 'none'}`,
   },
   'queue-full': {
     ...invalidRequest,

@@ -18,6 +18,7 @@ import type {
 import { checkConversation } from './conversation-rules.ts';
 import { customToolArguments, customToolParameters } from './custom-tool-input.ts';
 import { effortNames, efforts } from './effort.ts';
+import { metadataField } from './metadata.ts';
 import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
 import { expecting, integer, jsonObject, samplingFields } from './sampling-fields.ts';
@@ -28,10 +29,13 @@ export interface ResponsesRequest {
   readonly isStream: boolean;
   /** Whether it goes on when the caller is gone, to be fetched later. */
   readonly isBackground: boolean;
-  /** Whether it can be fetched, and gone on from, later. */
-  readonly isStored: boolean;
-  /** Of `chat.messages`, those that this request brought, instructions aside. */
-  readonly ownMessages: readonly Message[];
+  /**
+   * Whether it can be fetched, and gone on from, later: while the server runs, as OpenAI's clients expect where they say
+   * nothing, or after that too, where a caller asks for it.
+   */
+  readonly storage: 'none' | 'memory' | 'disk';
+  /** `chat.messages` without instructions. */
+  readonly conversation: readonly Message[];
   /** The items as they came, to be listed later. */
   readonly input: readonly unknown[];
   /** Tools that take text instead of JSON, by name. */
@@ -55,11 +59,11 @@ export interface RequestEcho {
   readonly user?: string;
 }
 
-/** `earlier` gives the conversation up to a stored response. Throws `RequestError` for the first mistake. */
+/** `before`: the conversation up to the response that this one goes on from. Throws `RequestError` for the first mistake. */
 export function parseResponsesRequest(
   body: unknown,
   cards: readonly ModelCard[],
-  earlier: (id: string) => readonly Message[],
+  before: readonly Message[],
 ): ResponsesRequest {
   const wire = checkShape(bodySchema, body);
   const card = cardNamed(cards, wire.model);
@@ -67,14 +71,13 @@ export function parseResponsesRequest(
     throw requestError('invalid-field', { field: 'input', problem: 'expected input or instructions, got neither' });
   }
   const isBackground = wire.background === true;
-  const isStored = wire.store !== false;
-  if (isBackground && !isStored) {
+  const storage = wire.store === false ? 'none' : wire.store === true || isBackground ? 'disk' : 'memory';
+  if (isBackground && storage === 'none') {
     throw requestError('invalid-field', { field: 'background', problem: 'cannot be fetched later with store: false' });
   }
   const input = typeof wire.input === 'string' ? [{ role: 'user' as const, content: wire.input }] : (wire.input ?? []);
   const ownMessages = messagesOf(input);
   const system = wire.instructions == null ? [] : [{ role: 'system' as const, content: wire.instructions }];
-  const before = wire.previous_response_id == null ? [] : earlier(wire.previous_response_id);
   const asked = [...system, ...before, ...ownMessages];
   // Instructions alone are a question too.
   const messages = ownMessages.length === 0 ? [...asked, { role: 'user' as const, content: '' }] : asked;
@@ -105,7 +108,7 @@ export function parseResponsesRequest(
     userId: wire.user ?? wire.safety_identifier ?? '',
   };
   return {
-    ...{ chat, isBackground, isStored, ownMessages, input, customTools },
+    ...{ chat, isBackground, storage, conversation: [...before, ...ownMessages], input, customTools },
     isStream: wire.stream === true,
     echo: {
       instructions: wire.instructions ?? null,
@@ -120,6 +123,16 @@ export function parseResponsesRequest(
       ...(wire.user != null && { user: wire.user }),
     },
   };
+}
+
+/** An item as it is listed later: words as parts, with an id. `id`: of one that has none. */
+export function wireInputItem(item: unknown, id: string): { readonly id: string } {
+  const given = item as { readonly role?: string; readonly content?: unknown; readonly type?: string };
+  if (given.role === undefined) return { id, status: 'completed', ...given } as { readonly id: string };
+  const { role, content } = given;
+  const part = role === 'assistant' ? { type: 'output_text', annotations: [], logprobs: [] } : { type: 'input_text' };
+  const parts = typeof content === 'string' ? [{ ...part, text: content }] : content;
+  return { id, type: 'message', status: 'completed', ...given, content: parts } as { readonly id: string };
 }
 
 const textPart = z.object({
@@ -179,7 +192,7 @@ const bodySchema = z.object({
   store: z.boolean().nullish(),
   background: z.boolean().nullish(),
   previous_response_id: z.string().nullish(),
-  metadata: z.record(z.string(), z.string()).nullish(),
+  metadata: metadataField.nullish(),
   reasoning: z.object({ effort: z.enum(effortNames).nullish() }).nullish(),
   text: z
     .object({

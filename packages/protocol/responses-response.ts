@@ -4,7 +4,8 @@
 // sequence numbers. Knows nothing about SSE, HTTP or where responses are kept. There is no `[DONE]`.
 
 import type { ChatEvent, FinishReason, TokenLogprobs, Usage } from './chat-event.ts';
-import { CustomToolInput, customToolInput } from './custom-tool-input.ts';
+import type { Message } from './chat-request.ts';
+import { CustomToolInput, customToolArguments, customToolInput } from './custom-tool-input.ts';
 import type { RequestEcho } from './responses-request.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
@@ -321,4 +322,21 @@ function responseUsage({ prompt, cacheHit, completion, reasoning }: Usage): Resp
 
 function unreachable(value: never): never {
   throw new Error(`expected a known event, got ${JSON.stringify(value)}`);
+}
+
+/** What the assistant said, as the message that a conversation goes on from. */
+export function messageOf({ output }: WireResponse): Message {
+  let [content, reasoning] = ['', ''];
+  const toolCalls = output.flatMap((item) => {
+    if (item.type === 'function_call') return [{ id: item.call_id, name: item.name, arguments: item.arguments }];
+    if (item.type === 'custom_tool_call') {
+      return [{ id: item.call_id, name: item.name, arguments: customToolArguments(item.input) }];
+    }
+    for (const { text } of item.content) {
+      if (item.type === 'message') content += text;
+      else reasoning += text;
+    }
+    return [];
+  });
+  return { role: 'assistant', content, reasoning, toolCalls };
 }

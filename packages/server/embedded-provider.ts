@@ -31,6 +31,8 @@ export interface EmbeddedProviderOptions {
    * DeepSeek, the request is refused. `recover` when absent.
    */
   readonly missingReasoning?: 'recover' | 'refuse' | undefined;
+  /** How long a request may wait before anything is done for it; DeepSeek's ten minutes when absent. */
+  readonly startTimeoutMs?: number | undefined;
   /** A new name, for the ids of tool calls. */
   readonly newId?: () => string;
 }
@@ -44,14 +46,21 @@ export interface EmbeddedProvider extends Provider {
 
 /** Serves `engine` under its model's id, in the checkpoint's dialect and with the sampling that it recommends. */
 export async function openEmbeddedProvider(given: EmbeddedProviderOptions): Promise<EmbeddedProvider> {
-  const { engine, checkpoint, speculation, missingReasoning = 'recover', newId = () => randomUUID() } = given;
+  const {
+    engine,
+    checkpoint,
+    speculation,
+    missingReasoning = 'recover',
+    startTimeoutMs = 600_000,
+    newId = () => randomUUID(),
+  } = given;
   const { tokenizer } = engine;
   const { contextLength, id } = engine.model;
   const dialect = chooseDialect({ config: checkpoint.config(), template: checkpoint.chatTemplate(), tokenizer });
   const defaults = readGenerationDefaults(checkpoint);
   const stopTokens = readStopTokens(checkpoint, dialect, tokenizer);
   const encoder = new PromptEncoder(engine, dialect);
-  const options = new GenerationOptions({ engine, encoder, defaults, stopTokens, speculation });
+  const options = new GenerationOptions({ engine, encoder, defaults, stopTokens, speculation, startTimeoutMs });
   const memory = new TurnMemory();
   const model: ModelCard = {
     id,

@@ -33,6 +33,8 @@ export interface GenerationOptionsSource {
   readonly stopTokens: readonly number[];
   /** Who guesses ahead where a request does not say; undefined: the best that there is. */
   readonly speculation: DrafterName | 'none' | undefined;
+  /** How long a request may wait before anything is done for it. */
+  readonly startTimeoutMs: number;
 }
 
 export class GenerationOptions {
@@ -50,7 +52,7 @@ export class GenerationOptions {
   }
 
   of(request: SamplingRequest & Pick<ChatRequest, 'topLogprobs'>): Options {
-    const { defaults, encoder, stopTokens } = this.#source;
+    const { defaults, encoder, stopTokens, startTimeoutMs } = this.#source;
     encoder.checkIds(
       request.logitBias.map(([id]) => id),
       'logit_bias',
@@ -65,6 +67,8 @@ export class GenerationOptions {
       namespace: request.userId,
       priority: request.priority,
       deadlineMs: undefined,
+      // A batch is there to wait.
+      startDeadlineMs: request.priority === 'batch' ? undefined : startTimeoutMs,
       speculation: this.#speculation(request.speculation),
     };
   }

@@ -120,6 +120,39 @@ test('responses and their events are what OpenAI says they are', async () => {
   }
 });
 
+test('files, batches and stored completions are what OpenAI says they are', async () => {
+  await using toy = await serve();
+  const get = async (path: string) => await (await fetch(`${toy.server.url}/v1${path}`)).json();
+  const form = new FormData();
+  const line = { custom_id: '1', method: 'POST', url: '/v1/chat/completions', body: { model: 'toy', messages } };
+  form.append('file', new Blob([JSON.stringify(line)]), 'a.jsonl');
+  form.append('purpose', 'batch');
+  const file = (await (await fetch(`${toy.server.url}/v1/files`, { method: 'POST', body: form })).json()) as {
+    id: string;
+  };
+  assertValid('OpenAIFile', file);
+  assertValid('ListFilesResponse', await get('/files'));
+  const asked = { input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h' };
+  const batch = JSON.parse(await ask(toy, '/v1/batches', asked)) as { id: string };
+  assertValid('Batch', batch);
+  while (((await get(`/batches/${batch.id}`)) as { status: string }).status !== 'completed');
+  assertValid('Batch', await get(`/batches/${batch.id}`));
+  assertValid('ListBatchesResponse', await get('/batches'));
+  const { id } = JSON.parse(await ask(toy, '/v1/chat/completions', { messages, store: true, metadata: { a: 'b' } }));
+  assertValid('CreateChatCompletionResponse', await get(`/chat/completions/${id}`));
+  assertValid('ChatCompletionList', await get('/chat/completions'));
+  // Its schema knows the assistant alone, its own example begins with a user.
+  const asAssistants = (key: string, value: unknown) => (key === 'role' ? 'assistant' : value);
+  const listed = JSON.stringify(await get(`/chat/completions/${id}/messages`));
+  assertValid('ChatCompletionMessageList', JSON.parse(listed, asAssistants));
+  const remove = async (path: string) =>
+    await (await fetch(`${toy.server.url}/v1${path}`, { method: 'DELETE' })).json();
+  assertValid('ChatCompletionDeleted', await remove(`/chat/completions/${id}`));
+  assertValid('DeleteFileResponse', await remove(`/files/${file.id}`));
+  const response = JSON.parse(await ask(toy, '/v1/responses', { input: 'Hello' })) as { id: string };
+  assertValid('ResponseItemList', await get(`/responses/${response.id}/input_items`));
+});
+
 test('errors are what OpenAI says they are', async () => {
   await using toy = await serve();
   assertValid('ErrorResponse', JSON.parse(await ask(toy, '/v1/chat/completions', {})));

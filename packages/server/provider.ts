@@ -33,3 +33,12 @@ export function providerOf(providers: readonly Provider[], id: string): Provider
   if (provider === undefined) throw new Error(`model ${id}: expected a provider, found none`);
   return provider;
 }
+
+/** The same, for requests that may wait. */
+export function patientProvider(provider: Provider): Provider {
+  return {
+    ...provider,
+    chat: (request, signal) => provider.chat({ ...request, priority: 'batch' }, signal),
+    complete: (request, signal) => provider.complete({ ...request, priority: 'batch' }, signal),
+  };
+}

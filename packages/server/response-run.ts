@@ -1,11 +1,9 @@
-// One response of the Responses API on its way.
+// One response of the Responses API, on its way or over.
 //
 // Owns the events that there have been so far, and lets any number of readers follow them, from the beginning or from where
 // they were: whoever asked may be gone while it goes on in the background. What an event looks like is `protocol`'s.
 
 import type { ChatEvent, Usage } from '@hadal/protocol/chat-event';
-import type { Message } from '@hadal/protocol/chat-request';
-import { customToolArguments } from '@hadal/protocol/custom-tool-input';
 import type { ResponseEvent, ResponseWriter, WireResponse } from '@hadal/protocol/responses-response';
 
 /** What a reader sees: the response has begun, its events, and what it took. */
@@ -14,63 +12,78 @@ export type RunEvent =
   | { readonly type: 'event'; readonly event: ResponseEvent }
   | { readonly type: 'finish'; readonly reason: string; readonly usage: Usage };
 
+export interface ResponseRun {
+  readonly response: WireResponse;
+  readonly isOver: boolean;
+  /** All events numbered after `after`, as they come. */
+  follow(after?: number): AsyncGenerator<RunEvent, void, void>;
+}
+
+type Finish = Extract<RunEvent, { type: 'finish' }>;
+
 const noUsage: Usage = {
   ...{ prompt: 0, cacheHit: 0, completion: 0, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 },
 };
 
-export class ResponseRun {
-  readonly #writer: ResponseWriter;
-  readonly #answer: AsyncGenerator<ChatEvent, void, void>;
-  readonly #explain: (error: unknown) => string;
-  readonly #events: ResponseEvent[] = [];
-  #finish: Extract<RunEvent, { type: 'finish' }> | undefined;
-  #changed = Promise.withResolvers<void>();
+/** One that ended earlier. */
+export function finishedRun(response: WireResponse, events: readonly ResponseEvent[]): ResponseRun {
+  return {
+    ...{ response, isOver: true },
+    async *follow(after = -1) {
+      yield { type: 'start' };
+      for (const event of events.slice(after + 1)) yield { type: 'event', event };
+      yield { type: 'finish', reason: response.status, usage: noUsage };
+    },
+  };
+}
 
-  /** `explain` turns a failure into what the caller may read of it. */
-  constructor(
-    writer: ResponseWriter,
-    answer: AsyncGenerator<ChatEvent, void, void>,
-    explain: (error: unknown) => string,
-  ) {
-    this.#writer = writer;
-    this.#answer = answer;
-    this.#explain = explain;
+export interface LiveRunOptions {
+  readonly writer: ResponseWriter;
+  readonly answer: AsyncGenerator<ChatEvent, void, void>;
+  /** Turns a failure into what the caller may read of it. */
+  readonly explain: (error: unknown) => string;
+  /** Called before anybody learns that it is over; may take its time. */
+  readonly onEnd: (response: WireResponse, events: readonly ResponseEvent[]) => Promise<void>;
+}
+
+export class LiveRun implements ResponseRun {
+  readonly #options: LiveRunOptions;
+  readonly #events: ResponseEvent[] = [];
+  #finish: Finish | undefined;
+  #changed = Promise.withResolvers<void>();
+  readonly #over = Promise.withResolvers<void>();
+
+  constructor(options: LiveRunOptions) {
+    this.#options = options;
   }
 
   /** Resolves when the request has been understood, and goes on from there. Rejects with the caller's mistake. */
   async start(): Promise<void> {
-    const { value } = await this.#answer.next();
-    if (value === undefined) throw new Error('expected an answer to start, it is empty');
-    this.#note(this.#writer.events(value));
+    const { answer, writer } = this.#options;
+    try {
+      const { value } = await answer.next();
+      if (value === undefined) throw new Error('expected an answer to start, it is empty');
+      this.#note(writer.events(value));
+    } catch (error) {
+      this.#over.resolve();
+      throw error;
+    }
     void this.#read();
   }
 
+  /** Never rejects. */
+  get over(): Promise<void> {
+    return this.#over.promise;
+  }
+
   get response(): WireResponse {
-    return this.#writer.response;
+    return this.#options.writer.response;
   }
 
   get isOver(): boolean {
     return this.#finish !== undefined;
   }
 
-  /** What the assistant said, as the message that a conversation goes on from. */
-  get message(): Message {
-    let [content, reasoning] = ['', ''];
-    const toolCalls = this.response.output.flatMap((item) => {
-      if (item.type === 'function_call') return [{ id: item.call_id, name: item.name, arguments: item.arguments }];
-      if (item.type === 'custom_tool_call') {
-        return [{ id: item.call_id, name: item.name, arguments: customToolArguments(item.input) }];
-      }
-      for (const { text } of item.content) {
-        if (item.type === 'message') content += text;
-        else reasoning += text;
-      }
-      return [];
-    });
-    return { role: 'assistant', content, reasoning, toolCalls };
-  }
-
-  /** All events numbered after `after`, as they come. */
   async *follow(after = -1): AsyncGenerator<RunEvent, void, void> {
     yield { type: 'start' };
     for (let next = after + 1; ; ) {
@@ -85,17 +98,27 @@ export class ResponseRun {
   }
 
   async #read(): Promise<void> {
-    let finish: RunEvent & { readonly type: 'finish' } = { type: 'finish', reason: 'failed', usage: noUsage };
+    const { answer, writer, explain, onEnd } = this.#options;
+    let finish: Finish = { type: 'finish', reason: 'failed', usage: noUsage };
+    let last: readonly ResponseEvent[] = [];
     try {
-      for await (const event of this.#answer) {
-        if (event.type === 'finish') finish = { type: 'finish', reason: event.reason, usage: event.usage };
-        this.#note(this.#writer.events(event));
+      for await (const event of answer) {
+        if (event.type !== 'finish') {
+          this.#note(writer.events(event));
+          continue;
+        }
+        finish = { type: 'finish', reason: event.reason, usage: event.usage };
+        last = writer.events(event);
       }
+      await onEnd(writer.response, [...this.#events, ...last]);
     } catch (error) {
-      this.#note(this.#writer.fail(this.#explain(error)));
+      last = writer.fail(explain(error));
+      // Where it cannot be kept it still ends for those who are there.
+      await onEnd(writer.response, [...this.#events, ...last]).catch(explain);
     }
     this.#finish = finish;
-    this.#note([]);
+    this.#note(last);
+    this.#over.resolve();
   }
 
   #note(events: readonly ResponseEvent[]): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { request as httpRequest } from 'node:http';
+import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -120,6 +120,7 @@ test('thinking can be turned off, and sampling comes from the caller, else from 
     { ...first, prompt: [] },
     {
       ...plainRequest,
+      startDeadlineMs: 600_000,
       ...{ prompt: [], maxTokens: 4096 - first.prompt.length, stopTokens: [1] },
       ...{ temperature: 0.7, topK: 20, topP: 0.9 },
     },
@@ -412,8 +413,9 @@ test('what is not JSON, not announced as JSON, too large or nowhere is refused i
     '415 Content-Type: expected application/json, got text/plain',
   );
   assert.match(await refusal(post(url, '{}', { 'content-type': 'multipart/' })), /^415 /);
+  assert.match(await refusal(post(url, '--', { 'content-type': 'multipart/form-data; boundary=-' })), /^415 /);
   assert.equal(await refusal(fetch(`${url}/nowhere?key=secret`)), '404 Unknown route: GET /nowhere');
-  assert.equal(await refusal(fetch(`${url}/v1/chat/completions`)), '404 Unknown route: GET /v1/chat/completions');
+  assert.equal(await refusal(fetch(`${url}/v1/completions`)), '404 Unknown route: GET /v1/completions');
   assert.match(await refusal(fetch(`${url}/%zz`)), /^400 Malformed HTTP request: /);
 
   const tooLarge = await new Promise<number | undefined>((resolve, reject) => {
@@ -541,7 +543,7 @@ test('a port that is taken is said in one line that names the way out', async ()
 
 test('two models of one name are a mistake of whoever starts the server', async () => {
   const provider = { model: { id: 'twin' } } as never;
-  const options = { host: '127.0.0.1', port: 0, logger: undefined as never };
+  const options = { host: '127.0.0.1', port: 0, logger: undefined as never, store: undefined as never };
   await assert.rejects(startServer({ ...options, providers: [provider, provider] }), /got two for twin/);
   await assert.rejects(startServer({ ...options, providers: [] }), /expected at least one/);
 });
@@ -586,5 +588,32 @@ test('closing aborts answers that outlast the grace, and their streams still end
   await until(() => toy.engine.stats.generatedTokens === 5);
   await toy.server.close(50);
   assert.match(await text, /"finish_reason":"aborted".*"completion_tokens":5,.*\n\ndata: \[DONE\]\n\n$/);
+  assert.equal(toy.engine.stats.running, 0);
+});
+
+test('a request for which nothing is done in time ends, and so does its connection', async () => {
+  async function* script() {
+    await new Promise<void>(() => {});
+    yield '';
+  }
+  await using toy = await serveToy({ script, startTimeoutMs: 60, keepAliveMs: 20 });
+  for (const stream of [false, true]) {
+    const agent = new Agent({ keepAlive: true });
+    const text = await new Promise<string>((resolve, reject) => {
+      const headers = { 'content-type': 'application/json' };
+      const asked = httpRequest(`${toy.server.url}/chat/completions`, { method: 'POST', headers, agent });
+      asked.on('error', reject).on('response', async (response) => {
+        const ended = new Promise((done) => response.socket.once('close', done));
+        const body = (await response.setEncoding('utf8').toArray()).join('');
+        await ended;
+        resolve(body);
+      });
+      asked.end(JSON.stringify({ ...hello, stream }));
+    });
+    agent.destroy();
+    assert.match(text, stream ? /\n\n: keep-alive\n\n/ : /^\n+\{/);
+    assert.match(text, /"finish_reason":"insufficient_system_resource"/);
+    assert.equal(text.endsWith('data: [DONE]\n\n'), stream);
+  }
   assert.equal(toy.engine.stats.running, 0);
 });

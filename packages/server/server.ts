@@ -4,11 +4,14 @@
 // Knows models only as providers. Whatever happens, a caller gets the envelope and never a stack trace.
 
 import { randomUUID } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { anthropicErrorBody } from '@hadal/protocol/anthropic-messages-response';
-import { type WireModel, wireModels } from '@hadal/protocol/models';
+import type { BatchDetails } from '@hadal/protocol/batches';
 import { errorBody, type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
+import { type Dialect, type OperationId, type Route, routes } from '@hadal/protocol/routes';
+import type { Store } from '@hadal/store/store';
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -17,15 +20,15 @@ import {
   fastify,
   LogController,
 } from 'fastify';
-import { anthropicRoutes } from './anthropic-messages-route.ts';
-import { chatCompletionsRoute } from './chat-completions-route.ts';
-import { completionsRoute } from './completions-route.ts';
+import { deliverAnswer } from './answer-delivery.ts';
+import { type ApiCall, isPlan } from './api-call.ts';
 import { requestErrorOf } from './failure.ts';
+import { FileDownload } from './file-download.ts';
+import { openApi } from './handlers.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { Logger } from './logger.ts';
 import type { Provider } from './provider.ts';
-import { responsesRoutes } from './responses-routes.ts';
-import { tokenizeRoutes } from './tokenize-routes.ts';
+import { readUpload } from './upload.ts';
 
 export interface ServerOptions {
   /** 0 takes any free port. */
@@ -33,6 +36,8 @@ export interface ServerOptions {
   readonly host: string;
   /** At least one; their model ids differ. */
   readonly providers: readonly Provider[];
+  /** Where what must survive is kept; its owner closes it after the server. */
+  readonly store: Store<BatchDetails>;
   readonly logger: Logger;
   /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
   readonly keepAliveMs?: number;
@@ -56,6 +61,10 @@ declare module 'fastify' {
   interface FastifyRequest {
     errorCode: RequestErrorCode | null;
   }
+  interface FastifyContextConfig {
+    dialect?: Dialect;
+    takes?: 'form' | undefined;
+  }
 }
 
 /** The server could not take its address. The message is for the person who started it. */
@@ -70,7 +79,16 @@ const abortMs = 2_000;
 
 /** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
-  const { port, host, providers, logger, keepAliveMs = 10_000, now = Date.now, newId = () => randomUUID() } = options;
+  const {
+    port,
+    host,
+    providers,
+    store,
+    logger,
+    keepAliveMs = 10_000,
+    now = Date.now,
+    newId = () => randomUUID(),
+  } = options;
   checkProviders(providers);
   const loggerInstance: FastifyBaseLogger = logger;
   const app = fastify({
@@ -78,8 +96,10 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: newId,
     bodyLimit: bodyLimitBytes,
-    requestTimeout: 120_000,
+    // As long as an upload may take.
+    requestTimeout: 600_000,
     forceCloseConnections: 'idle',
+    rewriteUrl: anthropicUrl,
     // Refused by our own hook, in our own envelope.
     return503OnClosing: false,
     clientErrorHandler: refuseConnection,
@@ -122,6 +142,11 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   app.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, text: string) =>
     parseJsonBody(text),
   );
+  app.addContentTypeParser('multipart/form-data', async ({ headers, routeOptions }: FastifyRequest, form: Readable) => {
+    // Read by the handler, piece by piece.
+    if (routeOptions.config.takes === 'form') return form;
+    throw requestError('unsupported-media-type', { expected: 'application/json', passed: headers['content-type'] });
+  });
   app.decorateRequest('answerOutcome', null);
   app.decorateRequest('errorCode', null);
   app.addHook('onRequest', async (request, reply) => {
@@ -139,38 +164,39 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   });
 
   const stopping = new AbortController();
-  const answering = { providers, keepAliveMs, now, cancellation, stopping: stopping.signal, newId, explain };
-  const chat = chatCompletionsRoute(answering);
-  const completions = completionsRoute(answering);
-  const anthropic = anthropicRoutes(answering);
-  const tokens = tokenizeRoutes(providers);
-  const responses = responsesRoutes(answering);
-  const models = wireModels(providers.map(({ model }) => model));
-  for (const base of ['', '/v1', '/beta']) {
-    app.post(`${base}/chat/completions`, chat);
-    app.post(`${base}/completions`, completions);
-    app.get(`${base}/models`, async () => models);
-    app.get<{ Params: { id: string } }>(`${base}/models/:id`, async ({ params }) => modelNamed(models.data, params.id));
-    app.post(`${base}/responses`, responses.create);
-    app.post(`${base}/responses/input_tokens`, responses.inputTokens);
-    app.get(`${base}/responses/:id`, responses.fetch);
-    app.delete(`${base}/responses/:id`, responses.remove);
-    app.post(`${base}/responses/:id/cancel`, responses.cancel);
-    app.get(`${base}/responses/:id/input_items`, responses.inputItems);
-    app.post(`${base}/tokenize`, tokens.tokenize);
-    app.post(`${base}/detokenize`, tokens.detokenize);
-    app.post(`${base}/embeddings`, async ({ body }) => {
-      throw requestError('embeddings-unsupported', { model: modelAsked(body) });
-    });
-  }
-  // The SDK adds /v1 to its base, which is /anthropic on DeepSeek, and clients of Anthropic's own take the bare one.
-  for (const base of ['/anthropic', '']) {
-    app.post(`${base}/v1/messages`, anthropic.messages);
-    app.post(`${base}/v1/messages/count_tokens`, anthropic.countTokens);
+  const api = openApi({ providers, store, now, stopping: stopping.signal, newId }, logger);
+  for (const [operation, route] of Object.entries<Route>(routes)) {
+    const handle = api.handlers[operation as OperationId];
+    for (const base of route.bases) {
+      app.route({
+        method: route.method,
+        url: base + route.path,
+        config: { dialect: route.dialect, takes: route.takes },
+        async handler(request, reply) {
+          const call: ApiCall = {
+            ...{ id: request.id, body: request.body, signal: cancellation(reply.raw) },
+            owner: '',
+            params: request.params as ApiCall['params'],
+            query: queryOf(request),
+            headers: headersOf(request),
+            upload: (limitBytes) => readUpload(formOf(request), request.headers, limitBytes),
+            explain: (error) => explain(error, request),
+          };
+          const result = await handle(call);
+          if (result instanceof FileDownload) return result.send(reply);
+          if (!isPlan(result)) return result;
+          return await deliverAnswer(request, reply, result, { keepAliveMs, explain: call.explain });
+        },
+      });
+    }
   }
   app.get('/healthz', async () => ({ status: 'ok' }));
 
-  const url = await listen(app, host, port);
+  const url = await listen(app, host, port).catch(async (error) => {
+    stopping.abort();
+    await api[Symbol.asyncDispose]();
+    throw error;
+  });
 
   async function close(graceMs = 10_000): Promise<void> {
     isClosing = true;
@@ -181,6 +207,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     const cut = setTimeout(() => app.server.closeAllConnections(), graceMs + abortMs);
     try {
       await app.close();
+      await api[Symbol.asyncDispose]();
     } finally {
       clearTimeout(abort);
       clearTimeout(cut);
@@ -188,18 +215,6 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   }
 
   return { url, close, [Symbol.asyncDispose]: () => close() };
-}
-
-function modelNamed(models: readonly WireModel[], id: string): WireModel {
-  const model = models.find((one) => one.id === id);
-  if (model === undefined) throw requestError('unknown-model', { supported: models.map((one) => one.id), passed: id });
-  return model;
-}
-
-/** What a body names as its model, whatever else is wrong with it. */
-function modelAsked(body: unknown): string {
-  const { model } = (body ?? {}) as Record<string, unknown>;
-  return typeof model === 'string' ? model : 'the model';
 }
 
 function checkProviders(providers: readonly Provider[]): void {
@@ -270,9 +285,34 @@ function logRequest(request: FastifyRequest, response: ServerResponse): void {
   );
 }
 
+/** Anthropic's clients ask for lists of another shape on the paths of OpenAI's. */
+function anthropicUrl({ url = '/', headers }: IncomingMessage): string {
+  return headers['anthropic-version'] !== undefined && /^\/v1\/(files|models)(\/|\?|$)/.test(url)
+    ? `/anthropic${url}`
+    : url;
+}
+
 /** Whether the caller expects Anthropic's envelope. */
 function isAnthropic(request: FastifyRequest): boolean {
-  return /^(\/anthropic)?\/v1\/messages(\/|$)|^\/anthropic\//.test(pathOf(request));
+  const { dialect } = request.routeOptions?.config ?? {};
+  return dialect === undefined ? pathOf(request).startsWith('/anthropic/') : dialect === 'anthropic';
+}
+
+/** Throws `RequestError` where the body is no form. */
+function formOf({ body, headers }: FastifyRequest): Readable {
+  if (body instanceof Readable) return body;
+  const passed = headers['content-type'];
+  throw requestError('unsupported-media-type', { expected: 'multipart/form-data', passed });
+}
+
+function headersOf({ headers }: FastifyRequest): ApiCall['headers'] {
+  return Object.fromEntries(Object.entries(headers).map(([name, value = '']) => [name, value.toString()]));
+}
+
+/** Of a name that is given twice, the last. */
+function queryOf(request: FastifyRequest): ApiCall['query'] {
+  const query = Object.entries(request.query as Record<string, string | string[]>);
+  return Object.fromEntries(query.map(([name, value]) => [name, Array.isArray(value) ? value.at(-1) : value]));
 }
 
 /** Without the query, which may hold what a log should not. */

@@ -4,8 +4,9 @@
 // address, is the server package's.
 
 import { type DrafterName, drafterNames } from '@hadal/engine/speculation';
+import type { BatchDetails } from '@hadal/protocol/batches';
 import { Command, Option } from 'commander';
-import { prefixDirectory } from '../data-directory.ts';
+import { prefixDirectory, storePath } from '../data-directory.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom, numberFrom } from '../option-parsers.ts';
 import type { Terminal } from '../terminal.ts';
@@ -71,12 +72,15 @@ async function serve(
   { port, host, log, diskCache, draftModel, speculative, strictReasoning, ...model }: ServeOptions,
   terminal: Terminal,
 ): Promise<void> {
-  const [{ openLocalModel }, { startServer }, { createLogger }, { deepseekNames, namedProviders }] = await Promise.all([
-    import('../local-model.ts'),
-    import('@hadal/server/server'),
-    import('@hadal/server/logger'),
-    import('@hadal/server/model-names'),
-  ]);
+  const [{ openLocalModel }, { startServer }, { createLogger }, { deepseekNames, namedProviders }, { openStore }] =
+    await Promise.all([
+      import('../local-model.ts'),
+      import('@hadal/server/server'),
+      import('@hadal/server/logger'),
+      import('@hadal/server/model-names'),
+      import('@hadal/store/store'),
+    ]);
+  await using store = await openStore<BatchDetails>({ path: storePath() });
   const prefixes = diskCache > 0 ? { directory: prefixDirectory(), maxBytes: diskCache * 1e9 } : undefined;
   await using local = await openLocalModel(
     {
@@ -93,6 +97,7 @@ async function serve(
     port,
     host,
     providers: namedProviders(local.provider, deepseekNames),
+    store,
     logger: createLogger(log),
   });
   terminal.out(`${local.description} is ready at ${server.url}\n`);

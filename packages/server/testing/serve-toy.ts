@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { beginOfSentence, endOfSentence } from '@hadal/formats/special-tokens';
+import type { BatchDetails } from '@hadal/protocol/batches';
+import { openStore, type Store } from '@hadal/store/store';
 import { pino } from 'pino';
 import { openEmbeddedProvider } from '../embedded-provider.ts';
 import { deepseekNames, namedProviders } from '../model-names.ts';
@@ -16,6 +18,7 @@ import { openToyEngine, type ToyEngine, type ToyEngineOptions } from './toy-engi
 export interface ToyServer extends AsyncDisposable {
   readonly server: HttpServer;
   readonly engine: ToyEngine;
+  readonly store: Store<BatchDetails>;
   /** The lines of the log so far, parsed. */
   readonly log: Record<string, unknown>[];
 }
@@ -26,6 +29,7 @@ type Options = ToyEngineOptions &
     /** Whether the model also answers to DeepSeek's names. */
     readonly names?: boolean;
     readonly missingReasoning?: 'recover' | 'refuse';
+    readonly startTimeoutMs?: number;
     /** In Jinja; DeepSeek-V4's encoding where absent. */
     readonly chatTemplate?: string;
   };
@@ -42,17 +46,20 @@ export async function serveToy(options: Options): Promise<ToyServer> {
   }
   const provider = await openEmbeddedProvider({
     ...{ engine, checkpoint: openCheckpointDirectory(directory), missingReasoning: options.missingReasoning },
+    startTimeoutMs: options.startTimeoutMs,
   });
   await rm(directory, { recursive: true });
 
   const log: Record<string, unknown>[] = [];
   const logger = pino({ level: 'debug' }, { write: (line) => void log.push(JSON.parse(line)) });
   const providers = namedProviders(provider, options.names ? deepseekNames : []);
-  const server = await startServer({ host: '127.0.0.1', port: 0, providers, logger, ...options });
+  const store = options.store ?? (await openStore<BatchDetails>({ path: ':memory:' }));
+  const server = await startServer({ host: '127.0.0.1', port: 0, providers, logger, ...options, store });
   return {
-    server,
-    engine,
-    log,
-    [Symbol.asyncDispose]: () => server.close(0),
+    ...{ server, engine, store, log },
+    async [Symbol.asyncDispose]() {
+      await server.close(0);
+      if (options.store === undefined) await store[Symbol.asyncDispose]();
+    },
   };
 }

@@ -30,7 +30,7 @@ export function openToyEngine({ contextLength = 4096, capacity = Infinity, scrip
   const stats = { running: 0, generatedTokens: 0, aborted: 0 };
 
   async function* generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent> {
-    const { prompt, maxTokens, stopTokens, topLogprobs, promptLogprobs } = request;
+    const { prompt, maxTokens, stopTokens, topLogprobs, promptLogprobs, startDeadlineMs } = request;
     requests.push(request);
     if (requests.length > capacity) return yield { type: 'refused', waiting: capacity };
     yield { type: 'accepted' };
@@ -43,7 +43,7 @@ export function openToyEngine({ contextLength = 4096, capacity = Infinity, scrip
     }
     const decoder = tokenizer.decoder();
     let completionTokens = 0;
-    const finish = (reason: 'stop' | 'length' | 'aborted'): TokenEvent => {
+    const finish = (reason: 'stop' | 'length' | 'aborted' | 'deadline'): TokenEvent => {
       if (reason === 'aborted') stats.aborted++;
       const counts = { promptTokens: prompt.length, completionTokens, cacheHitTokens: 0 };
       return {
@@ -58,11 +58,16 @@ export function openToyEngine({ contextLength = 4096, capacity = Infinity, scrip
     const aborted = Promise.withResolvers<'aborted'>();
     signal?.addEventListener('abort', () => aborted.resolve('aborted'), { once: true });
     if (signal?.aborted) aborted.resolve('aborted');
+    // It has begun when it says something.
+    const late = Promise.withResolvers<'late'>();
+    const timer = startDeadlineMs === undefined ? undefined : setTimeout(late.resolve, startDeadlineMs, 'late');
     try {
       const pieces = withEnd(script(tokenizer.decode(prompt), request));
       for (;;) {
-        const next = await Promise.race([pieces.next(), aborted.promise]);
+        const next = await Promise.race([pieces.next(), aborted.promise, late.promise]);
         if (next === 'aborted') return yield finish('aborted');
+        if (next === 'late') return yield finish('deadline');
+        clearTimeout(timer);
         for (const id of tokenizer.encode(next.value ?? '')) {
           completionTokens++;
           stats.generatedTokens++;
@@ -74,6 +79,7 @@ export function openToyEngine({ contextLength = 4096, capacity = Infinity, scrip
         }
       }
     } finally {
+      clearTimeout(timer);
       stats.running--;
     }
   }

@@ -1,36 +1,31 @@
 // Anthropic's `POST /v1/messages` and `/v1/messages/count_tokens`: from a body to chat.
 //
-// Owns which model a name of Anthropic's stands for, and which provider is asked. JSON shapes are `protocol`'s, the connection
-// is `answer-delivery`'s. As on DeepSeek no name is an error: clients of Anthropic's have theirs built in.
+// Owns which model a name of Anthropic's stands for, and which provider is asked. JSON shapes are `protocol`'s, how an
+// answer is carried out is `answer-plan`'s. As on DeepSeek no name is an error: clients of Anthropic's have theirs built in.
 
 import { parseAnthropicCountTokens, parseAnthropicMessages } from '@hadal/protocol/anthropic-messages-request';
 import { type AnthropicEvent, AnthropicWriter, anthropicErrorBody } from '@hadal/protocol/anthropic-messages-response';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { ModelCard } from '@hadal/protocol/models';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AnswerOptions, deliverAnswers, serverSentEvent } from './answer-delivery.ts';
+import { type Call, type EndpointOptions, planAnswer, serverSentEvent } from './answer-plan.ts';
 import type { NumberedEvent } from './choices.ts';
 import { type Provider, providerOf } from './provider.ts';
 
 /** DeepSeek's table: the large models of Anthropic's are its large one, all others the fast one. */
 const stronger = /^claude-(opus|mythos|fable)/;
 
-export function anthropicRoutes(options: AnswerOptions) {
-  const { providers, now, cancellation } = options;
+export function anthropicEndpoints(options: EndpointOptions) {
+  const { providers } = options;
   const cardFor = (name: string) => anthropicCard(providers, name);
 
   return {
-    async messages(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-      const receivedAt = now();
-      const { chat, delivery } = parseAnthropicMessages(request.body, cardFor);
-      const provider = providerOf(providers, chat.model);
-      const writer = new AnthropicWriter({ id: `msg_${request.id.replaceAll('-', '')}`, model: chat.model });
-      return await deliverAnswers(
-        request,
-        reply,
+    messages(call: Call) {
+      const { chat, delivery } = parseAnthropicMessages(call.body, cardFor);
+      const writer = new AnthropicWriter({ id: `msg_${call.id.replaceAll('-', '')}`, model: chat.model });
+      return planAnswer(
         {
-          ...{ model: chat.model, receivedAt, delivery, choices: 1 },
-          answers: [provider.chat(chat, cancellation(reply.raw))],
+          ...{ model: chat.model, delivery, choices: 1 },
+          answers: [providerOf(providers, chat.model).chat(chat, call.signal)],
           stream: {
             frames: ({ event }) => writer.events(event).map(named),
             end: '',
@@ -39,12 +34,13 @@ export function anthropicRoutes(options: AnswerOptions) {
           },
           whole: (events) => writer.collect(eventsOf(events)),
         },
+        call,
         options,
       );
     },
 
-    async countTokens(request: FastifyRequest): Promise<{ readonly input_tokens: number }> {
-      const chat = parseAnthropicCountTokens(request.body, cardFor);
+    async countTokens(body: unknown): Promise<{ readonly input_tokens: number }> {
+      const chat = parseAnthropicCountTokens(body, cardFor);
       const tokens = await providerOf(providers, chat.model).tokenize(chat);
       return { input_tokens: tokens.length };
     },

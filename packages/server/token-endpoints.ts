@@ -3,14 +3,13 @@
 // Owns which provider is asked. JSON shapes are `protocol`'s.
 
 import { parseDetokenizeRequest, parseTokenizeRequest, type WireTokens } from '@hadal/protocol/tokenize';
-import type { FastifyRequest } from 'fastify';
 import { type Provider, providerOf } from './provider.ts';
 
-export function tokenizeRoutes(providers: readonly Provider[]) {
+export function tokenEndpoints(providers: readonly Provider[]) {
   const cards = providers.map(({ model }) => model);
   return {
-    async tokenize(request: FastifyRequest): Promise<WireTokens> {
-      const { model, input, hasTexts } = parseTokenizeRequest(request.body, cards);
+    async tokenize(body: unknown): Promise<WireTokens> {
+      const { model, input, hasTexts } = parseTokenizeRequest(body, cards);
       const provider = providerOf(providers, model);
       const tokens = await provider.tokenize(input.type === 'text' ? input.text : input.chat);
       return {
@@ -21,8 +20,8 @@ export function tokenizeRoutes(providers: readonly Provider[]) {
       };
     },
 
-    async detokenize(request: FastifyRequest): Promise<{ readonly prompt: string }> {
-      const { model, tokens } = parseDetokenizeRequest(request.body, cards);
+    async detokenize(body: unknown): Promise<{ readonly prompt: string }> {
+      const { model, tokens } = parseDetokenizeRequest(body, cards);
       return { prompt: await providerOf(providers, model).detokenize(tokens) };
     },
   };

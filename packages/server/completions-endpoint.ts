@@ -1,43 +1,40 @@
 // `POST /completions`: from a body to text that goes on, or that fills a gap.
 //
-// Owns which provider is asked for what. JSON shapes are `protocol`'s, the connection is `answer-delivery`'s.
+// Owns which provider is asked for what. JSON shapes are `protocol`'s, how an answer is carried out is `answer-plan`'s.
 
 import { parseCompletionsRequest } from '@hadal/protocol/completions-request';
 import { type CompletionEvent, type TextEvent, TextWriter } from '@hadal/protocol/completions-response';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type AnswerOptions, chunkStream, deliverAnswers, includesUsage } from './answer-delivery.ts';
+import { chunkStream, type Endpoint, type EndpointOptions, includesUsage, planAnswer } from './answer-plan.ts';
 import { choiceSeed } from './choices.ts';
 import { providerOf } from './provider.ts';
 
-export function completionsRoute(options: AnswerOptions) {
-  const { providers, now, cancellation } = options;
+export function completionsEndpoint(options: EndpointOptions): Endpoint {
+  const { providers, now } = options;
   const cards = providers.map(({ model }) => model);
 
-  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const receivedAt = now();
-    const { completions, choices, delivery, hasText } = parseCompletionsRequest(request.body, cards);
+  return (call) => {
+    const { completions, choices, delivery, hasText } = parseCompletionsRequest(call.body, cards);
     const [{ model, topLogprobs } = { model: '', topLogprobs: undefined }] = completions;
     const provider = providerOf(providers, model);
-    const signal = cancellation(reply.raw);
     const writer = new TextWriter({
-      id: request.id,
-      created: Math.floor(receivedAt / 1000),
+      id: call.id,
+      created: Math.floor(now() / 1000),
       model,
       systemFingerprint: provider.fingerprint,
       hasLogprobs: topLogprobs !== undefined,
     });
-    return await deliverAnswers(
-      request,
-      reply,
+    return planAnswer(
       {
-        ...{ model, receivedAt, delivery, choices },
+        ...{ model, delivery, choices },
         answers: completions.map((completion, i) => {
-          const answer = provider.complete({ ...completion, seed: choiceSeed(completion.seed, i % choices) }, signal);
+          const seed = choiceSeed(completion.seed, i % choices);
+          const answer = provider.complete({ ...completion, seed }, call.signal);
           return hasText ? answer : withoutText(answer);
         }),
         stream: chunkStream((event: TextEvent) => writer.chunk(event, includesUsage(delivery))),
         whole: (events) => writer.collect(events),
       },
+      call,
       options,
     );
   };

@@ -1,0 +1,93 @@
+// Every call of the API, as one closed table.
+//
+// Owns which paths there are, under which bases they stand, whose envelope their errors come in, and what they are for in one
+// line. The server registers its handlers by it, the reference page is made of it, and tests walk it. Knows no handler.
+
+export type Method = 'GET' | 'POST' | 'DELETE';
+
+export interface Route {
+  readonly method: Method;
+  /** After the base; `:id` stands for a name. */
+  readonly path: string;
+  readonly bases: readonly string[];
+  /** Whose clients call it, and so whose envelope errors come in. */
+  readonly dialect: Dialect;
+  /** A body is JSON, but for those who take a form with a file. */
+  readonly takes?: 'form';
+  readonly tag: string;
+  readonly summary: string;
+}
+
+export type Dialect = 'openai' | 'anthropic';
+
+/** "v1 has no relationship with the model version" (DeepSeek); what is beta there is beta nowhere here. */
+const openaiBases = ['', '/v1', '/beta'];
+/** The SDK adds /v1 to its base, which is /anthropic on DeepSeek; clients of Anthropic's own take the bare one. */
+const anthropicBases = ['/anthropic', ''];
+const openai = { bases: openaiBases, dialect: 'openai' } as const;
+const anthropic = { bases: anthropicBases, dialect: 'anthropic' } as const;
+
+const get = (path: string, summary: string) => ({ method: 'GET', path, summary }) as const;
+const post = (path: string, summary: string) => ({ method: 'POST', path, summary }) as const;
+const remove = (path: string, summary: string) => ({ method: 'DELETE', path, summary }) as const;
+
+const chat = { ...openai, tag: 'Chat completions' } as const;
+const texts = { ...openai, tag: 'Completions' } as const;
+const responses = { ...openai, tag: 'Responses' } as const;
+const messages = { ...anthropic, tag: 'Anthropic Messages' } as const;
+const models = { ...openai, tag: 'Models' } as const;
+const batches = { ...openai, tag: 'Batches' } as const;
+const files = { ...openai, tag: 'Files' } as const;
+/** Anthropic's own paths for what has another shape on the same path; `anthropic-version` tells its clients apart. */
+const anthropicOnly = { ...anthropic, bases: ['/anthropic'] } as const;
+const anthropicFiles = { ...anthropicOnly, tag: 'Anthropic Files' } as const;
+
+/** By operation id. */
+export const routes = {
+  createChatCompletion: { ...chat, ...post('/chat/completions', 'Answer a conversation') },
+  listChatCompletions: { ...chat, ...get('/chat/completions', 'The completions that are stored') },
+  getChatCompletion: { ...chat, ...get('/chat/completions/:id', 'One that is stored') },
+  updateChatCompletion: { ...chat, ...post('/chat/completions/:id', 'Change what is attached to one') },
+  deleteChatCompletion: { ...chat, ...remove('/chat/completions/:id', 'Delete one') },
+  listChatCompletionMessages: { ...chat, ...get('/chat/completions/:id/messages', 'What it answers') },
+
+  createCompletion: { ...texts, ...post('/completions', 'Go on with a text, or fill a gap in it') },
+  createEmbedding: { ...texts, ...post('/embeddings', 'Embeddings, where a model has them') },
+  tokenize: { ...texts, ...post('/tokenize', 'The tokens of a text or a conversation') },
+  detokenize: { ...texts, ...post('/detokenize', 'The text of tokens') },
+
+  createResponse: { ...responses, ...post('/responses', 'Make a response') },
+  countResponseTokens: { ...responses, ...post('/responses/input_tokens', 'Count the tokens of an input') },
+  getResponse: { ...responses, ...get('/responses/:id', 'Fetch a response, or follow its events') },
+  deleteResponse: { ...responses, ...remove('/responses/:id', 'Delete a response') },
+  cancelResponse: { ...responses, ...post('/responses/:id/cancel', 'Stop a response in the background') },
+  listResponseItems: { ...responses, ...get('/responses/:id/input_items', 'What a response was asked') },
+
+  createMessage: { ...messages, ...post('/v1/messages', 'Answer a conversation') },
+  countMessageTokens: { ...messages, ...post('/v1/messages/count_tokens', 'Count the tokens of a conversation') },
+
+  uploadFile: { ...files, takes: 'form', ...post('/files', 'Upload a file') },
+  listFiles: { ...files, ...get('/files', 'The files there are') },
+  getFile: { ...files, ...get('/files/:id', 'What is known of a file') },
+  deleteFile: { ...files, ...remove('/files/:id', 'Delete a file') },
+  downloadFile: { ...files, ...get('/files/:id/content', 'What is in a file') },
+
+  uploadAnthropicFile: { ...anthropicFiles, takes: 'form', ...post('/v1/files', 'Upload a file') },
+  listAnthropicFiles: { ...anthropicFiles, ...get('/v1/files', 'The files there are') },
+  getAnthropicFile: { ...anthropicFiles, ...get('/v1/files/:id', 'What is known of a file') },
+  deleteAnthropicFile: { ...anthropicFiles, ...remove('/v1/files/:id', 'Delete a file') },
+  downloadAnthropicFile: { ...anthropicFiles, ...get('/v1/files/:id/content', 'What is in a file') },
+
+  createBatch: { ...batches, ...post('/batches', 'Answer many requests when there is time') },
+  listBatches: { ...batches, ...get('/batches', 'The batches there are') },
+  getBatch: { ...batches, ...get('/batches/:id', 'How far a batch is') },
+  cancelBatch: { ...batches, ...post('/batches/:id/cancel', 'Stop a batch') },
+
+  listAnthropicModels: { ...anthropicOnly, tag: 'Models', ...get('/v1/models', 'The models there are') },
+  getAnthropicModel: { ...anthropicOnly, tag: 'Models', ...get('/v1/models/:id', 'One model') },
+
+  listModels: { ...models, ...get('/models', 'The models there are') },
+  getModel: { ...models, ...get('/models/:id', 'One model') },
+} as const satisfies Record<string, Route>;
+
+export type OperationId = keyof typeof routes;

@@ -1,0 +1,77 @@
+// `POST /chat/completions`: from a body to chat.
+//
+// Owns which provider is asked for what. JSON shapes are `protocol`'s, how an answer is carried out is `answer-plan`'s.
+
+import { parseChatCompletionsRequest, type StoredRequest } from '@hadal/protocol/chat-completions-request';
+import {
+  type ChatCompletion,
+  type ChoiceEvent,
+  CompletionCollector,
+  type CompletionHead,
+  chatCompletionChunk,
+  collectChatCompletion,
+} from '@hadal/protocol/chat-completions-response';
+import {
+  type Call,
+  chunkStream,
+  type Endpoint,
+  type EndpointOptions,
+  includesUsage,
+  planAnswer,
+} from './answer-plan.ts';
+import { choiceSeed } from './choices.ts';
+import { providerOf } from './provider.ts';
+
+export function chatCompletionsEndpoint(options: EndpointOptions): Endpoint {
+  const { providers, store, now } = options;
+  const cards = providers.map(({ model }) => model);
+
+  async function keep(
+    { owner }: Call,
+    completion: ChatCompletion,
+    { metadata, messages }: StoredRequest,
+  ): Promise<void> {
+    const { id, model } = completion;
+    await store.completions.add({ id, owner, createdMs: now(), model, metadata, completion, messages });
+  }
+
+  return (call) => {
+    const { chat, choices, delivery, stored } = parseChatCompletionsRequest(call.body, cards);
+    const provider = providerOf(providers, chat.model);
+    const head: CompletionHead = {
+      id: call.id,
+      created: Math.floor(now() / 1000),
+      model: chat.model,
+      systemFingerprint: provider.fingerprint,
+      isThinking: chat.thinking !== 'off',
+      hasLogprobs: chat.topLogprobs !== undefined,
+    };
+    return planAnswer(
+      {
+        ...{ model: chat.model, delivery, choices },
+        answers: Array.from({ length: choices }, (_, i) =>
+          provider.chat({ ...chat, seed: choiceSeed(chat.seed, i) }, call.signal),
+        ),
+        through: stored && ((events) => keeping(events, head, (completion) => keep(call, completion, stored))),
+        stream: chunkStream((event: ChoiceEvent) => chatCompletionChunk(event, head, includesUsage(delivery))),
+        whole: (events) => collectChatCompletion(events, head),
+      },
+      call,
+      options,
+    );
+  };
+}
+
+/** The events, the last of them only when the completion is kept. */
+async function* keeping(
+  events: AsyncIterable<ChoiceEvent>,
+  head: CompletionHead,
+  keep: (completion: ChatCompletion) => Promise<void>,
+): AsyncGenerator<ChoiceEvent, void, void> {
+  const collector = new CompletionCollector(head);
+  for await (const event of events) {
+    const completion = collector.add(event);
+    if (completion) await keep(completion);
+    yield event;
+  }
+}

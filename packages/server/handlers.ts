@@ -1,0 +1,121 @@
+// What each call of the API does.
+//
+// Owns the table from operations to what carries them out; a row that is missing does not compile.
+
+import type { BatchEndpoint } from '@hadal/protocol/batches';
+import { anthropicModel, anthropicModels, cardNamed, wireModel, wireModels } from '@hadal/protocol/models';
+import { requestError } from '@hadal/protocol/request-error';
+import type { OperationId } from '@hadal/protocol/routes';
+import type { Endpoint, EndpointOptions } from './answer-plan.ts';
+import { anthropicEndpoints } from './anthropic-messages-endpoints.ts';
+import type { Handler } from './api-call.ts';
+import { BatchRunner } from './batch-runner.ts';
+import { batchesEndpoints } from './batches-endpoints.ts';
+import { chatCompletionsEndpoint } from './chat-completions-endpoint.ts';
+import { completionsEndpoint } from './completions-endpoint.ts';
+import { filesEndpoints } from './files-endpoints.ts';
+import type { Logger } from './logger.ts';
+import { patientProvider } from './provider.ts';
+import { ResponseShelf } from './response-shelf.ts';
+import { responsesEndpoints } from './responses-endpoints.ts';
+import { storedCompletionsEndpoints } from './stored-completions-endpoints.ts';
+import { tokenEndpoints } from './token-endpoints.ts';
+
+/** What answers with a model's words, for connections and for batches alike. */
+function openEndpoints(options: EndpointOptions, shelf: ResponseShelf): Readonly<Record<BatchEndpoint, Endpoint>> {
+  return {
+    '/chat/completions': chatCompletionsEndpoint(options),
+    '/completions': completionsEndpoint(options),
+    '/responses': responsesEndpoints(options, shelf).create,
+    '/messages': anthropicEndpoints(options).messages,
+    '/embeddings'({ body }) {
+      throw requestError('embeddings-unsupported', { model: modelAsked(body) });
+    },
+  };
+}
+
+/** Everything that calls can do. */
+export interface Api extends AsyncDisposable {
+  readonly handlers: Readonly<Record<OperationId, Handler>>;
+}
+
+/** Also goes on with what was left unfinished, here or by a process that is gone. `logger` gets what nobody waits for. */
+export function openApi(options: EndpointOptions, logger: Logger): Api {
+  const shelf = new ResponseShelf(options, logger);
+  const endpoints = openEndpoints(options, shelf);
+  const patient = { ...options, providers: options.providers.map(patientProvider) };
+  const batchRunner = new BatchRunner(options, openEndpoints(patient, shelf), logger);
+  return {
+    handlers: openHandlers(options, endpoints, shelf, batchRunner),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([shelf, batchRunner].map((one) => one[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+function openHandlers(
+  options: EndpointOptions,
+  endpoints: Readonly<Record<BatchEndpoint, Endpoint>>,
+  shelf: ResponseShelf,
+  batchRunner: BatchRunner,
+): Api['handlers'] {
+  const cards = options.providers.map(({ model }) => model);
+  const anthropic = anthropicEndpoints(options);
+  const responses = responsesEndpoints(options, shelf);
+  const completions = storedCompletionsEndpoints(options);
+  const batches = batchesEndpoints(options, batchRunner);
+  const files = filesEndpoints(options);
+  const tokens = tokenEndpoints(options.providers);
+  return {
+    createChatCompletion: endpoints['/chat/completions'],
+    listChatCompletions: completions.list,
+    getChatCompletion: completions.get,
+    updateChatCompletion: completions.update,
+    deleteChatCompletion: completions.remove,
+    listChatCompletionMessages: completions.messages,
+
+    createCompletion: endpoints['/completions'],
+    createEmbedding: endpoints['/embeddings'],
+    tokenize: ({ body }) => tokens.tokenize(body),
+    detokenize: ({ body }) => tokens.detokenize(body),
+
+    createResponse: endpoints['/responses'],
+    countResponseTokens: responses.inputTokens,
+    getResponse: responses.fetch,
+    deleteResponse: responses.remove,
+    cancelResponse: responses.cancel,
+    listResponseItems: responses.inputItems,
+
+    createMessage: endpoints['/messages'],
+    countMessageTokens: ({ body }) => anthropic.countTokens(body),
+
+    uploadFile: files.openai.upload,
+    listFiles: files.openai.list,
+    getFile: files.openai.get,
+    deleteFile: files.openai.remove,
+    downloadFile: files.openai.download,
+
+    uploadAnthropicFile: files.anthropic.upload,
+    listAnthropicFiles: files.anthropic.list,
+    getAnthropicFile: files.anthropic.get,
+    deleteAnthropicFile: files.anthropic.remove,
+    downloadAnthropicFile: files.anthropic.download,
+
+    createBatch: batches.create,
+    listBatches: batches.list,
+    getBatch: batches.get,
+    cancelBatch: batches.cancel,
+
+    listAnthropicModels: () => anthropicModels(cards),
+    getAnthropicModel: ({ params }) => anthropicModel(cardNamed(cards, params.id)),
+
+    listModels: () => wireModels(cards),
+    getModel: ({ params }) => wireModel(cardNamed(cards, params.id)),
+  };
+}
+
+/** What a body names as its model, whatever else is wrong with it. */
+function modelAsked(body: unknown): string {
+  const { model } = (body ?? {}) as Record<string, unknown>;
+  return typeof model === 'string' ? model : 'the model';
+}

@@ -1,0 +1,262 @@
+// Which responses there are to be fetched and gone on from.
+//
+// Owns those that run here and the latest of those that callers did not ask to be kept, in memory; the others are in the
+// store. One in the background is there from the moment its caller is told of it: where its process is killed, another, or the
+// same one when it is back, answers it again. It is given a seed, so that it then says the same. Knows no HTTP.
+
+import type { ChatRequest, Message } from '@hadal/protocol/chat-request';
+import type { ModelCard } from '@hadal/protocol/models';
+import { type RequestError, requestError } from '@hadal/protocol/request-error';
+import { parseResponsesRequest, type ResponsesRequest } from '@hadal/protocol/responses-request';
+import { messageOf, type ResponseEvent, ResponseWriter, type WireResponse } from '@hadal/protocol/responses-response';
+import type { StoredResponse } from '@hadal/store/responses';
+import type { EndpointOptions } from './answer-plan.ts';
+import { explainFailure } from './failure.ts';
+import type { Logger } from './logger.ts';
+import { providerOf } from './provider.ts';
+import { finishedRun, LiveRun, type ResponseRun } from './response-run.ts';
+
+export interface Shelved {
+  readonly owner: string;
+  readonly run: ResponseRun;
+  /** The conversation that it answers, instructions aside. */
+  readonly asked: readonly Message[];
+  readonly input: readonly unknown[];
+  /** Stops it; nothing where it is over. */
+  stop(): void;
+}
+
+export interface NewResponse {
+  readonly id: string;
+  readonly owner: string;
+  readonly createdMs: number;
+  readonly request: ResponsesRequest;
+  /** As it came. */
+  readonly body: unknown;
+  /** Nobody waits any more; of no matter to one in the background. */
+  readonly signal: AbortSignal;
+  readonly explain: (error: unknown) => RequestError;
+}
+
+/** Kept in memory; the oldest goes first. */
+const capacity = 1000;
+
+/** What is kept of a response that is not over, to answer it again. */
+interface Again {
+  readonly body: unknown;
+  readonly seed: number;
+}
+
+export class ResponseShelf implements AsyncDisposable {
+  readonly #options: EndpointOptions;
+  readonly #cards: readonly ModelCard[];
+  readonly #byId = new Map<string, Shelved>();
+  /** Deleted before they were over. */
+  readonly #removed = new Set<string>();
+  readonly #running = new Set<Promise<void>>();
+
+  readonly #poll: NodeJS.Timeout;
+
+  constructor(options: EndpointOptions, logger: Logger) {
+    this.#options = options;
+    this.#cards = options.providers.map(({ model }) => model);
+    const resume = () => {
+      if (options.stopping.aborted) return;
+      this.#resume(logger).catch((error) => logger.error({ err: error }, 'responses cannot be read'));
+    };
+    this.#poll = setInterval(resume, options.store.leases.leaseMs / 2);
+    this.#poll.unref();
+    resume();
+  }
+
+  /** What a body asks for, with the conversation before it. Throws `RequestError` for a caller's mistake. */
+  async parse(owner: string, body: unknown): Promise<ResponsesRequest> {
+    const { previous_response_id: id } = (body ?? {}) as Record<string, unknown>;
+    const before = typeof id === 'string' ? await this.#earlier(owner, id) : [];
+    return parseResponsesRequest(body, this.#cards, before);
+  }
+
+  /** Throws `RequestError` where there is none. */
+  async find(owner: string, id: string): Promise<Shelved> {
+    const here = this.#byId.get(id);
+    if (here?.owner === owner) return here;
+    const stored = await this.#options.store.responses.find(owner, id);
+    if (stored === undefined) throw requestError('unknown-object', { kind: 'Response', id });
+    const { asked, input } = stored;
+    return { owner, run: await this.#runOf(stored), asked: asked as readonly Message[], input, stop: () => {} };
+  }
+
+  /** Begins to answer. Throws `RequestError` for a caller's mistake. */
+  async begin(asked: NewResponse): Promise<ResponseRun> {
+    const { id, owner, createdMs, request, body } = asked;
+    const { responses, leases } = this.#options.store;
+    const again: Again | undefined = request.isBackground ? { body, seed: seedOf(id) } : undefined;
+    // Nobody else has heard of it: the claim is never refused.
+    const lease = again && (await leases.hold(leaseOf(id)));
+    const run = this.#open(asked, again, lease);
+    try {
+      if (again !== undefined) {
+        const state = { type: 'unfinished', request: again } as const;
+        await responses.add({ id, owner, createdMs, asked: request.conversation, input: request.input, state });
+      }
+      await run.start();
+    } catch (error) {
+      this.#byId.delete(id);
+      if (again !== undefined) await responses.delete(owner, id);
+      await lease?.[Symbol.asyncDispose]();
+      throw error;
+    }
+    return run;
+  }
+
+  /** Throws `RequestError` where there is none. */
+  async remove(owner: string, id: string): Promise<void> {
+    const { run, stop } = await this.find(owner, id);
+    if (!run.isOver) this.#removed.add(id);
+    stop();
+    this.#byId.delete(id);
+    await this.#options.store.responses.delete(owner, id);
+  }
+
+  /** Answers again what a process that is gone has left unfinished. */
+  async #resume(logger: Logger): Promise<void> {
+    const { responses, leases } = this.#options.store;
+    for (const stored of await responses.unfinished()) {
+      const { id, owner, createdMs } = stored;
+      if (this.#byId.has(id)) continue;
+      const lease = await leases.hold(leaseOf(id));
+      if (lease === undefined) continue;
+      const again = againOf(stored);
+      const explain = (error: unknown) => explainFailure(error, { logger, requestId: id });
+      try {
+        const request = await this.parse(owner, again.body);
+        const signal = new AbortController().signal;
+        await this.#open({ id, owner, createdMs, request, body: again.body, signal, explain }, again, lease).start();
+      } catch (error) {
+        // Such as a model that is no longer there.
+        this.#byId.delete(id);
+        const failure = { code: 'server_error', message: explain(error).message };
+        await responses.finish(id, { type: 'over', response: failedResponse(stored, failure), events: undefined });
+        await lease[Symbol.asyncDispose]();
+      }
+    }
+  }
+
+  /** Waits until what the end of the server has cut short is put away. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#poll);
+    await Promise.all(this.#running);
+  }
+
+  #open(
+    { id, owner, createdMs, request, signal, explain }: NewResponse,
+    again: Again | undefined,
+    lease: AsyncDisposable | undefined,
+  ): LiveRun {
+    const { stopping, providers } = this.#options;
+    const controller = new AbortController();
+    const until = AbortSignal.any([controller.signal, again === undefined ? signal : stopping]);
+    const chat: ChatRequest = again === undefined ? request.chat : { ...request.chat, seed: again.seed };
+    const run = new LiveRun({
+      writer: this.#writerOf(id, createdMs, request),
+      answer: providerOf(providers, chat.model).chat(chat, until),
+      explain: (error) => explain(error).message,
+      onEnd: async (response, events) => {
+        // What the end of the server cuts short is gone on with when it is back.
+        const isCut = again !== undefined && stopping.aborted && !controller.signal.aborted;
+        if (!isCut) await this.#keep({ id, owner, createdMs, request, response, events });
+        await lease?.[Symbol.asyncDispose]();
+      },
+    });
+    this.#running.add(run.over);
+    void run.over.then(() => this.#running.delete(run.over));
+    const { conversation: asked, input } = request;
+    if (request.storage !== 'none') this.#put(id, { owner, run, asked, input, stop: () => controller.abort() });
+    return run;
+  }
+
+  async #keep(over: {
+    readonly id: string;
+    readonly owner: string;
+    readonly createdMs: number;
+    readonly request: ResponsesRequest;
+    readonly response: WireResponse;
+    readonly events: readonly ResponseEvent[];
+  }): Promise<void> {
+    const { id, owner, createdMs, request, response, events } = over;
+    const { responses } = this.#options.store;
+    if (request.storage !== 'disk' || this.#removed.delete(id)) return;
+    const state = { type: 'over', response, events: request.isBackground ? events : undefined } as const;
+    if (request.isBackground) await responses.finish(id, state);
+    else await responses.add({ id, owner, createdMs, asked: request.conversation, input: request.input, state });
+    // The store has it from here on.
+    this.#byId.delete(id);
+  }
+
+  #put(id: string, shelved: Shelved): void {
+    this.#byId.set(id, shelved);
+    const [oldest] = this.#byId.keys();
+    if (this.#byId.size > capacity && oldest !== undefined) this.#byId.delete(oldest);
+  }
+
+  #writerOf(id: string, createdMs: number, request: ResponsesRequest): ResponseWriter {
+    let items = 0;
+    return new ResponseWriter({
+      ...{ id, model: request.chat.model, createdAt: Math.floor(createdMs / 1000) },
+      ...{ isBackground: request.isBackground, isStored: request.storage !== 'none' },
+      ...{ customTools: request.customTools, echo: request.echo },
+      now: () => Math.floor(this.#options.now() / 1000),
+      // The same when it is answered again.
+      newId: (prefix) => `${prefix}${id.replace('resp_', '')}${items++}`,
+    });
+  }
+
+  async #runOf(stored: StoredResponse): Promise<ResponseRun> {
+    const { id, owner, createdMs, state } = stored;
+    if (state.type === 'over') {
+      const response = state.response as WireResponse;
+      const last = { type: `response.${response.status}`, sequence_number: 0, response };
+      return finishedRun(response, (state.events as readonly ResponseEvent[] | undefined) ?? [last]);
+    }
+    // Another process is at it, or will be.
+    const request = await this.parse(owner, againOf(stored).body);
+    const { response } = this.#writerOf(id, createdMs, request);
+    return { ...finishedRun(response, []), isOver: false };
+  }
+
+  async #earlier(owner: string, id: string): Promise<readonly Message[]> {
+    const { run, asked } = await this.find(owner, id);
+    if (!run.isOver) {
+      const problem = `expected a response that is over, ${id} is ${run.response.status}`;
+      throw requestError('invalid-field', { field: 'previous_response_id', problem });
+    }
+    return [...asked, messageOf(run.response)];
+  }
+}
+
+function leaseOf(id: string): string {
+  return `response:${id}`;
+}
+
+function againOf({ id, state }: StoredResponse): Again {
+  if (state.type !== 'unfinished') throw new Error(`response ${id}: expected one that is not over`);
+  return state.request as Again;
+}
+
+function seedOf(id: string): number {
+  return Number.parseInt(id.replace('resp_', '').slice(0, 8), 16);
+}
+
+function failedResponse({ id, createdMs }: StoredResponse, error: { readonly code: string; readonly message: string }) {
+  return {
+    ...{
+      id,
+      object: 'response',
+      created_at: Math.floor(createdMs / 1000),
+      completed_at: null,
+      status: 'failed',
+      error,
+    },
+    ...{ background: true, output: [], store: true, incomplete_details: null },
+  };
+}

@@ -1,0 +1,187 @@
+// The tables.
+//
+// Owns what stands in which column, and the migrations that made it so. Only ever added to: a migration that has been
+// released is never changed. Times are milliseconds since 1970; JSON is text; `owner` is whose row it is, empty where the
+// server has no keys.
+
+import { type ColumnType, type Kysely, sql } from 'kysely';
+import type { Migration, MigrationProvider } from 'kysely/migration';
+
+type Generated = ColumnType<number, never, never>;
+
+export interface FilesTable {
+  readonly id: string;
+  /** Rows in the order in which they were made. */
+  readonly number: Generated;
+  readonly owner: string;
+  readonly filename: string;
+  readonly purpose: string;
+  readonly mime_type: string;
+  /** Null until all of it is there. */
+  readonly bytes: ColumnType<number | null, number | undefined>;
+  readonly created_ms: number;
+  readonly expires_ms: number | null;
+}
+
+export interface FileChunksTable {
+  readonly file_id: string;
+  /** From 0. */
+  readonly number: number;
+  readonly data: Uint8Array;
+}
+
+export interface CompletionsTable {
+  readonly id: string;
+  readonly number: Generated;
+  readonly owner: string;
+  readonly created_ms: number;
+  readonly model: string;
+  /** The completion as it was sent, and the messages that it answers. */
+  readonly completion: string;
+  readonly messages: string;
+}
+
+export interface CompletionMetadataTable {
+  readonly completion_id: string;
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface ResponsesTable {
+  readonly id: string;
+  readonly number: Generated;
+  readonly owner: string;
+  readonly created_ms: number;
+  /** The body to answer again should the server be gone before it is over; null once it is. */
+  readonly request: string | null;
+  /** The response as it stands at its end; before that null. */
+  readonly response: string | null;
+  /** Its events, of one that ran in the background. */
+  readonly events: string | null;
+  /** The conversation that it answers, and the items that it was given. */
+  readonly asked: string;
+  readonly input: string;
+}
+
+export interface BatchesTable {
+  readonly id: string;
+  readonly number: Generated;
+  readonly owner: string;
+  readonly created_ms: number;
+  readonly expires_ms: number;
+  readonly status: string;
+  /** The rest of what a caller sees. */
+  readonly details: string;
+}
+
+export interface BatchLinesTable {
+  readonly batch_id: string;
+  /** From 0. */
+  readonly number: number;
+  readonly custom_id: string;
+  readonly body: string;
+  /** Null until it is answered. */
+  readonly answer: string | null;
+  /** Whether the answer belongs into the file of errors. */
+  readonly is_error: number | null;
+  /** What the answer took. */
+  readonly prompt_tokens: number | null;
+  readonly cache_hit_tokens: number | null;
+  readonly completion_tokens: number | null;
+  readonly reasoning_tokens: number | null;
+}
+
+/** Who works on something that only one process may work on. */
+export interface LeasesTable {
+  readonly name: string;
+  readonly holder: string;
+  readonly expires_ms: number;
+}
+
+export interface Tables {
+  readonly files: FilesTable;
+  readonly file_chunks: FileChunksTable;
+  readonly completions: CompletionsTable;
+  readonly completion_metadata: CompletionMetadataTable;
+  readonly responses: ResponsesTable;
+  readonly batches: BatchesTable;
+  readonly batch_lines: BatchLinesTable;
+  readonly leases: LeasesTable;
+}
+
+const first: Migration = {
+  async up(db: Kysely<unknown>) {
+    // A number of its own, because two rows may be of one millisecond and a page must end between them.
+    const numbered = (name: string) =>
+      db.schema
+        .createTable(name)
+        .addColumn('number', 'integer', (column) => column.primaryKey().autoIncrement())
+        .addColumn('id', 'text', (column) => column.notNull().unique())
+        .addColumn('owner', 'text', (column) => column.notNull())
+        .addColumn('created_ms', 'bigint', (column) => column.notNull());
+    await numbered('files')
+      .addColumn('filename', 'text', (column) => column.notNull())
+      .addColumn('purpose', 'text', (column) => column.notNull())
+      .addColumn('mime_type', 'text', (column) => column.notNull())
+      .addColumn('bytes', 'bigint')
+      .addColumn('expires_ms', 'bigint')
+      .execute();
+    await db.schema
+      .createTable('file_chunks')
+      .addColumn('file_id', 'text', (column) => column.notNull().references('files.id').onDelete('cascade'))
+      .addColumn('number', 'integer', (column) => column.notNull())
+      .addColumn('data', 'blob', (column) => column.notNull())
+      .addPrimaryKeyConstraint('file_chunks_key', ['file_id', 'number'])
+      .execute();
+    await numbered('completions')
+      .addColumn('model', 'text', (column) => column.notNull())
+      .addColumn('completion', 'text', (column) => column.notNull())
+      .addColumn('messages', 'text', (column) => column.notNull())
+      .execute();
+    await db.schema
+      .createTable('completion_metadata')
+      .addColumn('completion_id', 'text', (column) => column.notNull().references('completions.id').onDelete('cascade'))
+      .addColumn('name', 'text', (column) => column.notNull())
+      .addColumn('value', 'text', (column) => column.notNull())
+      .addPrimaryKeyConstraint('completion_metadata_key', ['completion_id', 'name'])
+      .execute();
+    await numbered('responses')
+      .addColumn('request', 'text')
+      .addColumn('response', 'text')
+      .addColumn('events', 'text')
+      .addColumn('asked', 'text', (column) => column.notNull())
+      .addColumn('input', 'text', (column) => column.notNull())
+      .execute();
+    await numbered('batches')
+      .addColumn('expires_ms', 'bigint', (column) => column.notNull())
+      .addColumn('status', 'text', (column) => column.notNull())
+      .addColumn('details', 'text', (column) => column.notNull())
+      .execute();
+    await db.schema
+      .createTable('batch_lines')
+      .addColumn('batch_id', 'text', (column) => column.notNull().references('batches.id').onDelete('cascade'))
+      .addColumn('number', 'integer', (column) => column.notNull())
+      .addColumn('custom_id', 'text', (column) => column.notNull())
+      .addColumn('body', 'text', (column) => column.notNull())
+      .addColumn('answer', 'text')
+      .addColumn('is_error', 'integer')
+      .addColumn('prompt_tokens', 'integer')
+      .addColumn('cache_hit_tokens', 'integer')
+      .addColumn('completion_tokens', 'integer')
+      .addColumn('reasoning_tokens', 'integer')
+      .addPrimaryKeyConstraint('batch_lines_key', ['batch_id', 'number'])
+      .addUniqueConstraint('batch_lines_custom_id', ['batch_id', 'custom_id'])
+      .execute();
+    await db.schema
+      .createTable('leases')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('holder', 'text', (column) => column.notNull())
+      .addColumn('expires_ms', 'bigint', (column) => column.notNull())
+      .execute();
+    await sql`create index responses_unfinished on responses (number) where request is not null`.execute(db);
+  },
+};
+
+export const migrations: MigrationProvider = {
+  getMigrations: async () => ({ '001-files-batches-completions-responses': first }),
+};
