@@ -28,7 +28,8 @@ export function parseAnthropicMessages(body: unknown, cardFor: (name: string) =>
   const chat = chatOf(wire, card);
   return {
     delivery: wire.stream === true ? { type: 'stream', includeUsage: false } : { type: 'whole' },
-    chat: { ...chat, maxTokens: { type: 'asked', tokens: wire.max_tokens } },
+    // A client has to say a number, and says the largest that Anthropic's models allow: it asks for no more than there is room for.
+    chat: { ...chat, maxTokens: { type: 'default', tokens: wire.max_tokens } },
   };
 }
 

@@ -219,3 +219,14 @@ test("Anthropic's own loop over tools goes on without a thread, which is refused
     return true;
   });
 });
+
+test('more tokens than there is room for are as many as there is room for, and a prompt without room is refused', async () => {
+  await using toy = await serveToy({ script: () => ['a'.repeat(200)], contextLength: 120 });
+  const { messages } = clientOf(toy);
+  const asked = { ...hello, thinking: { type: 'disabled' as const }, max_tokens: 8000 };
+  const cut = await messages.create(asked);
+  assert.equal(cut.stop_reason, 'max_tokens');
+  assert.equal(cut.usage.input_tokens + cut.usage.output_tokens, 120);
+  const long = { ...asked, messages: [{ role: 'user' as const, content: 'a'.repeat(120) }] };
+  await assert.rejects(messages.create(long), /This model's maximum context length is 120 tokens/);
+});
