@@ -29,6 +29,7 @@ export interface LocalModelOptions extends FitOptions {
   /** Who guesses ahead where a request does not say; undefined: the best that there is. */
   readonly speculation?: EmbeddedProviderOptions['speculation'];
   readonly missingReasoning?: EmbeddedProviderOptions['missingReasoning'];
+  readonly startTimeoutMs?: EmbeddedProviderOptions['startTimeoutMs'];
 }
 
 export interface LocalModel extends AnswerSource {
@@ -38,7 +39,15 @@ export interface LocalModel extends AnswerSource {
 
 /** Loads the checkpoint. Throws an Error of one line when it is missing or broken. */
 export async function openLocalModel(options: LocalModelOptions, terminal: Terminal): Promise<LocalModel> {
-  const { path = ownCheckpoint(), threads, draftModel, speculation, missingReasoning, ...rest } = options;
+  const {
+    path = ownCheckpoint(),
+    threads,
+    draftModel,
+    speculation,
+    missingReasoning,
+    startTimeoutMs,
+    ...rest
+  } = options;
   const checkpoint = await openCheckpoint(path);
   const drafter = draftModel === undefined ? undefined : await openCheckpoint(draftModel);
   const engine = await loadEngine(
@@ -46,8 +55,8 @@ export async function openLocalModel(options: LocalModelOptions, terminal: Termi
     terminal,
   );
   try {
-    const provider = await openEmbeddedProvider({ engine, checkpoint, speculation, missingReasoning });
-    const { sampling, maxOutputTokens } = provider.model;
+    const provider = await openEmbeddedProvider({ engine, checkpoint, speculation, missingReasoning, startTimeoutMs });
+    const { sampling, maxOutputTokens, contextWindow } = provider.model;
     return {
       engine,
       provider,
@@ -74,7 +83,7 @@ export async function openLocalModel(options: LocalModelOptions, terminal: Termi
             toolChoice: { type: 'none' },
             topLogprobs: undefined,
             ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
-            userId: '',
+            ...{ userId: '', contextWindow },
           },
           signal,
         ),

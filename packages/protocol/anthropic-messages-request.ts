@@ -28,8 +28,8 @@ export function parseAnthropicMessages(body: unknown, cardFor: (name: string) =>
   const chat = chatOf(wire, card);
   return {
     delivery: wire.stream === true ? { type: 'stream', includeUsage: false } : { type: 'whole' },
-    // A client has to say a number, and says the largest that Anthropic's models allow: it asks for no more than there is room for.
-    chat: { ...chat, maxTokens: { type: 'default', tokens: wire.max_tokens } },
+    // Clients must name a number, and name one that is good for models of any context: it gives way.
+    chat: { ...chat, maxTokens: { type: 'default', tokens: Math.min(wire.max_tokens, card.maxOutputTokens) } },
   };
 }
 
@@ -114,7 +114,10 @@ function chatOf(wire: Wire, card: ModelCard): ChatRequest {
   const thinking = thinkingOf(wire, card);
   const system = wire.system == null ? [] : [{ role: 'system' as const, content: systemText(wire.system) }];
   const head = wire.messages.findIndex(({ role }) => role !== 'system');
-  const messages = [...system, ...wire.messages.flatMap((one, index) => messagesOf(one, index, index < head))];
+  const messages = prefixed([
+    ...system,
+    ...wire.messages.flatMap((one, index) => messagesOf(one, index, index < head)),
+  ]);
   checkConversation(messages);
   const tools = toolsOf(wire);
   const schema = wire.output_config?.format?.schema;
@@ -135,7 +138,15 @@ function chatOf(wire: Wire, card: ModelCard): ChatRequest {
     topLogprobs: undefined,
     ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
     userId: wire.metadata?.user_id ?? '',
+    contextWindow: card.contextWindow,
   };
+}
+
+/** Words of the assistant's that come last are what the answer begins with. */
+function prefixed(messages: readonly Message[]): Message[] {
+  const last = messages.at(-1);
+  if (last?.role !== 'assistant' || last.toolCalls.length > 0) return [...messages];
+  return [...messages.slice(0, -1), { ...last, isPrefix: true }];
 }
 
 /** A budget in tokens says nothing here: effort does. */

@@ -11,6 +11,7 @@ const card: ModelCard = {
   ownedBy: 'hadal',
   contextWindow: 2048,
   maxOutputTokens: 2048,
+  maxReasoningTokens: 1024,
   profile: 'current',
   thinking: 'high',
   sampling: { temperature: 0.6, topP: 0.95 },
@@ -56,6 +57,7 @@ test('a body with model and messages alone gets every default', () => {
       toolChoice: { type: 'none' },
       topLogprobs: undefined,
       ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
+      contextWindow: 2048,
       userId: '',
     },
   });

@@ -7,7 +7,15 @@
 // prediction. `top_k`, `min_p`, `structured_outputs` and `speculative` are ours, named as vLLM names them where it has them.
 
 import { z } from 'zod';
-import type { ChatRequest, FunctionTool, Message, ResponseFormat, Thinking, ToolChoice } from './chat-request.ts';
+import type {
+  ChatRequest,
+  FunctionTool,
+  MaxTokens,
+  Message,
+  ResponseFormat,
+  Thinking,
+  ToolChoice,
+} from './chat-request.ts';
 import { checkConversation, isPrefixed } from './conversation-rules.ts';
 import { effortNames, efforts } from './effort.ts';
 import { metadataField } from './metadata.ts';
@@ -19,6 +27,7 @@ import {
   expecting,
   integer,
   jsonObject,
+  maxTokensOf,
   samplingFields,
   samplingOf,
   speculationOf,
@@ -71,8 +80,8 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
       model: card.id,
       messages,
       thinking,
-      maxTokens: maxTokensOf(wire, thinking, card),
-      maxReasoning: isR1 ? r1.maxReasoning : undefined,
+      maxTokens: askedTokens(wire, thinking, card),
+      maxReasoning: isR1 ? card.maxReasoningTokens : undefined,
       ...samplingOf(isR1 ? { ...wire, ...r1.withoutEffect } : wire, card),
       responseFormat,
       tools: toolsOf(wire),
@@ -86,7 +95,6 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
 
 /** What DeepSeek's guide to its reasoning model said of R1, January to August 2025. */
 const r1 = {
-  maxReasoning: 32_768,
   defaultMaxTokens: 4096,
   withoutEffect: { temperature: null, top_p: null, frequency_penalty: null, presence_penalty: null },
 } as const;
@@ -197,7 +205,7 @@ const defaultMaxTokens = { off: 8192, low: 65536, high: 65536, max: 131072 } as 
   number
 >;
 
-function maxTokensOf(wire: Wire, thinking: Thinking, card: ModelCard): ChatRequest['maxTokens'] {
+function askedTokens(wire: Wire, thinking: Thinking, card: ModelCard): MaxTokens {
   if (wire.max_tokens != null && wire.max_completion_tokens != null) {
     throw requestError('invalid-field', {
       field: 'max_completion_tokens',
@@ -205,17 +213,8 @@ function maxTokensOf(wire: Wire, thinking: Thinking, card: ModelCard): ChatReque
     });
   }
   const field = wire.max_tokens != null ? 'max_tokens' : 'max_completion_tokens';
-  const asked = wire[field];
   const usual = card.profile === 'r1' ? r1.defaultMaxTokens : defaultMaxTokens[thinking];
-  if (asked == null) return { type: 'default', tokens: Math.min(usual, card.maxOutputTokens) };
-  // Where the context is the only limit, the provider says so with both numbers.
-  if (asked > card.maxOutputTokens && card.maxOutputTokens < card.contextWindow) {
-    throw requestError('invalid-field', {
-      field,
-      problem: `expected integer from 1 to ${card.maxOutputTokens}, got ${asked}`,
-    });
-  }
-  return { type: 'asked', tokens: asked };
+  return maxTokensOf(card, field, wire[field], usual);
 }
 
 function toolsOf(wire: Wire): FunctionTool[] {

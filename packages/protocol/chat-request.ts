@@ -92,6 +92,8 @@ export interface SamplingRequest {
   readonly priority: 'interactive' | 'batch';
   /** Namespace for caches and scheduling; empty when the caller named none. */
   readonly userId: string;
+  /** Tokens, prompt and completion together, that are allowed under the name that was asked for. */
+  readonly contextWindow: number;
 }
 
 export interface ChatRequest extends SamplingRequest {

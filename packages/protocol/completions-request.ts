@@ -13,6 +13,7 @@ import {
   deliveryOf,
   expecting,
   integer,
+  maxTokensOf,
   samplingFields,
   samplingOf,
   speculationOf,
@@ -68,10 +69,8 @@ export function parseCompletionsRequest(body: unknown, cards: readonly ModelCard
         model: card.id,
         prompt,
         suffix: wire.suffix ?? undefined,
-        maxTokens:
-          wire.max_tokens == null
-            ? ({ type: 'default', tokens: Math.min(defaultMaxTokens, card.maxOutputTokens) } as const)
-            : ({ type: 'asked', tokens: Math.max(1, wire.max_tokens) } as const),
+        // Where nothing but the prompt is wanted back, a token is chosen all the same.
+        maxTokens: maxTokensOf(card, 'max_tokens', wire.max_tokens === 0 ? 1 : wire.max_tokens, defaultMaxTokens),
         ...samplingOf(wire, card),
         speculation: speculationOf(wire, false),
         echo,

@@ -15,6 +15,8 @@ export interface ModelCard {
   /** Tokens, prompt and completion together. */
   readonly contextWindow: number;
   readonly maxOutputTokens: number;
+  /** Tokens of reasoning beside those of the answer, by R1's rules. */
+  readonly maxReasoningTokens: number;
   /** Whose rules hold for it: today's, or those that DeepSeek-R1 was served with. */
   readonly profile: 'current' | 'r1';
   /** Whether it thinks where the caller does not say. */

@@ -21,7 +21,7 @@ import { effortNames, efforts } from './effort.ts';
 import { metadataField } from './metadata.ts';
 import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
-import { expecting, integer, jsonObject, samplingFields } from './sampling-fields.ts';
+import { expecting, integer, jsonObject, maxTokensOf, samplingFields } from './sampling-fields.ts';
 import { checkShape, fieldName } from './shape-error.ts';
 
 export interface ResponsesRequest {
@@ -91,10 +91,7 @@ export function parseResponsesRequest(
     model: card.id,
     messages,
     thinking,
-    maxTokens:
-      wire.max_output_tokens == null
-        ? { type: 'default', tokens: card.maxOutputTokens }
-        : { type: 'asked', tokens: wire.max_output_tokens },
+    maxTokens: maxTokensOf(card, 'max_output_tokens', wire.max_output_tokens, card.maxOutputTokens),
     maxReasoning: undefined,
     temperature: wire.temperature ?? card.sampling.temperature,
     topP: wire.top_p ?? card.sampling.topP,
@@ -106,6 +103,7 @@ export function parseResponsesRequest(
     ...{ speculation: { method: 'default' }, prediction: '' },
     priority: wire.service_tier === 'flex' ? 'batch' : 'interactive',
     userId: wire.user ?? wire.safety_identifier ?? '',
+    contextWindow: card.contextWindow,
   };
   return {
     ...{ chat, isBackground, storage, conversation: [...before, ...ownMessages], input, customTools },

@@ -4,7 +4,7 @@
 // and scheduled. Knows nothing of messages or prompts.
 
 import { z } from 'zod';
-import type { JsonObject, SamplingRequest, Speculation } from './chat-request.ts';
+import type { JsonObject, MaxTokens, SamplingRequest, Speculation } from './chat-request.ts';
 import type { ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
 
@@ -89,7 +89,24 @@ export function samplingOf(wire: Wire, card: ModelCard): Omit<SamplingRequest, '
     stop: typeof wire.stop === 'string' ? [wire.stop] : (wire.stop ?? []),
     priority: wire.service_tier === 'flex' ? 'batch' : 'interactive',
     userId: wire.user_id ?? wire.user ?? '',
+    contextWindow: card.contextWindow,
   };
+}
+
+/** `usual`: where the caller asks for no number. Throws `RequestError` for more than the model's name allows. */
+export function maxTokensOf(
+  { maxOutputTokens, contextWindow }: ModelCard,
+  field: string,
+  asked: number | null | undefined,
+  usual: number,
+): MaxTokens {
+  if (asked == null) return { type: 'default', tokens: Math.min(usual, maxOutputTokens) };
+  // Where the context is the only limit, the provider says so with both numbers.
+  if (asked > maxOutputTokens && maxOutputTokens < contextWindow) {
+    const problem = `expected integer from 1 to ${maxOutputTokens}, got ${asked}`;
+    throw requestError('invalid-field', { field, problem });
+  }
+  return { type: 'asked', tokens: asked };
 }
 
 /** Throws `RequestError` where options of a stream come without one. */

@@ -5,7 +5,7 @@
 // only, because later ones often follow from it.
 
 import type { z } from 'zod';
-import { type RequestError, requestError } from './request-error.ts';
+import { type FieldProblem, type RequestError, requestError } from './request-error.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -18,17 +18,32 @@ export function checkShape<S extends z.ZodType>(schema: S, body: unknown): z.out
 
 /** The error for the first of `issues`, which zod found in `body` and reports with their input. */
 export function shapeError(issues: readonly Issue[], body: unknown): RequestError {
+  const { isOutOfRange, field, problem } = shapeProblem(issues, body);
+  // DeepSeek says "Failed to deserialize" of a wrong type and not of a number out of its range.
+  return requestError(isOutOfRange ? 'invalid-field' : 'wrong-shape', { field, problem });
+}
+
+export interface ShapeProblem extends FieldProblem {
+  readonly path: readonly PropertyKey[];
+  /** Whether the value is the mistake, rather than its type. */
+  readonly isOutOfRange: boolean;
+}
+
+/** The first of `issues`, which zod found in `value` and reports with their input, in words. */
+export function shapeProblem(issues: readonly Issue[], value: unknown): ShapeProblem {
   const issue = innermost(issues);
-  const found = valueAt(body, issue.path);
+  if (issue.code === 'unrecognized_keys') {
+    const path = [...issue.path, issue.keys[0] ?? ''];
+    return { path, field: fieldName(path), problem: 'is not known', isOutOfRange: false };
+  }
+  const found = valueAt(value, issue.path);
   const expected = issue.message.startsWith('expected') ? issue.message : expectation(issue);
   const got =
     found === undefined ? 'but it is missing' : `got ${isOfWrongType(issue) ? typeName(found) : excerpt(found)}`;
-  // DeepSeek says "Failed to deserialize" of a wrong type and not of a number out of its range.
-  const isOutOfRange = issue.code === 'too_big' || issue.code === 'too_small' || issue.code === 'invalid_format';
-  return requestError(isOutOfRange ? 'invalid-field' : 'wrong-shape', {
-    field: fieldName(issue.path),
-    problem: `${expected}, ${got}`,
-  });
+  return {
+    ...{ path: issue.path, field: fieldName(issue.path), problem: `${expected}, ${got}` },
+    isOutOfRange: issue.code === 'too_big' || issue.code === 'too_small' || issue.code === 'invalid_format',
+  };
 }
 
 /** `['messages', 0, 'content']` as `messages[0].content`; the empty path is the body itself. */

@@ -220,13 +220,18 @@ test("Anthropic's own loop over tools goes on without a thread, which is refused
   });
 });
 
-test('more tokens than there is room for are as many as there is room for, and a prompt without room is refused', async () => {
-  await using toy = await serveToy({ script: () => ['a'.repeat(200)], contextLength: 120 });
+test("words of the assistant's that come last are what the answer begins with", async () => {
+  await using toy = await serveToy({ script: () => ['{"a": 1}'] });
   const { messages } = clientOf(toy);
-  const asked = { ...hello, thinking: { type: 'disabled' as const }, max_tokens: 8000 };
-  const cut = await messages.create(asked);
-  assert.equal(cut.stop_reason, 'max_tokens');
-  assert.equal(cut.usage.input_tokens + cut.usage.output_tokens, 120);
-  const long = { ...asked, messages: [{ role: 'user' as const, content: 'a'.repeat(120) }] };
-  await assert.rejects(messages.create(long), /This model's maximum context length is 120 tokens/);
+  const prefilled = [...hello.messages, { role: 'assistant' as const, content: 'Here: ' }];
+  const answer = await messages.create({ ...hello, messages: prefilled, thinking: { type: 'disabled' } });
+  assert.deepEqual(answer.content, [{ type: 'text', text: '{"a": 1}' }]);
+  assert.match(promptOf(toy), /<\/think>Here: $/);
+});
+
+test('max_tokens gives way to the context, as clients must name a number', async () => {
+  await using toy = await serveToy({ script: () => ['x'.repeat(500)], contextLength: 100 });
+  const answer = await clientOf(toy).messages.create({ ...hello, max_tokens: 20_000, thinking: { type: 'disabled' } });
+  assert.equal(answer.stop_reason, 'max_tokens');
+  assert.equal(answer.usage.output_tokens, 100 - (toy.engine.requests[0]?.prompt.length ?? 0));
 });

@@ -32,16 +32,17 @@ export async function* answerChat(
   asked: ChatRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ChatEvent, void, void> {
-  const { userId, maxTokens, maxReasoning } = asked;
+  const { userId, maxTokens, maxReasoning, contextWindow } = asked;
   if (missingReasoning === 'refuse') checkReasoning(asked);
   const request = { ...asked, messages: memory.recall(userId, asked.messages) };
   const rendered = renderChat(request, dialect);
   const constraint = answerConstraint(request, dialect, rendered.beginning);
   const prefill = forcedCall(request, dialect);
-  const prompt = encoder.encode(promptText(rendered) + prefill, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
+  const least = maxTokens.type === 'asked' ? maxTokens.tokens : 1;
+  const prompt = encoder.encode(promptText(rendered) + prefill, least, contextWindow);
   // The mark between reasoning and answer counts as neither.
   const wanted = maxTokens.tokens + (maxReasoning === undefined ? 0 : maxReasoning + 1);
-  const limit = Math.min(wanted, engine.model.contextLength - prompt.length);
+  const limit = Math.min(wanted, encoder.room(contextWindow) - prompt.length);
   await using generation = engine.generate(
     {
       ...options.of(request),

@@ -25,18 +25,18 @@ export async function* completeText(
   request: CompletionRequest,
   signal: AbortSignal,
 ): AsyncGenerator<CompletionEvent, void, void> {
-  const { tokenizer, model } = engine;
-  const { maxTokens, topLogprobs, echo } = request;
+  const { tokenizer } = engine;
+  const { maxTokens, topLogprobs, echo, contextWindow } = request;
   const { opening, own } = promptOf(request, encoder, tokenizer);
   const prompt = [...opening, ...own];
   if (prompt.length === 0) throw requestError('invalid-field', { field: 'prompt', problem: 'expected a text' });
-  encoder.checkRoom(prompt.length, maxTokens.type === 'asked' ? maxTokens.tokens : 1);
+  encoder.checkRoom(prompt.length, maxTokens.type === 'asked' ? maxTokens.tokens : 1, contextWindow);
   const isScored = topLogprobs !== undefined;
   await using generation = engine.generate(
     {
       ...options.of(request),
       prompt,
-      maxTokens: Math.min(maxTokens.tokens, model.contextLength - prompt.length),
+      maxTokens: Math.min(maxTokens.tokens, encoder.room(contextWindow) - prompt.length),
       ...noLimits,
       constraint: undefined,
       promptLogprobs: echo && isScored ? 'all' : 'none',

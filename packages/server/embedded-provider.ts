@@ -68,6 +68,7 @@ export async function openEmbeddedProvider(given: EmbeddedProviderOptions): Prom
     ownedBy: 'hadal',
     contextWindow: contextLength,
     maxOutputTokens: contextLength,
+    maxReasoningTokens: 32_768,
     profile: 'current',
     thinking: 'high',
     sampling: { temperature: defaults.temperature, topP: defaults.topP },

@@ -27,18 +27,26 @@ export class PromptEncoder {
     this.beginTokens = first !== undefined && first === tokenizer.tokenId(beginOfSentence) ? [first] : [];
   }
 
-  /** Special tokens in the text become their ids. Throws `RequestError` where no room is left for `completion` tokens. */
-  encode(prompt: string, completion: number): number[] {
+  /**
+   * Special tokens in the text become their ids. Throws `RequestError` where `limit` or the model's context leaves no room for
+   * `completion` tokens.
+   */
+  encode(prompt: string, completion: number, limit = this.#contextLength): number[] {
     // What cannot fit even in the longest tokens need not be encoded, which could take minutes.
     const atLeast = Math.ceil(prompt.length / this.#longestToken);
-    if (atLeast > this.#contextLength) throw this.#tooLong(atLeast, completion);
+    if (atLeast > this.room(limit)) throw this.#tooLong(atLeast, completion, limit);
     const tokens = this.#tokenizer.encode(prompt);
-    this.checkRoom(tokens.length, completion);
+    this.checkRoom(tokens.length, completion, limit);
     return tokens;
   }
 
-  checkRoom(prompt: number, completion: number): void {
-    if (prompt + completion > this.#contextLength) throw this.#tooLong(prompt, completion);
+  checkRoom(prompt: number, completion: number, limit: number): void {
+    if (prompt + completion > this.room(limit)) throw this.#tooLong(prompt, completion, limit);
+  }
+
+  /** Tokens, prompt and completion together, that a request may have where `limit` is allowed. */
+  room(limit: number): number {
+    return Math.min(limit, this.#contextLength);
   }
 
   /** `field` is where the caller wrote them. */
@@ -50,8 +58,8 @@ export class PromptEncoder {
     }
   }
 
-  #tooLong(prompt: number, completion: number): RequestError {
-    return requestError('context-exceeded', { limit: this.#contextLength, prompt, completion });
+  #tooLong(prompt: number, completion: number, limit: number): RequestError {
+    return requestError('context-exceeded', { limit: this.room(limit), prompt, completion });
   }
 }
 

@@ -23,6 +23,7 @@ interface ServeOptions extends ModelOptions {
   readonly diskCache: number;
   readonly draftModel?: string;
   readonly strictReasoning?: true;
+  readonly config?: string;
   readonly speculative?: DrafterName | 'none';
 }
 
@@ -49,6 +50,10 @@ export function serveCommand(terminal: Terminal): Command {
         'who guesses ahead where a request does not say (default: the best there is)',
       ).choices([...drafterNames, 'none']),
     )
+    .option(
+      '--config <file>',
+      'names of models and settings of the server (default: hadal.yaml in HADAL_HOME, if there)',
+    )
     .option('--strict-reasoning', 'refuse calls of tools that come back without their reasoning, as DeepSeek does')
     .addOption(new Option('--log <level>', 'what to write to standard error').choices(logLevels).default('warn'))
     .addHelpText(
@@ -60,26 +65,39 @@ Examples:
   hadal serve --model runs/my-model/checkpoint --log info
   hadal serve --model DeepSeek-R1-Distill-Qwen-7B --dtype int8 --context 16384
   hadal serve --model DeepSeek-R1-Distill-Qwen-1.5B-Q8_0.gguf
+  hadal serve --config hadal.yaml
   hadal serve --model DeepSeek-R1-Distill-Qwen-14B --draft-model DeepSeek-R1-Distill-Qwen-1.5B
   curl http://127.0.0.1:${defaultPort}/chat/completions -H 'content-type: application/json' \\
     -d '{"model": "hadal-nano", "messages": [{"role": "user", "content": "Hello"}]}'`,
     )
-    .action((options: ServeOptions) => serve(options, terminal));
+    .action((options: ServeOptions, command: Command) => {
+      const isSaid = (name: string) => command.getOptionValueSource(name) !== 'default';
+      return serve(options, isSaid, terminal);
+    });
 }
 
 /** Serves until the process is asked to stop; a second request stops it at once. */
 async function serve(
-  { port, host, log, diskCache, draftModel, speculative, strictReasoning, ...model }: ServeOptions,
+  { port, host, log, diskCache, draftModel, speculative, strictReasoning, config, ...model }: ServeOptions,
+  isSaid: (option: string) => boolean,
   terminal: Terminal,
 ): Promise<void> {
-  const [{ openLocalModel }, { startServer }, { createLogger }, { deepseekNames, namedProviders }, { openStore }] =
-    await Promise.all([
-      import('../local-model.ts'),
-      import('@hadal/server/server'),
-      import('@hadal/server/logger'),
-      import('@hadal/server/model-names'),
-      import('@hadal/store/store'),
-    ]);
+  const [
+    { openLocalModel },
+    { startServer },
+    { createLogger },
+    { namedProviders },
+    { openStore },
+    { readConfiguration },
+  ] = await Promise.all([
+    import('../local-model.ts'),
+    import('@hadal/server/server'),
+    import('@hadal/server/logger'),
+    import('@hadal/server/model-names'),
+    import('@hadal/store/store'),
+    import('../configuration-file.ts'),
+  ]);
+  const configuration = readConfiguration(config);
   await using store = await openStore<BatchDetails>({ path: storePath() });
   const prefixes = diskCache > 0 ? { directory: prefixDirectory(), maxBytes: diskCache * 1e9 } : undefined;
   await using local = await openLocalModel(
@@ -88,15 +106,17 @@ async function serve(
       prefixes,
       draftModel,
       speculation: speculative,
-      missingReasoning: strictReasoning ? 'refuse' : 'recover',
+      missingReasoning: strictReasoning ? 'refuse' : configuration.missingReasoning,
+      startTimeoutMs: configuration.startTimeoutMs,
     },
     terminal,
   );
   const stopped = stopRequest();
   await using server = await startServer({
-    port,
-    host,
-    providers: namedProviders(local.provider, deepseekNames),
+    port: isSaid('port') ? port : (configuration.port ?? port),
+    host: isSaid('host') ? host : (configuration.host ?? host),
+    ...(configuration.keepAliveMs !== undefined && { keepAliveMs: configuration.keepAliveMs }),
+    providers: namedProviders([local.provider], configuration.models),
     store,
     logger: createLogger(log),
   });

@@ -11,7 +11,7 @@ import type { BatchDetails } from '@hadal/protocol/batches';
 import { openStore, type Store } from '@hadal/store/store';
 import { pino } from 'pino';
 import { openEmbeddedProvider } from '../embedded-provider.ts';
-import { deepseekNames, namedProviders } from '../model-names.ts';
+import { deepseekNames, type ModelName, namedProviders } from '../model-names.ts';
 import { type HttpServer, type ServerOptions, startServer } from '../server.ts';
 import { openToyEngine, type ToyEngine, type ToyEngineOptions } from './toy-engine.ts';
 
@@ -26,8 +26,8 @@ export interface ToyServer extends AsyncDisposable {
 type Options = ToyEngineOptions &
   Partial<ServerOptions> & {
     readonly generationConfig?: object;
-    /** Whether the model also answers to DeepSeek's names. */
-    readonly names?: boolean;
+    /** Whether the model also answers to DeepSeek's names, or to which others. */
+    readonly names?: boolean | readonly ModelName[];
     readonly missingReasoning?: 'recover' | 'refuse';
     readonly startTimeoutMs?: number;
     /** In Jinja; DeepSeek-V4's encoding where absent. */
@@ -52,7 +52,7 @@ export async function serveToy(options: Options): Promise<ToyServer> {
 
   const log: Record<string, unknown>[] = [];
   const logger = pino({ level: 'debug' }, { write: (line) => void log.push(JSON.parse(line)) });
-  const providers = namedProviders(provider, options.names ? deepseekNames : []);
+  const providers = namedProviders([provider], options.names === true ? deepseekNames : options.names || []);
   const store = options.store ?? (await openStore<BatchDetails>({ path: ':memory:' }));
   const server = await startServer({ host: '127.0.0.1', port: 0, providers, logger, ...options, store });
   return {

@@ -37,8 +37,13 @@ export async function until(isSo: () => boolean): Promise<void> {
   assert.ok(isSo(), `expected within a second: ${isSo}`);
 }
 
-export function post(url: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
-  return fetch(`${url}/chat/completions`, {
+export function post(
+  url: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+  path = '/chat/completions',
+): Promise<Response> {
+  return fetch(url + path, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
     body: typeof body === 'string' ? body : JSON.stringify(body),

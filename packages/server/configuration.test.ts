@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ConfigurationError, defaultConfiguration, parseConfiguration } from './configuration.ts';
+import { deepseekNames } from './model-names.ts';
+import { serveToy } from './testing/serve-toy.ts';
+import { clientOf, hello, post } from './testing/toy-requests.ts';
+
+const parse = (text: string) => parseConfiguration(text, 'hadal.yaml');
+
+test('a file that says nothing is the default', () => {
+  for (const text of ['', '# nothing\n', 'server:\nmodels:\n', '{}'])
+    assert.deepEqual(parse(text), defaultConfiguration);
+});
+
+test('the table in the documentation is the one that ships', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/configuration.md'), 'utf8');
+  const [, whole = ''] = /```yaml\n(.*?)```/s.exec(page) ?? [];
+  const { models, ...server } = parse(whole);
+  const shipped = deepseekNames.map((name) => ({ ...name, model: 'hadal-nano' }));
+  assert.deepEqual(
+    models,
+    shipped.map((name) => (name.profile === 'r1' ? { ...name, maxReasoningTokens: 32_768 } : name)),
+  );
+  assert.deepEqual(server, {
+    ...{ host: '127.0.0.1', port: 10_935, keepAliveMs: 10_000, startTimeoutMs: 600_000, missingReasoning: 'recover' },
+  });
+});
+
+test('names are added, changed and taken away', () => {
+  const { models } = parse(`
+models:
+  tutor: { name: Tutor, thinking: off, context_window: 2000, max_output_tokens: 500, temperature: 0.2 }
+  deepseek-chat: { max_output_tokens: 100 }
+  deepseek-reasoner: null
+`);
+  assert.deepEqual(models, [
+    ...deepseekNames.slice(0, 2),
+    {
+      ...{ id: 'tutor', name: 'Tutor', thinking: 'off', contextWindow: 2000, maxOutputTokens: 500, temperature: 0.2 },
+    },
+    { ...deepseekNames[2], maxOutputTokens: 100 },
+  ]);
+});
+
+test('all mistakes are told at once, each with its line', () => {
+  const text = `server:
+  port: 70000
+  hots: 1.2.3.4
+models:
+  a:
+    thinking: sometimes
+    top_p: 0
+  b: 7
+`;
+  assert.throws(
+    () => parse(text),
+    (error) => {
+      assert.ok(error instanceof ConfigurationError);
+      assert.deepEqual(error.message.split('\n'), [
+        'hadal.yaml:2: server.port: expected integer from 0 to 65535, got 70000',
+        'hadal.yaml:3: server.hots: is not known',
+        'hadal.yaml:6: models.a.thinking: expected one of "off", "high", got "sometimes"',
+        'hadal.yaml:7: models.a.top_p: expected number above 0 and at most 1, got 0',
+        'hadal.yaml:8: models.b: expected object, got number',
+      ]);
+      return true;
+    },
+  );
+  assert.throws(() => parse('a: [1\nb: 2'), /^ConfigurationError: hadal\.yaml:2: /);
+  assert.throws(() => parse('[1]'), /hadal\.yaml:1: .*expected object, got array/);
+});
+
+test('what a name allows is enforced, and shown', async () => {
+  const names = [{ id: 'small', thinking: 'off', contextWindow: 40, maxOutputTokens: 10, temperature: 0.5 }] as const;
+  await using toy = await serveToy({ script: () => ['a'.repeat(100)], names });
+  const client = clientOf(toy);
+  const card = (await client.models.retrieve('small')) as unknown as Record<string, unknown>;
+  assert.deepEqual([card.context_window, card.max_output_tokens], [40, 10]);
+  const answer = await client.chat.completions.create({ ...hello, model: 'small' });
+  assert.deepEqual([answer.usage?.completion_tokens, answer.choices[0]?.finish_reason], [10, 'length']);
+  assert.equal(toy.engine.requests[0]?.temperature, 0.5);
+  for (const [path, body] of [
+    ['/chat/completions', { ...hello, max_tokens: 11 }],
+    ['/completions', { prompt: 'a', max_tokens: 11 }],
+    ['/responses', { input: 'a', max_output_tokens: 11 }],
+  ] as const) {
+    const response = await post(toy.server.url, { ...body, model: 'small' }, {}, path);
+    assert.equal(response.status, 400);
+    assert.match(await response.text(), /max_(output_)?tokens: expected integer from 1 to 10, got 11/);
+  }
+  const long = { ...hello, messages: [{ role: 'user', content: 'a'.repeat(50) }], model: 'small' };
+  assert.match(await (await post(toy.server.url, long)).text(), /maximum context length is 40 tokens/);
+});

@@ -1,0 +1,121 @@
+// The configuration of a server, one YAML file.
+//
+// Owns what can stand in it, what holds where it says nothing, and that all mistakes are told at once, each with its line.
+// Knows nothing of where the file lies, nor of the command line, whose options come before it.
+
+import { expecting, integer } from '@hadal/protocol/sampling-fields';
+import { shapeProblem } from '@hadal/protocol/shape-error';
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { deepseekNames, type ModelName } from './model-names.ts';
+
+export interface Configuration {
+  readonly host: string | undefined;
+  readonly port: number | undefined;
+  readonly keepAliveMs: number | undefined;
+  readonly startTimeoutMs: number | undefined;
+  readonly missingReasoning: 'recover' | 'refuse' | undefined;
+  /** Those that ship and those of the file, which come later and count. */
+  readonly models: readonly ModelName[];
+}
+
+/** A file that says nothing. */
+export const defaultConfiguration: Configuration = {
+  ...{
+    host: undefined,
+    port: undefined,
+    keepAliveMs: undefined,
+    startTimeoutMs: undefined,
+    missingReasoning: undefined,
+  },
+  models: deepseekNames,
+};
+
+/** What is wrong with a file, all of it; the message is for the person who wrote it. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError';
+}
+
+const seconds = expecting('number of seconds above 0');
+const temperature = expecting('number from 0 to 2');
+const topP = expecting('number above 0 and at most 1');
+const tokens = integer(1, Number.MAX_SAFE_INTEGER);
+
+const model = z.strictObject({
+  model: z.string().optional(),
+  name: z.string().optional(),
+  thinking: z.enum(['off', 'high']).optional(),
+  profile: z.enum(['current', 'r1']).optional(),
+  context_window: tokens.optional(),
+  max_output_tokens: tokens.optional(),
+  max_reasoning_tokens: tokens.optional(),
+  temperature: z.number(temperature).min(0, temperature).max(2, temperature).optional(),
+  top_p: z.number(topP).gt(0, topP).max(1, topP).optional(),
+});
+
+const fileSchema = z.strictObject({
+  server: z
+    .strictObject({
+      host: z.string().optional(),
+      port: integer(0, 65535).optional(),
+      keep_alive_seconds: z.number(seconds).gt(0, seconds).optional(),
+      start_timeout_seconds: z.number(seconds).gt(0, seconds).optional(),
+      missing_reasoning: z.enum(['recover', 'refuse']).optional(),
+    })
+    .nullish(),
+  // Null takes a name away that ships.
+  models: z.record(z.string(), model.nullable()).nullish(),
+});
+
+/** Throws `ConfigurationError` with every mistake. `file` is how the person who wrote it calls it. */
+export function parseConfiguration(text: string, file: string): Configuration {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number | undefined) => (offset === undefined ? file : `${file}:${lines.linePos(offset).line}`);
+  const syntax = document.errors.map(({ message, pos }) => `${at(pos[0])}: ${message}`);
+  if (syntax.length > 0) throw new ConfigurationError(syntax.join('\n'));
+  const value: unknown = document.toJS() ?? {};
+  const parsed = fileSchema.safeParse(value, { reportInput: true });
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => {
+      const { path, field, problem } = shapeProblem([issue], value);
+      return `${at(offsetOf(document, path))}: ${field}: ${problem}`;
+    });
+    throw new ConfigurationError(problems.join('\n'));
+  }
+  const { server, models } = parsed.data;
+  const ms = (count: number | undefined) => (count === undefined ? undefined : count * 1000);
+  const own = Object.entries(models ?? {});
+  const isOwn = (id: string) => own.some(([name]) => name === id);
+  return {
+    ...{ host: server?.host, port: server?.port, missingReasoning: server?.missing_reasoning },
+    ...{ keepAliveMs: ms(server?.keep_alive_seconds), startTimeoutMs: ms(server?.start_timeout_seconds) },
+    models: [
+      ...deepseekNames.filter(({ id }) => !isOwn(id)),
+      ...own.flatMap(([id, wire]) => (wire === null ? [] : [nameOf(id, wire)])),
+    ],
+  };
+}
+
+/** Says nothing of what the file does not say. */
+function nameOf(id: string, wire: z.infer<typeof model>): ModelName {
+  const shipped = deepseekNames.find((name) => name.id === id);
+  const changes = {
+    ...{ model: wire.model, name: wire.name, thinking: wire.thinking, profile: wire.profile },
+    ...{ contextWindow: wire.context_window, maxOutputTokens: wire.max_output_tokens },
+    maxReasoningTokens: wire.max_reasoning_tokens,
+    temperature: wire.temperature,
+    topP: wire.top_p,
+  };
+  const said = Object.entries(changes).filter(([, value]) => value !== undefined);
+  return { ...shipped, ...Object.fromEntries(said), id };
+}
+
+/** Where a path begins, or as much of it as there is. */
+function offsetOf(document: ReturnType<typeof parseDocument>, path: readonly PropertyKey[]): number | undefined {
+  for (let length = path.length; length >= 0; length--) {
+    const node = document.getIn(path.slice(0, length), true) as { readonly range?: readonly number[] } | undefined;
+    if (node?.range) return node.range[0];
+  }
+  return undefined;
+}
