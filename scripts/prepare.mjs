@@ -20,10 +20,13 @@ const oldestNode = 20;
 /** A failure whose message is all a person needs; whoever started us prints it without a stack trace. */
 export class PrepareError extends Error {}
 
+/** There is no way to where packages come from. */
+export class OfflineError extends PrepareError {}
+
 /** Installs and builds what is missing or stale, says so on stderr, and returns the path of the pinned Node. */
 export async function prepare() {
   requireNode();
-  if (!hasPackages()) installPackages();
+  ensurePackages('.', 'Installing packages (once)...');
   const node = pinnedNode();
   if (!existsSync(node)) installNode(node);
   await buildAddon(node);
@@ -41,13 +44,25 @@ function requireNode() {
 }
 
 /**
+ * Installs what the lock file of `folder` (from the root) lists, unless it is there; says `announcement` first.
+ * @param {string} folder
+ * @param {string} announcement
+ * @param {string[]} command
+ */
+export function ensurePackages(folder, announcement, command = ['ci']) {
+  if (hasPackages(folder)) return;
+  say(announcement);
+  installPackages(folder, command);
+}
+
+/**
  * Compares what is installed with the lock file by content: time stamps say nothing after a clone or a checkout.
  * Optional packages are the binaries of other platforms, and may be absent.
  */
-function hasPackages() {
-  const installed = readJson('node_modules/.package-lock.json')?.packages;
+function hasPackages(/** @type {string} */ folder) {
+  const installed = readJson(join(folder, 'node_modules/.package-lock.json'))?.packages;
   if (installed === undefined) return false;
-  for (const [path, wanted] of Object.entries(readJson('package-lock.json').packages)) {
+  for (const [path, wanted] of Object.entries(readJson(join(folder, 'package-lock.json')).packages)) {
     if (!path.startsWith('node_modules/')) continue;
     const found = installed[path];
     if (found === undefined ? !wanted.optional : found.integrity !== wanted.integrity) return false;
@@ -55,20 +70,19 @@ function hasPackages() {
   return true;
 }
 
-function installPackages() {
-  say('Installing packages (once)...');
+function installPackages(/** @type {string} */ folder, /** @type {string[]} */ command) {
   const { status, stderr } = npm(
     [
-      'ci',
+      ...command,
       '--no-audit',
       '--no-fund',
       '--loglevel=error',
       '--fetch-retry-mintimeout=1000',
       '--fetch-retry-maxtimeout=4000',
     ],
-    root,
+    join(root, folder),
   );
-  if (status !== 0) throw new PrepareError(installFailure('npm ci', stderr));
+  if (status !== 0) throw installFailure(`npm ${command[0]}`, stderr);
 }
 
 function pinnedNode() {
@@ -81,7 +95,7 @@ function installNode(/** @type {string} */ node) {
   const { version } = /** @type {{ version: string }} */ (readJson('node_modules/node/package.json'));
   say(`Installing Node ${version} (once)...`);
   const { status, stderr } = run(process.execPath, ['installArchSpecificPackage.js'], folder);
-  if (status !== 0 || !existsSync(node)) throw new PrepareError(installFailure(`installing Node ${version}`, stderr));
+  if (status !== 0 || !existsSync(node)) throw installFailure(`installing Node ${version}`, stderr);
   const { stdout } = spawnSync(node, ['--version'], { encoding: 'utf8' });
   if (stdout?.trim() !== `v${version}`) {
     throw new PrepareError(`${node}: expected Node v${version}, but it does not start (is this a musl system?)`);
@@ -109,9 +123,11 @@ function showProgress(/** @type {string} */ line) {
 function installFailure(/** @type {string} */ what, /** @type {string} */ stderr) {
   const offline = /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED)\b/.exec(stderr);
   if (offline) {
-    return `${what}: the package registry cannot be reached (${offline[0]}). The first run needs the network; later ones do not.`;
+    return new OfflineError(
+      `${what}: the package registry cannot be reached (${offline[0]}). The first run needs the network; later ones do not.`,
+    );
   }
-  return `${what} failed:\n${stderr.trim()}`;
+  return new PrepareError(`${what} failed:\n${stderr.trim()}`);
 }
 
 function npm(/** @type {string[]} */ args, /** @type {string} */ cwd) {

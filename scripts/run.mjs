@@ -10,6 +10,7 @@ import { launch } from './launch.mjs';
 import { PrepareError, prepare, root } from './prepare.mjs';
 
 const cli = 'apps/cli/hadal.ts';
+const clients = join('test', 'clients');
 
 /** @type {Record<string, (node: string, args: string[]) => Promise<number>>} */
 const targets = {
@@ -36,6 +37,8 @@ async function test(/** @type {string} */ node, /** @type {string[]} */ args) {
     .filter((file) => args.length === 0 || args.some((part) => file.includes(part)));
   if (files.length === 0) throw new PrepareError(`no test file's path contains ${args.join(' or ')}`);
   const checked = args.length === 0 ? await check(node) : 0;
+  // Installing them may take longer than a test may. If it fails, the test says so.
+  if (files.some((file) => file.startsWith(clients))) await launch(node, [join(clients, 'run.ts'), '--install']);
   const options = ['--test-concurrency=2', '--test-timeout=300000', '--test-reporter=./scripts/reporter.mjs'];
   const tested = await launch(node, ['--test', ...options, ...files]);
   return checked || tested;
@@ -54,12 +57,18 @@ async function bench(/** @type {string} */ node, /** @type {string[]} */ args) {
   return failed;
 }
 
+/** @returns {string[]} */
 function filesUnder(/** @type {string} */ folder, /** @type {string} */ ending) {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith(ending) && !/(^|\/)(\.|node_modules\/)/.test(file))
-    .map((file) => join(folder, file))
-    .sort();
+  /** @type {string[]} */
+  const found = [];
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.name.startsWith('.') || entry.name === 'node_modules') continue;
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) found.push(...filesUnder(path, ending));
+    else if (entry.name.endsWith(ending)) found.push(path);
+  }
+  return found.sort();
 }
 
 const [name = '', ...args] = process.argv.slice(2);

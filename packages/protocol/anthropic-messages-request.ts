@@ -2,8 +2,9 @@
 //
 // Owns the wire schema and how it becomes the same `ChatRequest` that every dialect of the API becomes: blocks of content to
 // messages, results of tools before the words beside them. What DeepSeek ignores (cache marks, citations, containers) is
-// ignored; what no model here can take (images, documents) is refused. Reference: Anthropic's Messages API as DeepSeek serves
-// it, October 2026. Beyond that `top_k`, `strict` tools and `output_config.format` have their effect.
+// ignored; what no model here can take (images, documents) and what nobody here keeps (threads) is refused. Reference: Anthropic's
+// Messages API as DeepSeek serves it, October 2026. Beyond that `top_k`, `strict` tools and `output_config.format` have their
+// effect.
 
 import { z } from 'zod';
 import type { ChatRequest, FunctionTool, Message, Thinking, ToolCall, ToolChoice } from './chat-request.ts';
@@ -22,6 +23,7 @@ export interface AnthropicMessagesRequest {
 /** Parses a body that has been JSON; `cardFor` finds the model for a name. Throws `RequestError` for the first mistake. */
 export function parseAnthropicMessages(body: unknown, cardFor: (name: string) => ModelCard): AnthropicMessagesRequest {
   const wire = checkShape(messagesSchema, body);
+  if (wire.thread != null) throw requestError('threads-unsupported');
   const card = cardFor(wire.model);
   const chat = chatOf(wire, card);
   return {
@@ -38,7 +40,10 @@ export function parseAnthropicCountTokens(body: unknown, cardFor: (name: string)
 }
 
 const textBlock = z.object({ type: z.literal('text'), text: z.string() });
-const resultContent = z.union([z.string(), z.array(z.object({ type: z.string(), text: z.string().optional() }))]);
+const resultContent = z.union([
+  z.string(),
+  z.array(z.object({ type: z.string(), text: z.string().optional(), tool_name: z.string().optional() })),
+]);
 const block = z.discriminatedUnion('type', [
   textBlock,
   z.object({ type: z.literal('thinking'), thinking: z.string() }),
@@ -75,6 +80,7 @@ const promptFields = {
         description: z.string().nullish(),
         input_schema: jsonObject.nullish(),
         strict: z.boolean().nullish(),
+        defer_loading: z.boolean().nullish(),
       }),
     )
     .nullish(),
@@ -99,13 +105,19 @@ const messagesSchema = z.object({
   top_p: samplingFields.top_p,
   top_k: samplingFields.top_k,
   metadata: z.object({ user_id: z.string().nullish() }).nullish(),
+  /** Whether the server is to remember the conversation. */
+  thread: jsonObject.nullish(),
 });
 type Wire = z.infer<typeof countSchema> & Partial<z.infer<typeof messagesSchema>>;
 
 function chatOf(wire: Wire, card: ModelCard): ChatRequest {
   const thinking = thinkingOf(wire, card);
   const system = wire.system == null ? [] : [{ role: 'system' as const, content: systemText(wire.system) }];
-  const messages = prefixed([...system, ...wire.messages.flatMap(messagesOf)]);
+  const head = wire.messages.findIndex(({ role }) => role !== 'system');
+  const messages = prefixed([
+    ...system,
+    ...wire.messages.flatMap((one, index) => messagesOf(one, index, index < head)),
+  ]);
   checkConversation(messages);
   const tools = toolsOf(wire);
   const schema = wire.output_config?.format?.schema;
@@ -148,7 +160,10 @@ function systemText(system: NonNullable<Wire['system']>): string {
   return typeof system === 'string' ? system : system.map(({ text }) => text).join('\n\n');
 }
 
-function messagesOf({ role, content }: Wire['messages'][number], index: number): Message[] {
+/** What the system says in the midst of a conversation comes from the user's side: models know it at the head only. */
+function messagesOf(message: Wire['messages'][number], index: number, isHead: boolean): Message[] {
+  const { content } = message;
+  const role = message.role === 'system' && !isHead ? 'user' : message.role;
   if (typeof content === 'string') {
     return role === 'assistant' ? [{ role, content, reasoning: '', toolCalls: [] }] : [{ role, content }];
   }
@@ -176,12 +191,17 @@ function callOf(one: Block): ToolCall[] {
 
 function resultText(content: z.infer<typeof resultContent> | null | undefined): string {
   if (content == null) return '';
-  return typeof content === 'string' ? content : content.map(({ text = '' }) => text).join('\n\n');
+  if (typeof content === 'string') return content;
+  return content.map(({ text = '', tool_name = '' }) => text || tool_name).join('\n\n');
 }
 
-function toolsOf({ tools }: Wire): FunctionTool[] {
-  return (tools ?? []).flatMap(({ type, name, description, input_schema, strict }) =>
-    type == null || type === 'custom'
+/** A tool whose loading is deferred is shown once a result has named it. */
+function toolsOf({ tools, messages }: Wire): FunctionTool[] {
+  const found = new Set(
+    messages.flatMap(({ content }) => (typeof content === 'string' ? [] : content.flatMap(toolsIn))),
+  );
+  return (tools ?? []).flatMap(({ type, name, description, input_schema, strict, defer_loading }) =>
+    (type == null || type === 'custom') && (defer_loading !== true || found.has(name))
       ? [
           {
             name,
@@ -192,6 +212,11 @@ function toolsOf({ tools }: Wire): FunctionTool[] {
         ]
       : [],
   );
+}
+
+function toolsIn(one: Block): string[] {
+  if (one.type !== 'tool_result' || one.content == null || typeof one.content === 'string') return [];
+  return one.content.flatMap(({ type, tool_name }) => (type === 'tool_reference' && tool_name ? [tool_name] : []));
 }
 
 function toolChoiceOf({ tool_choice: choice }: Wire, tools: readonly FunctionTool[]): ToolChoice {

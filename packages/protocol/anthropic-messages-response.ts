@@ -13,6 +13,7 @@ export interface AnthropicUsage {
   readonly cache_read_input_tokens: number;
   readonly cache_creation_input_tokens: number;
   readonly output_tokens: number;
+  readonly output_tokens_details: { readonly thinking_tokens: number };
 }
 
 export type AnthropicBlock =
@@ -172,12 +173,13 @@ function stopOf({ reason, stopString }: Extract<ChatEvent, { type: 'finish' }>):
   return reason === 'stop' && stopString !== undefined ? ['stop_sequence', stopString] : [stopReasons[reason], null];
 }
 
-function anthropicUsage({ prompt, cacheHit, completion }: Usage): AnthropicUsage {
+function anthropicUsage({ prompt, cacheHit, completion, reasoning }: Usage): AnthropicUsage {
   return {
     input_tokens: prompt - cacheHit,
     cache_read_input_tokens: cacheHit,
     cache_creation_input_tokens: 0,
     output_tokens: completion,
+    output_tokens_details: { thinking_tokens: reasoning },
   };
 }
 
@@ -200,7 +202,7 @@ function inputOf(json: string): object {
 /** Anthropic's envelope. */
 export interface AnthropicErrorBody {
   readonly type: 'error';
-  readonly error: { readonly type: string; readonly message: string };
+  readonly error: { readonly type: string; readonly message: string; readonly details?: object };
 }
 
 const errorTypes: Readonly<Record<number, string>> = {
@@ -216,7 +218,17 @@ const errorTypes: Readonly<Record<number, string>> = {
 
 export function anthropicErrorBody(error: RequestError): AnthropicErrorBody {
   const { status } = requestErrors[error.code];
-  return { type: 'error', error: { type: errorTypes[status] ?? 'api_error', message: error.message } };
+  return {
+    type: 'error',
+    error: {
+      type: errorTypes[status] ?? 'api_error',
+      message: error.message,
+      // By this Anthropic's own loop over tools knows to go on without.
+      ...(error.code === 'threads-unsupported' && {
+        details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] },
+      }),
+    },
+  };
 }
 
 function unreachable(value: never): never {

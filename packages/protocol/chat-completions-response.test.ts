@@ -52,7 +52,7 @@ test('each event becomes one chunk with the head that all share', () => {
 
 test('deltas have the shapes that DeepSeek documents', () => {
   const delta = (event: ChatEvent, of = head) => chatCompletionChunk(choiceOf(event), of, false).choices[0].delta;
-  assert.deepEqual(delta({ type: 'start' }), { role: 'assistant', content: null, reasoning_content: '' });
+  assert.deepEqual(delta({ type: 'start' }), { role: 'assistant', content: '', reasoning_content: '' });
   assert.deepEqual(delta({ type: 'start' }, calm), { role: 'assistant', content: '' });
   assert.deepEqual(delta({ type: 'reasoning', text: 'hm', logprobs: [] }), { content: null, reasoning_content: 'hm' });
   assert.deepEqual(delta({ type: 'content', text: 'yes', logprobs: [] }), { content: 'yes', reasoning_content: null });
@@ -62,7 +62,7 @@ test('deltas have the shapes that DeepSeek documents', () => {
   assert.deepEqual(delta({ type: 'tool-call-arguments', index: 1, text: '{"a' }), {
     tool_calls: [{ index: 1, function: { arguments: '{"a' } }],
   });
-  assert.deepEqual(delta(finish), { content: '', role: null });
+  assert.deepEqual(delta(finish), { content: '', reasoning_content: null, role: null });
 });
 
 test('usage rides on the last chunk, and is null before it only when asked for', () => {

@@ -266,12 +266,16 @@ function wireHead<O extends string>(head: CompletionHead, object: O): WireHead<O
   };
 }
 
+/**
+ * The streamed sample of DeepSeek's reasoning guide reads both fields of every chunk, and adds up the content of all that have no
+ * reasoning: so the first has `content: ''` where DeepSeek documents null, and the last has the field.
+ */
 function deltaOf(event: ChatEvent, isThinking: boolean): WireDelta {
   switch (event.type) {
     case 'start':
       // The role stands here only: some clients add up the strings of a field that is repeated.
       return isThinking
-        ? { role: 'assistant', content: null, reasoning_content: '' }
+        ? { role: 'assistant', content: '', reasoning_content: '' }
         : { role: 'assistant', content: '' };
     case 'reasoning':
       return { content: null, reasoning_content: event.text };
@@ -286,7 +290,7 @@ function deltaOf(event: ChatEvent, isThinking: boolean): WireDelta {
     case 'tool-call-arguments':
       return { tool_calls: [{ index: event.index, function: { arguments: event.text } }] };
     case 'finish':
-      return { content: '', role: null };
+      return isThinking ? { content: '', reasoning_content: null, role: null } : { content: '', role: null };
     default:
       return unreachable(event);
   }

@@ -70,6 +70,10 @@ export const requestErrors = {
     message: (details: { readonly model: string }) =>
       `model: ${details.model} generates text and has no embeddings; none of the models here has`,
   },
+  'threads-unsupported': {
+    ...invalidRequest,
+    message: () => 'thread: conversations are not held here; send all messages with every request',
+  },
   'image-unsupported': {
     ...invalidRequest,
     message: (details: { readonly field: string }) => `${details.field}: This model does not support image`,

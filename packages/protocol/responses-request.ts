@@ -2,7 +2,7 @@
 //
 // Owns the wire schema and how it becomes the same `ChatRequest` that every dialect of the API becomes: items to messages, where
 // everything that the assistant did between two turns of somebody else is one message. Items and tools that nobody here can
-// serve are ignored, as DeepSeek ignores them. Reference: OpenAI's Responses API as DeepSeek serves it, October 2026, with what
+// serve are ignored, as DeepSeek ignores them, and of custom tools there is only `apply_patch`. Reference: OpenAI's Responses API as DeepSeek serves it, October 2026, with what
 // DeepSeek leaves out: earlier responses, background, storage.
 
 import { z } from 'zod';
@@ -16,6 +16,7 @@ import type {
   ToolChoice,
 } from './chat-request.ts';
 import { checkConversation } from './conversation-rules.ts';
+import { customToolArguments, customToolParameters } from './custom-tool-input.ts';
 import { effortNames, efforts } from './effort.ts';
 import { metadataField } from './metadata.ts';
 import { cardNamed, type ModelCard } from './models.ts';
@@ -37,6 +38,8 @@ export interface ResponsesRequest {
   readonly conversation: readonly Message[];
   /** The items as they came, to be listed later. */
   readonly input: readonly unknown[];
+  /** Tools that take text instead of JSON, by name. */
+  readonly customTools: ReadonlySet<string>;
   readonly echo: RequestEcho;
 }
 
@@ -80,7 +83,9 @@ export function parseResponsesRequest(
   const messages = ownMessages.length === 0 ? [...asked, { role: 'user' as const, content: '' }] : asked;
   checkConversation(messages);
   const thinking = thinkingOf(wire, card);
+  checkCustomTools(wire);
   const tools = toolsOf(wire);
+  const customTools = new Set((wire.tools ?? []).flatMap(({ type, name = '' }) => (type === 'custom' ? [name] : [])));
   const wantsLogprobs = wire.top_logprobs != null || (wire.include ?? []).includes('message.output_text.logprobs');
   const chat: ChatRequest = {
     model: card.id,
@@ -101,7 +106,7 @@ export function parseResponsesRequest(
     contextWindow: card.contextWindow,
   };
   return {
-    ...{ chat, isBackground, storage, conversation: [...before, ...ownMessages], input },
+    ...{ chat, isBackground, storage, conversation: [...before, ...ownMessages], input, customTools },
     isStream: wire.stream === true,
     echo: {
       instructions: wire.instructions ?? null,
@@ -110,7 +115,7 @@ export function parseResponsesRequest(
       previous_response_id: wire.previous_response_id ?? null,
       reasoning: { effort: wire.reasoning?.effort ?? (thinking === 'off' ? 'none' : thinking), summary: null },
       text: { format: wire.text?.format ?? { type: 'text' } },
-      tools: tools.map(wireTool),
+      tools: tools.map((tool) => (customTools.has(tool.name) ? wireCustomTool(tool) : wireTool(tool))),
       tool_choice: wire.tool_choice ?? 'auto',
       ...{ temperature: chat.temperature, top_p: chat.topP, top_logprobs: chat.topLogprobs ?? 0 },
       ...(wire.user != null && { user: wire.user }),
@@ -149,14 +154,27 @@ const callItem = z.object({
   name: z.string(),
   arguments: z.string(),
 });
-const outputItem = z.object({ type: z.literal('function_call_output'), call_id: z.string(), output: content });
+const customCallItem = z.object({
+  type: z.literal('custom_tool_call'),
+  call_id: z.string(),
+  name: z.string(),
+  input: z.string(),
+});
+const outputItem = z.object({
+  type: z.enum(['function_call_output', 'custom_tool_call_output']),
+  call_id: z.string(),
+  output: content,
+});
 const reasoningItem = z.object({
   type: z.literal('reasoning'),
   content: z.array(z.object({ text: z.string().optional() })).nullish(),
 });
 /** Calls of tools that ran elsewhere, and the like. */
 const otherItem = z.object({ type: z.string() });
-const item = z.union([callItem, outputItem, reasoningItem, messageItem, otherItem], expecting('an item'));
+const item = z.union(
+  [callItem, customCallItem, outputItem, reasoningItem, messageItem, otherItem],
+  expecting('an item'),
+);
 type Item = z.infer<typeof item>;
 
 const bodySchema = z.object({
@@ -197,11 +215,13 @@ const bodySchema = z.object({
         description: z.string().nullish(),
         parameters: jsonObject.nullish(),
         strict: z.boolean().nullish(),
+        /** Of a custom tool. */
+        format: z.object({ type: z.string(), definition: z.string().optional() }).nullish(),
       }),
     )
     .nullish(),
   tool_choice: z
-    .union([z.enum(['none', 'auto', 'required']), z.object({ type: z.literal('function'), name: z.string() })])
+    .union([z.enum(['none', 'auto', 'required']), z.object({ type: z.enum(['function', 'custom']), name: z.string() })])
     .nullish(),
   service_tier: z.string().nullish(),
   user: z.string().nullish(),
@@ -225,14 +245,21 @@ function formatOf({ text }: Wire): ResponseFormat {
   }
 }
 
+function checkCustomTools({ tools }: Wire): void {
+  const other = (tools ?? []).findIndex(({ type, name }) => type === 'custom' && name !== 'apply_patch');
+  if (other < 0) return;
+  const problem = `expected apply_patch, the only custom tool, got ${JSON.stringify(tools?.[other]?.name)}`;
+  throw requestError('invalid-field', { field: `tools[${other}].name`, problem });
+}
+
 function toolsOf({ tools }: Wire): FunctionTool[] {
-  return (tools ?? []).flatMap(({ type, name, description, parameters, strict }) =>
-    type === 'function' && name !== undefined
+  return (tools ?? []).flatMap(({ type, name, description, parameters, strict, format }) =>
+    (type === 'function' || type === 'custom') && name !== undefined
       ? [
           {
             name,
             description: description ?? undefined,
-            parameters: parameters ?? undefined,
+            parameters: type === 'custom' ? customToolParameters(format?.definition) : (parameters ?? undefined),
             isStrict: strict === true,
           },
         ]
@@ -244,6 +271,11 @@ function wireTool({ name, description, parameters, isStrict }: FunctionTool): ob
   return {
     ...{ type: 'function', name, description: description ?? null, parameters: parameters ?? null, strict: isStrict },
   };
+}
+
+/** Without its grammar, which can be long and which the caller has. */
+function wireCustomTool({ name, description }: FunctionTool): object {
+  return { type: 'custom', name, ...(description !== undefined && { description }) };
 }
 
 function toolChoiceOf({ tool_choice: choice }: Wire, tools: readonly FunctionTool[]): ToolChoice {
@@ -283,6 +315,8 @@ function messagesOf(items: readonly Item[]): Message[] {
       messages.push({ role: one.role === 'system' ? 'system' : 'user', content: text });
     } else if ('arguments' in one) {
       own().toolCalls.push({ id: one.call_id, name: one.name, arguments: one.arguments });
+    } else if ('input' in one) {
+      own().toolCalls.push({ id: one.call_id, name: one.name, arguments: customToolArguments(one.input) });
     } else if ('output' in one) {
       endTurn();
       messages.push({ role: 'tool', toolCallId: one.call_id, content: textOf(one.output, index, 'output') });

@@ -5,6 +5,7 @@
 
 import type { ChatEvent, FinishReason, TokenLogprobs, Usage } from './chat-event.ts';
 import type { Message } from './chat-request.ts';
+import { CustomToolInput, customToolArguments, customToolInput } from './custom-tool-input.ts';
 import type { RequestEcho } from './responses-request.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
@@ -52,6 +53,14 @@ export type OutputItem =
       readonly call_id: string;
       readonly name: string;
       readonly arguments: string;
+    }
+  | {
+      readonly type: 'custom_tool_call';
+      readonly id: string;
+      readonly status: ItemStatus;
+      readonly call_id: string;
+      readonly name: string;
+      readonly input: string;
     };
 
 export interface WireResponse extends RequestEcho {
@@ -94,6 +103,8 @@ export interface ResponseHead {
   readonly createdAt: number;
   readonly isBackground: boolean;
   readonly isStored: boolean;
+  /** Tools that take text instead of JSON, by name. */
+  readonly customTools: ReadonlySet<string>;
   readonly echo: RequestEcho;
   /** A new name for an item, which begins with `prefix`. */
   readonly newId: (prefix: string) => string;
@@ -108,6 +119,7 @@ interface OpenItem {
   readonly callId: string;
   readonly name: string;
   text: string;
+  readonly input: CustomToolInput;
   readonly logprobs: WireOutputLogprob[];
 }
 
@@ -156,10 +168,14 @@ export class ResponseWriter {
         this.#open?.logprobs.push(...logprobs);
         return [...begun, this.#addText('response.output_text.delta', event.text, { logprobs })];
       }
-      case 'tool-call':
-        return [...this.#leave(), ...this.#enter('function_call', event.id, event.name)];
+      case 'tool-call': {
+        const type = this.#head.customTools.has(event.name) ? 'custom_tool_call' : 'function_call';
+        return [...this.#leave(), ...this.#enter(type, event.id, event.name)];
+      }
       case 'tool-call-arguments':
-        return [this.#addText('response.function_call_arguments.delta', event.text)];
+        return this.#open?.type === 'custom_tool_call'
+          ? this.#addInput(this.#open, event.text)
+          : [this.#addText('response.function_call_arguments.delta', event.text)];
       case 'finish': {
         const isCut = event.reason === 'length' || event.reason === 'insufficient_system_resource';
         const left = this.#leave(isCut ? 'incomplete' : 'completed');
@@ -185,7 +201,7 @@ export class ResponseWriter {
     if (this.#open?.type === type) return [];
     const left = this.#leave();
     const id = this.#head.newId(prefixes[type]);
-    this.#open = { type, id, callId, name, text: '', logprobs: [] };
+    this.#open = { type, id, callId, name, text: '', input: new CustomToolInput(), logprobs: [] };
     const added = this.#event('response.output_item.added', {
       output_index: this.#output.length,
       item: itemOf(this.#open, 'in_progress', 'empty'),
@@ -201,21 +217,16 @@ export class ResponseWriter {
     return this.#place(name, { delta, ...more });
   }
 
+  #addInput(open: OpenItem, argumentsText: string): ResponseEvent[] {
+    open.text += argumentsText;
+    const delta = open.input.push(argumentsText);
+    return delta === '' ? [] : [this.#place('response.custom_tool_call_input.delta', { delta })];
+  }
+
   #leave(status: ItemStatus = 'completed'): ResponseEvent[] {
     const open = this.#open;
     if (!open) return [];
-    const { type, text, logprobs, name } = open;
-    const part = partOf(type, text, logprobs);
-    const done =
-      type === 'function_call'
-        ? [this.#place('response.function_call_arguments.done', { name, arguments: text })]
-        : [
-            this.#place(`response.${type === 'message' ? 'output_text' : 'reasoning_text'}.done`, {
-              text,
-              ...(type === 'message' && { logprobs }),
-            }),
-            this.#place('response.content_part.done', { part }),
-          ];
+    const done = this.#ends(open).map(([name, fields]) => this.#place(name, fields));
     const item = itemOf(open, status, 'whole');
     const last = this.#event('response.output_item.done', { output_index: this.#output.length, item });
     this.#output.push(item);
@@ -223,10 +234,27 @@ export class ResponseWriter {
     return [...done, last];
   }
 
+  /** What is said of an item's parts when they are whole. */
+  #ends({ type, name, text, logprobs }: OpenItem): [name: string, fields: object][] {
+    const partDone = ['response.content_part.done', { part: partOf(type, text, logprobs) }] satisfies [string, object];
+    switch (type) {
+      case 'reasoning':
+        return [['response.reasoning_text.done', { text }], partDone];
+      case 'message':
+        return [['response.output_text.done', { text, logprobs }], partDone];
+      case 'function_call':
+        return [['response.function_call_arguments.done', { name, arguments: text }]];
+      case 'custom_tool_call':
+        return [['response.custom_tool_call_input.done', { input: customToolInput(text) }]];
+      default:
+        return unreachable(type);
+    }
+  }
+
   /** An event about the item that is open. */
   #place(type: string, fields: object): ResponseEvent {
     const open = this.#open;
-    const contentIndex = open?.type === 'function_call' ? {} : { content_index: 0 };
+    const contentIndex = open?.type === 'reasoning' || open?.type === 'message' ? { content_index: 0 } : {};
     return this.#event(type, { item_id: open?.id, output_index: this.#output.length, ...contentIndex, ...fields });
   }
 
@@ -235,7 +263,7 @@ export class ResponseWriter {
   }
 }
 
-const prefixes = { reasoning: 'rs_', message: 'msg_', function_call: 'fc_' } as const;
+const prefixes = { reasoning: 'rs_', message: 'msg_', function_call: 'fc_', custom_tool_call: 'ctc_' } as const;
 
 const statuses = {
   ...{ stop: 'completed', tool_calls: 'completed', length: 'incomplete', aborted: 'cancelled' },
@@ -255,6 +283,8 @@ function itemOf(
       return { type, id, status, role: 'assistant', content: content as OutputText[] };
     case 'function_call':
       return { type, id, status, call_id: callId, name, arguments: extent === 'empty' ? '' : text };
+    case 'custom_tool_call':
+      return { type, id, status, call_id: callId, name, input: extent === 'empty' ? '' : customToolInput(text) };
     default:
       return unreachable(type);
   }
@@ -265,7 +295,7 @@ function partOf(
   text: string,
   logprobs: readonly WireOutputLogprob[],
 ): OutputText | ReasoningText | undefined {
-  if (type === 'function_call') return undefined;
+  if (type === 'function_call' || type === 'custom_tool_call') return undefined;
   return type === 'message'
     ? { type: 'output_text', text, annotations: [], logprobs: [...logprobs] }
     : { type: 'reasoning_text', text };
@@ -299,6 +329,9 @@ export function messageOf({ output }: WireResponse): Message {
   let [content, reasoning] = ['', ''];
   const toolCalls = output.flatMap((item) => {
     if (item.type === 'function_call') return [{ id: item.call_id, name: item.name, arguments: item.arguments }];
+    if (item.type === 'custom_tool_call') {
+      return [{ id: item.call_id, name: item.name, arguments: customToolArguments(item.input) }];
+    }
     for (const { text } of item.content) {
       if (item.type === 'message') content += text;
       else reasoning += text;

@@ -37,6 +37,7 @@ test('a message comes whole, with thinking, text and usage', async () => {
     assert.equal(input_tokens, toy.engine.requests.at(-1)?.prompt.length);
     assert.equal(cache_read_input_tokens, 0);
     assert.equal(output_tokens, 'so9.8 is greater'.length + 2);
+    assert.equal(message.usage.output_tokens_details?.thinking_tokens, 'so'.length);
   }
   assert.match(promptOf(toy), /^<｜begin▁of▁sentence｜>Be brief\.<｜User｜>Hello<｜Assistant｜><think>$/);
 });
@@ -158,6 +159,65 @@ test('a failure in a stream is an event that the SDK throws', async () => {
   });
   const stream = clientOf(toy).messages.stream(hello);
   await assert.rejects(stream.finalMessage(), /server had an error/);
+});
+
+test('what the system says in the midst of a conversation is read where it stands, also at the end', async () => {
+  await using toy = await serveToy({ script: () => ['ok'] });
+  const said = (role: 'user' | 'assistant' | 'system', content: string) => ({ role, content }) as never;
+  const messages = [said('system', 'Head.'), said('user', 'Hi'), said('system', 'Now.')];
+  await clientOf(toy).messages.create({ ...hello, system: 'Rules.', thinking: { type: 'disabled' }, messages });
+  assert.match(promptOf(toy), /sentence｜>Rules\.Head\.<｜User｜>Hi\n\nNow\.<｜Assistant｜><\/think>$/);
+  const later = [...messages, said('assistant', 'ok'), said('system', 'Later.')];
+  await clientOf(toy).messages.create({ ...hello, thinking: { type: 'disabled' }, messages: later });
+  assert.match(
+    promptOf(toy),
+    /Hi\n\nNow\.<｜Assistant｜><\/think>ok<｜end▁of▁sentence｜><｜User｜>Later\.<｜Assistant｜>/,
+  );
+});
+
+test('a tool whose loading is deferred is shown once a result has named it', async () => {
+  await using toy = await serveToy({ script: () => ['ok'] });
+  const input_schema = { type: 'object' as const };
+  const tools = [
+    { name: 'find', input_schema },
+    { name: 'dive', input_schema, defer_loading: true },
+    { name: 'rise', input_schema, defer_loading: true },
+  ];
+  const shown = () => ['find', 'dive', 'rise'].filter((name) => promptOf(toy).includes(`{"name": "${name}"`));
+  const { messages } = clientOf(toy);
+  await messages.create({ ...hello, tools, messages: [{ role: 'user', content: 'Hi' }] });
+  assert.deepEqual(shown(), ['find']);
+  await messages.create({
+    ...{ ...hello, tools },
+    messages: [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: 'find', input: {} }] },
+      {
+        role: 'user',
+        content: [{ type: 'tool_result', tool_use_id: 'a', content: [{ type: 'tool_reference', tool_name: 'dive' }] }],
+      },
+    ],
+  });
+  assert.deepEqual(shown(), ['find', 'dive']);
+  assert.match(promptOf(toy), /<tool_result>dive<\/tool_result>/);
+});
+
+test("Anthropic's own loop over tools goes on without a thread, which is refused in words that it knows", async () => {
+  const script = (prompt: string) =>
+    prompt.includes('<tool_result>sunny</tool_result>')
+      ? [`seen${thinkEnd}Sunny.`]
+      : [`hm${thinkEnd}${callText('Rome')}`];
+  await using toy = await serveToy({ script });
+  const { beta } = clientOf(toy);
+  const run = async ({ city }: { city: string }) => (city === 'Rome' ? 'sunny' : 'unknown');
+  const tool = { ...weather, type: 'custom' as const, run, parse: (input: unknown) => input as { city: string } };
+  const message = await beta.messages.toolRunner({ ...hello, tools: [tool as never] }).runUntilDone();
+  assert.deepEqual(message.content.at(-1), { type: 'text', text: 'Sunny.' });
+  await assert.rejects(beta.messages.create({ ...hello, thread: { type: 'create' } }), (error) => {
+    assert.ok(error instanceof BadRequestError);
+    assert.match(error.message, /thread: conversations are not held here/);
+    return true;
+  });
 });
 
 test("words of the assistant's that come last are what the answer begins with", async () => {

@@ -11,7 +11,14 @@ test('a model can be asked for by its name, and by each of its other names', asy
   });
   const client = clientOf(toy);
   const ids = (await client.models.list()).data.map(({ id }) => id);
-  assert.deepEqual(ids, ['toy', 'deepseek-flash', 'deepseek-v4-pro', 'deepseek-chat', 'deepseek-reasoner']);
+  assert.deepEqual(ids, [
+    'toy',
+    'deepseek-flash',
+    'deepseek-v4-pro',
+    'deepseek-v4-flash',
+    'deepseek-chat',
+    'deepseek-reasoner',
+  ]);
   assert.equal((await client.models.retrieve('deepseek-chat')).id, 'deepseek-chat');
   await assert.rejects(client.models.retrieve('gpt-7'), /supported API model names are toy, deepseek-flash/);
   for (const [model, isThinking] of [

@@ -17,10 +17,11 @@ export interface ModelName
   readonly model?: string | undefined;
 }
 
-/** DeepSeek's names of October 2026, and the two older ones that most clients still have. */
+/** DeepSeek's names of October 2026, and the three older ones that most clients still have. */
 export const deepseekNames: readonly ModelName[] = [
   { id: 'deepseek-flash', name: 'DeepSeek Flash', thinking: 'high', profile: 'current' },
   { id: 'deepseek-v4-pro', name: 'DeepSeek V4 Pro', thinking: 'high', profile: 'current' },
+  { id: 'deepseek-v4-flash', name: 'DeepSeek V4 Flash', thinking: 'high', profile: 'current' },
   { id: 'deepseek-chat', name: 'DeepSeek Chat', thinking: 'off', profile: 'current' },
   { id: 'deepseek-reasoner', name: 'DeepSeek Reasoner', thinking: 'high', profile: 'r1' },
 ];

@@ -36,6 +36,7 @@ const callText =
   `</${dsml}invoke>\n</${dsml}tool_calls>`;
 const parameters = { type: 'object', properties: { city: { type: 'string' } } };
 const messages = [{ role: 'user', content: 'Hello' }];
+const patchText = callText.replace('"weather"', '"apply_patch"').replace('"city"', '"input"');
 const chats = {
   plain: { messages },
   'two answers with log-probabilities': { messages, n: 2, logprobs: true, top_logprobs: 2 },
@@ -58,7 +59,11 @@ function eventSchema(type: string): string {
 }
 
 async function serve(): Promise<ToyServer> {
-  const script = (prompt: string) => [`hm${thinkEnd}`, prompt.includes('weather') ? `See.${callText}` : 'Hi é'];
+  const answer = (prompt: string) => {
+    if (prompt.includes('apply_patch')) return patchText;
+    return prompt.includes('weather') ? `See.${callText}` : 'Hi é';
+  };
+  const script = (prompt: string) => [`hm${thinkEnd}`, answer(prompt)];
   return await serveToy({ script });
 }
 
@@ -102,6 +107,7 @@ test('responses and their events are what OpenAI says they are', async () => {
     { input: 'Hello' },
     { input: 'Hello', top_logprobs: 2 },
     { input: 'Hello', tools },
+    { input: 'Hello', tools: [{ type: 'custom', name: 'apply_patch' }] },
     { input: 'Hello', max_output_tokens: 2 },
     { input: 'Hello', background: true },
     { input: 'Hello', instructions: 'Be brief.', metadata: { a: 'b' }, reasoning: { effort: 'low' } },

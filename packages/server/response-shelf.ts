@@ -206,7 +206,8 @@ export class ResponseShelf implements AsyncDisposable {
     let items = 0;
     return new ResponseWriter({
       ...{ id, model: request.chat.model, createdAt: Math.floor(createdMs / 1000) },
-      ...{ isBackground: request.isBackground, isStored: request.storage !== 'none', echo: request.echo },
+      ...{ isBackground: request.isBackground, isStored: request.storage !== 'none' },
+      ...{ customTools: request.customTools, echo: request.echo },
       now: () => Math.floor(this.#options.now() / 1000),
       // The same when it is answered again.
       newId: (prefix) => `${prefix}${id.replace('resp_', '')}${items++}`,

@@ -273,6 +273,54 @@ test('a response that is deleted or cancelled while it is made stays so', async 
   assert.deepEqual(await store.responses.unfinished(), []);
 });
 
+test('a custom tool takes its input as it is, streamed and not, and the call goes back as it was written', async () => {
+  const patch = '*** Begin Patch\n*** Add File: "a"\n+\\é\n*** End Patch\n';
+  const call =
+    `\n\n<${dsml}tool_calls>\n<${dsml}invoke name="apply_patch">\n` +
+    `<${dsml}parameter name="input" string="true">${patch}</${dsml}parameter>\n</${dsml}invoke>\n</${dsml}tool_calls>`;
+  const script = (prompt: string) =>
+    prompt.includes('<tool_result>') ? [`seen${thinkEnd}Done.`] : [`hm${thinkEnd}`, ...call];
+  await using toy = await serveToy({ script });
+  const { responses } = clientOf(toy);
+  const format = { type: 'grammar' as const, syntax: 'lark' as const, definition: 'start: begin_patch' };
+  const tools = [{ type: 'custom' as const, name: 'apply_patch', description: 'Edits files', format }];
+  const asked = { model: 'toy', tools, input: 'Go' };
+  const whole = await responses.create(asked);
+  const item = whole.output[1];
+  assert.ok(item?.type === 'custom_tool_call');
+  assert.deepEqual([item.name, item.input], ['apply_patch', patch]);
+  assert.match(
+    promptOf(toy),
+    /"input": \{"type": "string", "description": "Follows this grammar:\\nstart: begin_patch"/,
+  );
+  const said: string[] = [];
+  const inputs = { delta: '', done: '', item: '' };
+  for await (const event of await responses.create({ ...asked, stream: true })) {
+    if (said.at(-1) !== event.type) said.push(event.type);
+    if (event.type === 'response.custom_tool_call_input.delta') inputs.delta += event.delta;
+    if (event.type === 'response.custom_tool_call_input.done') inputs.done = event.input;
+    if (event.type === 'response.output_item.done' && event.item.type === 'custom_tool_call')
+      inputs.item = event.item.input;
+  }
+  assert.deepEqual(inputs, { delta: patch, done: patch, item: patch });
+  assert.deepEqual(said.slice(-5), [
+    ...['response.output_item.added', 'response.custom_tool_call_input.delta', 'response.custom_tool_call_input.done'],
+    ...['response.output_item.done', 'response.completed'],
+  ]);
+  const result = { type: 'custom_tool_call_output' as const, call_id: item.call_id, output: 'ok' };
+  const sentBack = { ...asked, input: [{ role: 'user', content: 'Go' }, ...whole.output, result] as never };
+  assert.equal((await responses.create(sentBack)).output_text, 'Done.');
+  assert.ok(promptOf(toy).includes(`hm${thinkEnd}${call}`), promptOf(toy));
+  const chained = { ...asked, previous_response_id: whole.id, input: [result] };
+  assert.equal((await responses.create(chained)).output_text, 'Done.');
+  assert.ok(promptOf(toy).includes(`hm${thinkEnd}${call}`), promptOf(toy));
+  const other = { ...asked, tools: [{ type: 'custom' as const, name: 'other' }] };
+  await assert.rejects(
+    responses.create(other),
+    /tools\[0\]\.name: expected apply_patch, the only custom tool, got "other"/,
+  );
+});
+
 async function temporaryStore() {
   const directory = await mkdtemp(join(tmpdir(), 'hadal-responses-'));
   return {

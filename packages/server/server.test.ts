@@ -91,10 +91,14 @@ test('on the wire, a stream is DeepSeek chunks, usage on the last, then [DONE]',
   assert.deepEqual(
     chunks.map(({ choices, usage }) => ({ ...choices[0], usage })),
     [
-      { delta: { role: 'assistant', content: null, reasoning_content: '' } },
+      { delta: { role: 'assistant', content: '', reasoning_content: '' } },
       { delta: { content: null, reasoning_content: 'a' } },
       { delta: { content: 'b', reasoning_content: null } },
-      { delta: { content: '', role: null }, finish_reason: 'stop', usage: chunks.at(-1).usage },
+      {
+        delta: { content: '', reasoning_content: null, role: null },
+        finish_reason: 'stop',
+        usage: chunks.at(-1).usage,
+      },
     ].map((chunk) => ({ index: 0, logprobs: null, finish_reason: null, usage: undefined, ...chunk })),
   );
   assert.equal(chunks.at(-1).usage.completion_tokens, 4);
