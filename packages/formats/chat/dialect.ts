@@ -53,8 +53,8 @@ export interface AnswerParser {
   end(): AnswerEvent[];
 }
 
-/** The name of DSML's tag around calls: V3.2's, V4's. */
-export type CallsTag = 'function_calls' | 'tool_calls';
+/** The name of DSML's tag around calls: V3.2's, V4's, V4.1's. */
+export type CallsTag = 'function_calls' | 'tool_calls' | ' calls';
 
 /** How models of a dialect write calls, as far as somebody who wants to have one needs to know. */
 export type CallSyntax =
