@@ -5,6 +5,7 @@ import { toolCallBegin, toolCallEnd, toolCallsBegin, toolCallsEnd, toolSeparator
 import { type CallForm, callsText } from './deepseek-v3-calls.ts';
 import { DeepseekV3Parser } from './deepseek-v3-parser.ts';
 import { type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
+import type { ToolCall } from './message.ts';
 
 const marks = [toolCallsBegin, toolCallsEnd, toolCallBegin, toolCallEnd, toolSeparator];
 const parsed = (text: string, beginning: Beginning = 'content') => parseAnswer(new DeepseekV3Parser(beginning), text);
@@ -105,8 +106,66 @@ test('text and arguments stream as soon as they cannot be the beginning of a mar
   assert.deepEqual(parser.push('ink>yes '), [{ type: 'content', text: 'yes ' }]);
   parser.push(`${toolCallsBegin}${toolCallBegin}function${toolSeparator}f\n\`\`\`js`);
   assert.deepEqual(parser.push('on\n{"a": "b'), [{ type: 'tool-call-arguments', index: 0, text: '{"a": "b' }]);
-  assert.deepEqual(parser.push('c"}\n``'), [{ type: 'tool-call-arguments', index: 0, text: 'c"}' }]);
-  assert.deepEqual(parser.push(`\`${toolCallEnd}`), [{ type: 'tool-call-end', index: 0 }]);
+  assert.deepEqual(parser.push('c"}\n``'), [
+    { type: 'tool-call-arguments', index: 0, text: 'c"}' },
+    { type: 'tool-call-end', index: 0 },
+  ]);
+  assert.deepEqual(parser.push(`\`${toolCallEnd}`), []);
+});
+
+test("marks and fences in a string of the arguments are the string's, unless there is no JSON that way", () => {
+  const nasty = JSON.stringify({ a: `x${toolCallEnd}"${toolCallBegin}y`, b: `\`\`\`\n${toolCallsEnd}\n\`\`\`` });
+  for (const form of ['fenced', 'plain'] satisfies CallForm[]) {
+    const calls = [
+      { id: '', name: 'f', arguments: nasty },
+      { id: '', name: 'g', arguments: '{}' },
+    ];
+    assert.deepEqual(parsed(callsText(calls, form)).toolCalls, calls);
+    for (const broken of ['{"a": "x', '{"a":', 'x y', '{"a": "\n"}']) {
+      const text = callsText([{ id: '', name: 'f', arguments: broken }, calls[1] as ToolCall], form);
+      assert.deepEqual(called(text), [
+        ['f', broken],
+        ['g', '{}'],
+      ]);
+    }
+  }
+});
+
+test('what follows whole arguments is content, not theirs', () => {
+  const { content, toolCalls } = parsed(`${toolCallBegin}f${toolSeparator}{"a": 1}\n\`\`\`\nDone.${toolCallEnd}`);
+  assert.equal(content, 'Done.');
+  assert.equal(toolCalls[0]?.arguments, '{"a": 1}');
+});
+
+test('a call ends the reasoning it stands in, and the closing tag that comes late is not shown', () => {
+  const text = `hm\n${callsText([{ id: '', name: 'f', arguments: '{}' }], 'plain')}</think>So.`;
+  const { content, reasoning, toolCalls } = parsed(text, 'reasoning');
+  assert.deepEqual([content, reasoning, toolCalls.length], ['So.', 'hm', 1]);
+});
+
+test('tags of thoughts that are repeated at the beginning are not shown', () => {
+  assert.deepEqual(
+    [parsed('<think>\nhm</think>yes', 'reasoning').reasoning, parsed('</think>\nyes').content],
+    ['hm', 'yes'],
+  );
+});
+
+test('calls that nobody asked for are told as text, where they stand', () => {
+  const call = callsText([{ id: '', name: 'f', arguments: '{"a": 1}' }], 'fenced');
+  const told = (beginning: Beginning, text: string) => parseAnswer(new DeepseekV3Parser(beginning, 'as-text'), text);
+  assert.equal(told('content', `Let me see.${call}done`).content, 'Let me see.\nf({"a": 1})\ndone');
+  const thought = told('reasoning', `hm${call}</think>yes`);
+  assert.deepEqual([thought.reasoning, thought.content.trim()], ['hm\nf({"a": 1})', 'yes']);
+});
+
+test('a call is cut off without a trace of its marks, and a name that was cut off is no text', () => {
+  for (const text of ['<｜tool▁call', `${toolCallBegin}get_wea`, `${toolCallBegin}function${toolSeparator}get_`]) {
+    assert.equal(parsed(`a${text}`).content, 'a');
+  }
+  for (const rest of ['```js', '```json', '{"a": 1}\n`', '{"a": 1}<｜tool▁ca']) {
+    const cut = called(`${toolCallBegin}function${toolSeparator}f\n${rest}`);
+    assert.deepEqual(cut, [['f', rest.startsWith('{') ? '{"a": 1}' : '']]);
+  }
 });
 
 test('marks never reach the reader, whatever stands around them', () => {
@@ -192,7 +251,8 @@ test('no letter of the text is lost and no mark is shown, however malformed the 
   const letters = fc.array(fc.oneof(anyGenerated, fc.constantFrom('QQ', 'ZZ', '中'))).map((parts) => parts.join(''));
   fc.assert(
     fc.property(letters, anyBeginning, (text, beginning) => {
-      const events = parse([text], beginning);
+      // Only the name of a call that was cut off is lost.
+      const events = parse([text + toolCallsEnd], beginning);
       const seen = events.map((event) => ('text' in event ? event.text : 'name' in event ? event.name : '')).join('');
       for (const letter of ['Q', 'Z', '中', '杭']) {
         assert.equal(seen.split(letter).length, text.split(letter).length);

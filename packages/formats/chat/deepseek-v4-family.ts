@@ -58,7 +58,7 @@ export function familyDialect(member: FamilyMember): ChatDialect {
       segments: renderSegments(withTools(messages, tools), options, member),
       beginning: options.thinking ? 'reasoning' : 'content',
     }),
-    openParser: (beginning) => new DsmlParser({ beginning, callsTag: member.callsTag }),
+    openParser: (beginning, calls) => new DsmlParser(beginning, calls),
   };
 }
 
@@ -247,7 +247,7 @@ function generationHeader(turn: Turn, isUsers: boolean, opensThinking: boolean):
 function assistantText(turn: AssistantMessage, reasons: boolean, callsTag: CallsTag): string {
   const { content, reasoning = '', toolCalls = [], isPrefix = false, written } = turn;
   // Where reasoning is shown now and was not then, or the other way round, the text of then does not fit.
-  if (written !== undefined && written.includes(thinkEnd) === reasons) return written + endOfSentence;
+  if (written?.beginning === (reasons ? 'reasoning' : 'content')) return written.text + endOfSentence;
   const calls = toolCalls.length === 0 ? '' : `\n\n${callsText(toolCalls, callsTag)}`;
   const isInReasoning = isPrefix && content === '' && calls === '' && reasoning !== '';
   const thought = reasons ? reasoning + (isInReasoning ? '' : thinkEnd) : '';

@@ -32,7 +32,8 @@ export interface ChatPrompt {
 }
 
 export type AnswerEvent =
-  | { readonly type: 'reasoning' | 'content'; readonly text: string }
+  /** `isTold`: of a call that nobody asked for, so not in the model's own characters. */
+  | { readonly type: 'reasoning' | 'content'; readonly text: string; readonly isTold?: true }
   /** Calls are numbered from 0 in the order in which they start. */
   | { readonly type: 'tool-call-start'; readonly index: number; readonly name: string }
   /** The next part of the arguments' JSON text. */
@@ -41,16 +42,28 @@ export type AnswerEvent =
   | { readonly type: 'tool-call-end'; readonly index: number };
 
 /**
- * Reads one answer, without the token that ends it. However its text is divided into pushes, the events say the same;
- * nothing is thrown, and what does not fit the grammar is content.
+ * What calls become. `as-text`: nobody offered tools, and a client that did not must not be made to run one; so that nothing is
+ * lost or left as markup, a call is told where it stands, as `name(arguments)`.
+ */
+export type CallReading = 'as-calls' | 'as-text';
+
+/** Whether the model has ended its answer or was stopped in the middle of it. */
+export type AnswerEnd = 'finished' | 'cut-off';
+
+/**
+ * Reads one answer, without the token that ends it. However its text is divided into pushes, the events say the same, and
+ * nothing is thrown. Special tokens, whole or cut off, are never in reasoning or content; text that is no markup never is lost.
+ * A call ends the reasoning that it stands in.
  */
 export interface AnswerParser {
   /** Whether text that comes now would be reasoning. */
   readonly isReasoning: boolean;
+  /** How many of the last characters that came are not understood yet. */
+  readonly heldLength: number;
   /** The events that `text` completes. */
   push(text: string): AnswerEvent[];
-  /** The events of what was held back. No text may follow. */
-  end(): AnswerEvent[];
+  /** The events of what was held back; `cut-off` where it does not say. No text may follow. */
+  end(how?: AnswerEnd): AnswerEvent[];
 }
 
 /** The name of DSML's tag around calls: V3.2's, V4's, V4.1's. */
@@ -75,7 +88,8 @@ export interface ChatDialect {
    * expect one: nothing else may add it.
    */
   prompt(messages: readonly ChatMessage[], options: PromptOptions): ChatPrompt;
-  openParser(beginning: Beginning): AnswerParser;
+  /** Calls are calls where it does not say. */
+  openParser(beginning: Beginning, calls?: CallReading): AnswerParser;
 }
 
 export function promptText({ segments }: ChatPrompt): string {

@@ -12,7 +12,7 @@ const parameter = (name: string, isString: boolean, value: string) =>
   `<｜DSML｜parameter name="${name}" string="${isString}">${value}</｜DSML｜parameter>`;
 const block = (...calls: string[]) => `\n\n<｜DSML｜tool_calls>\n${calls.join('\n')}\n</｜DSML｜tool_calls>`;
 
-const parserAt = (beginning: Beginning) => new DsmlParser({ beginning, callsTag: 'tool_calls' });
+const parserAt = (beginning: Beginning) => new DsmlParser(beginning);
 
 /** All events of the pushes, neighbours of one kind joined: what a reader sees, however the text came. */
 function parse(pushes: readonly string[], thinking: boolean): AnswerEvent[] {
@@ -81,20 +81,114 @@ test('a surrogate pair divided between pushes is not escaped as two halves', () 
   assert.deepEqual(parse([text.slice(0, middle), text.slice(middle)], false), parse([text], false));
 });
 
-test('a block without a call, or with something else before it, is content as it stands', () => {
+test('tags that have no place are dropped, and the text around them is content', () => {
+  for (const [text, content] of [
+    ['see <｜DSML｜tool_calls> here', 'see  here'],
+    ['\n\n<｜DSML｜tool_calls>\n</｜DSML｜tool_calls>', ''],
+    ['\n\n<｜DSML｜tool_calls>\n', ''],
+    ['a\n<｜DSML｜tool_calls>\n<｜DSML｜parameter name="x" string="true">1', 'a1'],
+    ['\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke nam="f">', ' nam="f">'],
+    ['\n\n<｜DSML｜tool_ca', ''],
+    ['a</｜DSML｜invoke>\n</｜DSML｜tool_calls>', 'a'],
+    ['a ｜DSML｜ b<｜DSML｜ d', 'a  b d'],
+    ['<｜DSML｜invoke name="f\n>', ' name="f\n>'],
+    ['<｜DSML｜invoke name="f', ''],
+    ['a<｜User｜>b<｜end▁of▁sentence｜>', 'ab'],
+    ['a<｜tool▁calls▁begin｜>b<｜tool▁sep', 'ab'],
+  ] as const) {
+    assert.deepEqual(parse([text], false), content === '' ? [] : [{ type: 'content', text: content }], text);
+  }
+});
+
+test('text that only looks like markup stays: a bracket, a bar, tags in plain letters', () => {
   for (const text of [
-    'see <｜DSML｜tool_calls> here',
-    '\n\n<｜DSML｜tool_calls>\n</｜DSML｜tool_calls>',
-    '\n\n<｜DSML｜tool_calls>\n',
-    '\n<｜DSML｜tool_calls>\n<｜DSML｜parameter name="x" string="true">1',
-    '\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke nam="f">',
-    '\n\n<｜DSML｜tool_ca',
-    '\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name="f" string="true">',
-    '\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke x name="f">',
-    '\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name="f\n>',
-    '<｜DSML｜invoke name="f">',
+    'a <',
+    'a </',
+    '苹果｜香蕉｜',
+    '</think> ends a thought',
+    '<invoke name="f">',
+    '<|DSML|invoke>',
+    '\n\n<',
   ]) {
-    assert.deepEqual(parse([text], false), [{ type: 'content', text }]);
+    const content = `x${text}`;
+    assert.deepEqual(parse([content], false), [{ type: 'content', text: content }]);
+  }
+});
+
+test('the tags of every dialect are understood, calls without a block and bars doubled too', () => {
+  const v4 = block(call('f', parameter('x', true, 'y')));
+  const whole = parse([v4], false);
+  for (const text of [
+    v4.replaceAll('tool_calls', 'function_calls'),
+    v4.replaceAll('tool_calls', 'calls').replaceAll('｜DSML｜', '｜DSML｜ '),
+    v4.replaceAll('｜DSML｜', '｜｜DSML｜｜'),
+    call('f', parameter('x', true, 'y')),
+    v4.replace('string="true"', 'string="yes"'),
+    v4.replace('</｜DSML｜parameter>', ''),
+  ]) {
+    const tidy = parse([text], false).map((event) =>
+      'text' in event ? { ...event, text: event.text.replace('\\n', '') } : event,
+    );
+    assert.deepEqual(tidy, whole, text);
+  }
+});
+
+test('a call ends the reasoning it stands in, and the closing tag that comes late is not shown', () => {
+  const text = `hm${block(call('f'))}</think>So.</think>`;
+  assert.deepEqual(parse([text], true), [
+    { type: 'reasoning', text: 'hm' },
+    { type: 'tool-call-start', index: 0, name: 'f' },
+    { type: 'tool-call-arguments', index: 0, text: '{}' },
+    { type: 'tool-call-end', index: 0 },
+    { type: 'content', text: 'So.</think>' },
+  ]);
+  // Without a call, it is no block.
+  assert.deepEqual(parse(['I write <｜DSML｜tool_calls> now</think>ok'], true), [
+    { type: 'reasoning', text: 'I write  now' },
+    { type: 'content', text: 'ok' },
+  ]);
+});
+
+test('a thought that the model opens itself is one, and tags repeated at the beginning are not shown', () => {
+  for (const [text, thinking, reasoning, content] of [
+    ['<think>hm</think>yes', false, 'hm', 'yes'],
+    ['\n<think>hm</think>yes', true, 'hm', 'yes'],
+    ['</think>yes', false, '', 'yes'],
+    ['</think>yes', true, '', 'yes'],
+  ] as const) {
+    const parsed = parseAnswer(parserAt(thinking ? 'reasoning' : 'content'), text);
+    assert.deepEqual([parsed.reasoning, parsed.content], [reasoning, content]);
+  }
+});
+
+test('calls that nobody asked for are told as text, where they stand', () => {
+  const told = (beginning: Beginning, text: string) => parseAnswer(new DsmlParser(beginning, 'as-text'), text);
+  const calls = block(call('f', parameter('x', true, 'a"b'), parameter('n', false, '[1]')), call('g'));
+  const lines = 'f({"x": "a\\"b", "n": [1]})\ng({})';
+  assert.deepEqual(told('content', `Let me see.${calls}\ndone`), {
+    ...{ role: 'assistant', reasoning: '', toolCalls: [] },
+    content: `Let me see.\n${lines}\n\ndone`,
+  });
+  const thought = told('reasoning', `hm${calls}</think>yes`);
+  assert.equal(thought.reasoning, `hm\n${lines}`);
+  assert.equal(thought.content.trim(), 'yes');
+  assert.equal(told('content', calls).content, lines);
+});
+
+test("a closing tag in a JSON value's string is the string's, unless there is no JSON that way", () => {
+  const argumentsOf = (value: string) =>
+    parseAnswer(parserAt('content'), block(call('f', parameter('x', false, value)))).toolCalls;
+  const values = [
+    '{"a": "</｜DSML｜parameter>\\"</｜DSML｜invoke>"}',
+    '["<｜DSML｜invoke name=\\"g\\">"]',
+    '"</｜DSML｜parameter>"',
+    '-1.5e3',
+  ];
+  for (const value of values) {
+    assert.deepEqual(argumentsOf(value), [{ id: '', name: 'f', arguments: `{"x": ${value}}` }]);
+  }
+  for (const value of ['"a', '{"a": ', '{"a": "b', 'Paris', '[1,', '"a\n']) {
+    assert.deepEqual(argumentsOf(value), [{ id: '', name: 'f', arguments: `{"x": ${value}}` }]);
   }
 });
 
@@ -109,7 +203,7 @@ test('what stands between tags and is no tag becomes content, and the calls rema
       ['g', '{}'],
     ],
   );
-  assert.equal(content, `\n${stray}\n${stray}`);
+  assert.equal(content, 'foo> oh'.repeat(2));
 });
 
 test('calls that are not closed end where the next begins or the block ends', () => {
@@ -203,22 +297,6 @@ test('bytes divided anywhere and decoded as a stream give the same events as the
       assert.deepEqual(parse(pushes, thinking), parse([text], thinking));
     }),
     { numRuns: 500 },
-  );
-});
-
-test('no letter of the text is lost, however malformed it is', () => {
-  // Letters outside of tags' own names: each must come out in reasoning, content, arguments or a call's name.
-  const letters = fc.array(fc.oneof(anyGenerated, fc.constantFrom('QQ', 'ZZ', '中'))).map((parts) => parts.join(''));
-  fc.assert(
-    fc.property(letters, fc.boolean(), (text, thinking) => {
-      const seen = parse([text], thinking)
-        .map((event) => ('text' in event ? event.text : 'name' in event ? event.name : ''))
-        .join('');
-      for (const letter of ['Q', 'Z', '中', '杭']) {
-        assert.equal(seen.split(letter).length, text.split(letter).length);
-      }
-    }),
-    { numRuns: 1000 },
   );
 });
 

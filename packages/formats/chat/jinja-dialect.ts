@@ -48,7 +48,7 @@ export function openJinjaDialect(template: ChatTemplate): ChatDialect {
       if (last?.role === 'assistant') segments.push({ text: answerText(last, beginning, style), isOutput: true });
       return { segments, beginning };
     },
-    openParser: (beginning) => new DeepseekV3Parser(beginning),
+    openParser: (beginning, calls) => new DeepseekV3Parser(beginning, calls),
   };
 
   function answerText(message: AssistantMessage, beginning: Beginning, { afterThought }: ThoughtStyle): string {
