@@ -4,7 +4,7 @@
 // still growing. Knows no grammar. Neighbouring events of one kind are one event, so that a parser may emit as finely as suits it.
 
 import { dsml, specialTokens } from '../special-tokens.ts';
-import type { AnswerEvent, CallReading } from './dialect.ts';
+import type { AnswerEnd, AnswerEvent, CallReading } from './dialect.ts';
 
 type Said = 'reasoning' | 'content';
 
@@ -109,6 +109,11 @@ export function findFirst(text: string, markers: readonly string[]): { index: nu
 /** What may be shown of text that was held back as the possible beginning of a marker, when nothing follows it. */
 export function withoutMarkPart(held: string): string {
   return unfinishedMark.test(held) ? held.replace(unfinishedMark, '') : held;
+}
+
+/** As `withoutMarkPart`, in a call's arguments: of those that were cut off, a bracket too few is better than one too many. */
+export function heldArgument(held: string, how: AnswerEnd): string {
+  return how === 'cut-off' ? '' : withoutMarkPart(held);
 }
 
 /** A single bar, or a bracket, is a text's own more often than not. */

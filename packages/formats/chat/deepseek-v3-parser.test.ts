@@ -4,12 +4,13 @@ import fc from 'fast-check';
 import { toolCallBegin, toolCallEnd, toolCallsBegin, toolCallsEnd, toolSeparator } from '../special-tokens.ts';
 import { type CallForm, callsText } from './deepseek-v3-calls.ts';
 import { DeepseekV3Parser } from './deepseek-v3-parser.ts';
-import { type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
+import { type AnswerEnd, type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
 import type { ToolCall } from './message.ts';
 
 const marks = [toolCallsBegin, toolCallsEnd, toolCallBegin, toolCallEnd, toolSeparator];
 const parsed = (text: string, beginning: Beginning = 'content') => parseAnswer(new DeepseekV3Parser(beginning), text);
-const called = (text: string) => parsed(text).toolCalls.map(({ name, arguments: json }) => [name, json]);
+const called = (text: string, end?: AnswerEnd) =>
+  parseAnswer(new DeepseekV3Parser('content'), text, end).toolCalls.map(({ name, arguments: json }) => [name, json]);
 
 /** All events of the pushes, neighbours of one kind joined: what a reader sees, however the text came. */
 function parse(pushes: readonly string[], beginning: Beginning): AnswerEvent[] {
@@ -123,7 +124,7 @@ test("marks and fences in a string of the arguments are the string's, unless the
     assert.deepEqual(parsed(callsText(calls, form)).toolCalls, calls);
     for (const broken of ['{"a": "x', '{"a":', 'x y', '{"a": "\n"}']) {
       const text = callsText([{ id: '', name: 'f', arguments: broken }, calls[1] as ToolCall], form);
-      assert.deepEqual(called(text), [
+      assert.deepEqual(called(text, 'finished'), [
         ['f', broken],
         ['g', '{}'],
       ]);

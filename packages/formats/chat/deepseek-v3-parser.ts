@@ -14,7 +14,7 @@ import {
   toolCallsEnd,
   toolSeparator,
 } from '../special-tokens.ts';
-import { AnswerEvents, controlMarks, findFirst, withoutMarkPart } from './answer-events.ts';
+import { AnswerEvents, controlMarks, findFirst, heldArgument, withoutMarkPart } from './answer-events.ts';
 import type { AnswerEnd, AnswerEvent, AnswerParser, Beginning, CallReading } from './dialect.ts';
 import { JsonEnd } from './json-end.ts';
 
@@ -49,7 +49,7 @@ export class DeepseekV3Parser implements AnswerParser {
   #hasArguments = false;
   /** Received, not yet understood. */
   #pending = '';
-  #isOver = false;
+  #end: AnswerEnd | undefined;
 
   constructor(beginning: Beginning, calls: CallReading = 'as-calls') {
     this.#saying = beginning;
@@ -72,15 +72,15 @@ export class DeepseekV3Parser implements AnswerParser {
   }
 
   end(how: AnswerEnd = 'cut-off'): AnswerEvent[] {
-    this.#isOver = true;
+    this.#end = how;
     while (this.#step());
-    this.#endRest(this.#take(this.#pending.length));
+    this.#endRest(this.#take(this.#pending.length), how);
     if (how === 'finished' && this.#state === 'fence') this.#endCall();
     return this.#events.take();
   }
 
   /** What was held back. */
-  #endRest(rest: string): void {
+  #endRest(rest: string, how: AnswerEnd): void {
     switch (this.#state) {
       case 'beginning':
       case 'text':
@@ -92,11 +92,11 @@ export class DeepseekV3Parser implements AnswerParser {
       case 'head':
       case 'name':
         // A name that was cut off is no text.
-        if (!/^[\w.:-]*\s*$/.test(withoutMarkPart(rest))) this.#events.text(this.#saying, withoutMarkPart(rest));
+        if (how === 'finished') this.#events.text(this.#saying, withoutMarkPart(rest).trimEnd());
         break;
       case 'arguments': {
         const { index } = findFirst(rest, argumentEnds);
-        const text = rest.slice(0, index) + withoutMarkPart(rest.slice(index));
+        const text = rest.slice(0, index) + heldArgument(rest.slice(index), how);
         this.#events.callArguments(text.replace(fenceAtEnd, ''));
         break;
       }
@@ -138,7 +138,7 @@ export class DeepseekV3Parser implements AnswerParser {
   #begin(): boolean {
     const tags = this.isReasoning ? [thinkBegin] : [thinkBegin, thinkEnd];
     const { index, marker } = findFirst(this.#pending, tags);
-    if (index === 0 && marker === undefined && !this.#isOver) return false;
+    if (index === 0 && marker === undefined && !this.#end) return false;
     if (index === 0 && marker !== undefined) this.#take(marker.length);
     if (index === 0 && marker === thinkBegin) this.#saying = 'reasoning';
     return this.#enter('text');
@@ -211,7 +211,7 @@ export class DeepseekV3Parser implements AnswerParser {
   }
 
   #readArguments(): boolean {
-    const found = this.#isOver ? this.#json.finish(this.#pending) : this.#json.find(this.#pending);
+    const found = this.#end ? this.#json.finish(this.#pending, this.#end) : this.#json.find(this.#pending);
     const isOpen = found.type === 'open';
     const known = this.#pending.slice(0, found.length);
     const text = found.type === 'whole' ? known : known.replace(isOpen ? fencePart : fenceAtEnd, '');

@@ -100,11 +100,11 @@ export function promptText({ segments }: ChatPrompt): string {
 export type ParsedAnswer = Required<Pick<AssistantMessage, 'role' | 'content' | 'reasoning' | 'toolCalls'>>;
 
 /** Reads the whole text of an answer. Of a call that was cut off, the arguments are cut off and are no valid JSON. */
-export function parseAnswer(parser: AnswerParser, text: string): ParsedAnswer {
+export function parseAnswer(parser: AnswerParser, text: string, how?: AnswerEnd): ParsedAnswer {
   let content = '';
   let reasoning = '';
   const toolCalls: ToolCall[] = [];
-  for (const event of [...parser.push(text), ...parser.end()]) {
+  for (const event of [...parser.push(text), ...parser.end(how)]) {
     switch (event.type) {
       case 'content':
         content += event.text;

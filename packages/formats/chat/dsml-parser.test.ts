@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { renderConversation } from './deepseek-v4.ts';
-import { type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
+import { type AnswerEnd, type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
 import { DsmlParser } from './dsml-parser.ts';
 import type { AssistantMessage } from './message.ts';
 
@@ -15,10 +15,10 @@ const block = (...calls: string[]) => `\n\n<｜DSML｜tool_calls>\n${calls.join(
 const parserAt = (beginning: Beginning) => new DsmlParser(beginning);
 
 /** All events of the pushes, neighbours of one kind joined: what a reader sees, however the text came. */
-function parse(pushes: readonly string[], thinking: boolean): AnswerEvent[] {
+function parse(pushes: readonly string[], thinking: boolean, end?: AnswerEnd): AnswerEvent[] {
   const parser = parserAt(thinking ? 'reasoning' : 'content');
   const joined: AnswerEvent[] = [];
-  for (const event of [...pushes.flatMap((text) => parser.push(text)), ...parser.end()]) {
+  for (const event of [...pushes.flatMap((text) => parser.push(text)), ...parser.end(end)]) {
     const last = joined.at(-1);
     if (last !== undefined && 'text' in last && 'text' in event && last.type === event.type) {
       joined[joined.length - 1] = { ...last, text: last.text + event.text };
@@ -126,7 +126,7 @@ test('the tags of every dialect are understood, calls without a block and bars d
     v4.replace('string="true"', 'string="yes"'),
     v4.replace('</｜DSML｜parameter>', ''),
   ]) {
-    const tidy = parse([text], false).map((event) =>
+    const tidy = parse([text], false, 'finished').map((event) =>
       'text' in event ? { ...event, text: event.text.replace('\\n', '') } : event,
     );
     assert.deepEqual(tidy, whole, text);

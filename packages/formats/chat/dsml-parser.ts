@@ -5,7 +5,7 @@
 // thrown. Tags that have no place are dropped, the text between them is content.
 
 import { dsml, thinkBegin, thinkEnd } from '../special-tokens.ts';
-import { AnswerEvents, controlMarks, findFirst, withoutMarkPart } from './answer-events.ts';
+import { AnswerEvents, controlMarks, findFirst, heldArgument, withoutMarkPart } from './answer-events.ts';
 import type { AnswerEnd, AnswerEvent, AnswerParser, Beginning, CallReading } from './dialect.ts';
 import { type DsmlTag, outerEnds, parameterEnds, readTag, tagBegins } from './dsml-tag.ts';
 import { JsonEnd } from './json-end.ts';
@@ -37,7 +37,7 @@ export class DsmlParser implements AnswerParser {
   #mayCloseLater = false;
   /** Received, not yet understood: it may be the beginning of a tag. */
   #pending = '';
-  #isOver = false;
+  #end: AnswerEnd | undefined;
 
   constructor(beginning: Beginning, calls: CallReading = 'as-calls') {
     this.#saying = beginning;
@@ -60,7 +60,7 @@ export class DsmlParser implements AnswerParser {
   }
 
   end(how: AnswerEnd = 'cut-off'): AnswerEvent[] {
-    this.#isOver = true;
+    this.#end = how;
     while (this.#step());
     if (how === 'finished') {
       // What the model takes for a whole call is one.
@@ -72,7 +72,7 @@ export class DsmlParser implements AnswerParser {
 
   /** Understands the next piece of what is pending; false when more text is needed, or nothing is left. */
   #step(): boolean {
-    if (this.#isOver && this.#pending === '') return false;
+    if (this.#end && this.#pending === '') return false;
     const state = this.#state;
     switch (state.at) {
       case 'beginning':
@@ -92,7 +92,7 @@ export class DsmlParser implements AnswerParser {
     const text = this.#pending.trimStart();
     const tags = this.#saying === 'reasoning' ? [thinkBegin] : [thinkBegin, thinkEnd];
     const { index, marker } = findFirst(text, tags);
-    if (index === 0 && marker === undefined && !this.#isOver) return false;
+    if (index === 0 && marker === undefined && !this.#end) return false;
     if (index === 0 && marker !== undefined) {
       this.#take(this.#pending.length - text.length + marker.length);
       if (marker === thinkBegin) this.#saying = 'reasoning';
@@ -106,12 +106,14 @@ export class DsmlParser implements AnswerParser {
     const isBetweenTags = this.#state.at !== 'text';
     const { index, marker } = this.#findMarker();
     const before = this.#pending.slice(0, index);
-    this.#events.text(this.#saying, this.#take((isBetweenTags ? before.trimEnd() : before).length));
+    const text = isBetweenTags ? before.trimEnd() : before;
+    this.#events.text(this.#saying, text);
     if (marker === undefined) {
-      if (this.#isOver) this.#events.text(this.#saying, this.#endOfText(isBetweenTags));
+      this.#take(text.length);
+      if (this.#end) this.#events.text(this.#saying, this.#endOfText(isBetweenTags));
       return false;
     }
-    this.#take(this.#pending.indexOf(marker));
+    this.#take(index);
     if (!tagMarkers.includes(marker)) {
       this.#take(marker.length);
       if (marker === thinkEnd) this.#endReasoning();
@@ -120,7 +122,7 @@ export class DsmlParser implements AnswerParser {
     const breaks = marker.indexOf('<');
     const tag = readTag(this.#pending.slice(breaks));
     if (tag === 'unfinished') {
-      if (this.#isOver) this.#take(this.#pending.length);
+      if (this.#end) this.#take(this.#pending.length);
       return false;
     }
     this.#take(breaks + tag.length);
@@ -132,11 +134,11 @@ export class DsmlParser implements AnswerParser {
   #readOpening(): boolean {
     const { index, marker } = this.#findMarker();
     if (this.#pending.slice(0, index).trim() === '') {
-      if (marker === undefined && !this.#isOver) return false;
+      if (marker === undefined && !this.#end) return false;
       if (marker === undefined && this.#pending.trim() === '') this.#take(this.#pending.length);
       if (marker !== undefined && tagMarkers.includes(marker)) {
         const tag = readTag(this.#pending.slice(index + marker.indexOf('<')));
-        if (tag === 'unfinished' && !this.#isOver) return false;
+        if (tag === 'unfinished' && !this.#end) return false;
         if (tag !== 'unfinished' && tag.kind === 'call') {
           this.#take(index + marker.indexOf('<') + tag.length);
           this.#enter(tag);
@@ -152,9 +154,9 @@ export class DsmlParser implements AnswerParser {
     const { index, marker } = findFirst(this.#pending, stringEnds);
     if (marker === undefined) {
       // Half of a surrogate pair would be escaped as if it were alone.
-      const splitsPair = !this.#isOver && /[\ud800-\udbff]/.test(this.#pending.charAt(index - 1));
+      const splitsPair = /[\ud800-\udbff]/.test(this.#pending.charAt(index - 1));
       this.#emitString(this.#take(splitsPair ? index - 1 : index));
-      if (this.#isOver) this.#emitString(withoutMarkPart(this.#take(this.#pending.length)));
+      if (this.#end) this.#emitString(heldArgument(this.#take(this.#pending.length), this.#end));
       return false;
     }
     if (parameterEnds.includes(marker)) {
@@ -163,23 +165,26 @@ export class DsmlParser implements AnswerParser {
       this.#endString();
       return true;
     }
-    // The end of a call is text in a value, unless the answer ends with it: then the value's own was forgotten.
+    // The end of a call is text in a value, unless the model ends with it: then the value's own was forgotten.
     this.#emitString(this.#take(index));
     const { index: rest } = outerEndsAt(this.#pending);
     const mayBeLast =
       rest === this.#pending.length || stringEnds.some((end) => end.startsWith(this.#pending.slice(rest)));
-    if (mayBeLast && !this.#isOver) return false;
+    if (mayBeLast && this.#end !== 'finished') {
+      if (this.#end) this.#take(this.#pending.length);
+      return false;
+    }
     if (!mayBeLast) this.#emitString(this.#take(1));
     else this.#endString();
     return true;
   }
 
   #readJson(json: JsonEnd): boolean {
-    const found = this.#isOver ? json.finish(this.#pending) : json.find(this.#pending);
+    const found = this.#end ? json.finish(this.#pending, this.#end) : json.find(this.#pending);
     this.#events.callArguments(this.#take(found.length));
     json.take(found.length);
     if (found.type === 'open') {
-      if (this.#isOver) this.#events.callArguments(withoutMarkPart(this.#take(this.#pending.length)));
+      if (this.#end) this.#events.callArguments(heldArgument(this.#take(this.#pending.length), this.#end));
       return false;
     }
     this.#state = { at: 'call', hasParameters: true };

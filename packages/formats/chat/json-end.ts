@@ -5,6 +5,7 @@
 // behind the end is held back, and nothing is read twice.
 
 import { findFirst } from './answer-events.ts';
+import type { AnswerEnd } from './dialect.ts';
 
 /**
  * What is known of the text given. `open`: its first `length` characters are the value's. `whole`: so they are, and the value is
@@ -44,11 +45,10 @@ export class JsonEnd {
     }
   }
 
-  /** As `find`, where no text follows. */
-  finish(text: string): JsonProgress {
+  /** As `find`, where no text follows. Of a value that was cut off in a string, the marks in it stay in doubt. */
+  finish(text: string, how: AnswerEnd): JsonProgress {
     const found = this.find(text);
-    if (found.type !== 'open') return found;
-    return this.#doubtful ? this.#endAtDoubtful(this.#doubtful) : found;
+    return found.type === 'open' && this.#doubtful && how === 'finished' ? this.#endAtDoubtful(this.#doubtful) : found;
   }
 
   /** The first characters of the text have been taken. */
