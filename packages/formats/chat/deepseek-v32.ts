@@ -32,6 +32,7 @@ const callsTag = 'function_calls';
 export const deepseekV32: ChatDialect = {
   stopTokens: [endOfSentence],
   calls: { type: 'dsml', tag: callsTag },
+  reserved: [],
   prompt: (messages, { thinking, tools = [] }) => ({
     segments: renderConversation(withTools(messages, tools), thinking),
     beginning: thinking ? 'reasoning' : 'content',

@@ -38,6 +38,7 @@ export interface FamilyMember {
    * user's is.
    */
   readonly systemTurn: string;
+  readonly reserved: readonly string[];
   /** What a thinking model is told first about how hard to think. */
   effortText(effort: Effort | undefined): string;
 }
@@ -54,6 +55,7 @@ export function familyDialect(member: FamilyMember): ChatDialect {
   return {
     stopTokens: [endOfSentence],
     calls: { type: 'dsml', tag: member.callsTag },
+    reserved: member.reserved,
     prompt: (messages, { tools = [], ...options }) => ({
       segments: renderSegments(withTools(messages, tools), options, member),
       beginning: options.thinking ? 'reasoning' : 'content',

@@ -55,6 +55,7 @@ function member(effortDialect: EffortDialect): FamilyMember {
   return {
     callsTag: 'tool_calls',
     systemTurn: '',
+    reserved: [],
     effortText: (effort) => (effort === undefined ? '' : effortTexts[effortDialect][effort]),
   };
 }

@@ -3,7 +3,7 @@
 // Owns what V4.1 changed: tags with a space before their name, a token before system messages, and efforts as numbers. The rest
 // is the family's. Images are not rendered here, and their placeholder is no text that anybody may write.
 
-import { systemTurn } from '../special-tokens.ts';
+import { imagePlaceholder, systemTurn } from '../special-tokens.ts';
 import { familyDialect } from './deepseek-v4-family.ts';
 import type { Effort } from './dialect.ts';
 
@@ -16,6 +16,7 @@ const effortBudgets: Readonly<Record<Effort, number>> = { low: 25, high: 50, max
 export const deepseekV41 = familyDialect({
   callsTag: ' calls',
   systemTurn,
+  reserved: [imagePlaceholder],
   // A model that thinks is always told how hard.
   effortText: (effort = 'high') =>
     `Reasoning Effort: ${effortBudgets[effort]} (range 1-100, the higher the value, the more thorough the reasoning)\n\n`,

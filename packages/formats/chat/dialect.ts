@@ -83,6 +83,8 @@ export interface ChatDialect {
   /** The texts of the tokens that end an answer. */
   readonly stopTokens: readonly string[];
   readonly calls: CallSyntax;
+  /** Tokens that stand for something else than text, and that no user may write. */
+  readonly reserved: readonly string[];
   /**
    * The text for `messages`, up to where the model goes on. Starts with the begin-of-sentence token where the models
    * expect one: nothing else may add it.
