@@ -64,6 +64,11 @@ export class AnswerEvents {
     this.#events.push({ type: 'tool-call-end', index: this.#callCount - 1 });
   }
 
+  take(): AnswerEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
   #tell(text: string): void {
     if (text !== '') this.#say({ type: this.#toldIn, text, isTold: true });
   }
@@ -76,12 +81,6 @@ export class AnswerEvents {
     } else {
       this.#events.push(said);
     }
-  }
-
-  take(): AnswerEvent[] {
-    const events = this.#events;
-    this.#events = [];
-    return events;
   }
 }
 
@@ -106,9 +105,19 @@ export function findFirst(text: string, markers: readonly string[]): { index: nu
   return first;
 }
 
+/** So much space at the end of a text may be padding. */
+export const maxPadding = 200;
+
+/** The text without the space at its end. Of endless space, which a model that has lost itself may write, only so much is held back. */
+export function trimPadding(text: string): string {
+  let length = text.length;
+  while (length > text.length - maxPadding && /\s/.test(text.charAt(length - 1))) length--;
+  return text.slice(0, length);
+}
+
 /** What may be shown of text that was held back as the possible beginning of a marker, when nothing follows it. */
 export function withoutMarkPart(held: string): string {
-  return unfinishedMark.test(held) ? held.replace(unfinishedMark, '') : held;
+  return held.replace(unfinishedMark, '');
 }
 
 /** As `withoutMarkPart`, in a call's arguments: of those that were cut off, a bracket too few is better than one too many. */
@@ -116,5 +125,5 @@ export function heldArgument(held: string, how: AnswerEnd): string {
   return how === 'cut-off' ? '' : withoutMarkPart(held);
 }
 
-/** A single bar, or a bracket, is a text's own more often than not. */
+/** A bar or a bracket alone is a text's own more often than not. */
 const unfinishedMark = new RegExp(`\\n{0,2}(?:</?｜.*|${dsml.slice(0, 2)}.*)$`);

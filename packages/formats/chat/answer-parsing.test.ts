@@ -174,7 +174,7 @@ function anyWritten(format: Format): fc.Arbitrary<Written> {
 function anyGenerated(format: Format): fc.Arbitrary<string> {
   const piece = fc.oneof(
     { weight: 5, arbitrary: fc.constantFrom(...format.pieces) },
-    { weight: 3, arbitrary: fc.constantFrom(...plainPieces, '\ud83c', '\udf89') },
+    { weight: 3, arbitrary: fc.constantFrom(...plainPieces, ' '.repeat(250), 'z'.repeat(499), '\ud83c', '\udf89') },
     { weight: 2, arbitrary: fc.constantFrom(thinkBegin, thinkEnd, ...controls) },
     { weight: 1, arbitrary: anyWritten(format).map(({ text }) => text) },
   );

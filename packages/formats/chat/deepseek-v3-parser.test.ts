@@ -169,6 +169,16 @@ test('a call is cut off without a trace of its marks, and a name that was cut of
   }
 });
 
+test('neither a name nor space without an end holds the answer back', () => {
+  const parser = new DeepseekV3Parser('reasoning');
+  parser.push(`a${toolCallBegin}`);
+  const name = 'x'.repeat(600);
+  assert.deepEqual(parse([`${toolCallBegin}${name}`], 'content'), [{ type: 'content', text: name }]);
+  assert.deepEqual(parser.push(name), [{ type: 'reasoning', text: name }]);
+  parser.push(' '.repeat(1000));
+  assert.equal(parser.heldLength, 200);
+});
+
 test('marks never reach the reader, whatever stands around them', () => {
   for (const [text, content] of [
     [`a${toolSeparator}b${toolCallEnd}c`, 'abc'],

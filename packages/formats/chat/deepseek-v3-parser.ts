@@ -14,7 +14,7 @@ import {
   toolCallsEnd,
   toolSeparator,
 } from '../special-tokens.ts';
-import { AnswerEvents, controlMarks, findFirst, heldArgument, withoutMarkPart } from './answer-events.ts';
+import { AnswerEvents, controlMarks, findFirst, heldArgument, trimPadding, withoutMarkPart } from './answer-events.ts';
 import type { AnswerEnd, AnswerEvent, AnswerParser, Beginning, CallReading } from './dialect.ts';
 import { JsonEnd } from './json-end.ts';
 
@@ -26,6 +26,8 @@ const argumentEnds = [toolCallEnd, toolCallsEnd, toolCallBegin];
 /** The type that the first form names before the name itself. */
 const callType = 'function';
 const fence = '```json';
+/** What does not end within so many characters is no name. */
+const maxName = 500;
 
 /**
  * `beginning`: before anything but space, where the tags of a thought may still come. `calls`: in a block, outside of calls.
@@ -86,7 +88,7 @@ export class DeepseekV3Parser implements AnswerParser {
       case 'text':
       case 'calls': {
         const text = withoutMarkPart(rest);
-        this.#events.text(this.#saying, this.isReasoning || this.#state === 'calls' ? text.trimEnd() : text);
+        this.#events.text(this.#saying, this.isReasoning || this.#state === 'calls' ? trimPadding(text) : text);
         break;
       }
       case 'head':
@@ -151,7 +153,7 @@ export class DeepseekV3Parser implements AnswerParser {
       this.isReasoning || this.#mayCloseLater ? marksInThought : controlMarks,
     );
     const before = this.#pending.slice(0, index);
-    const text = this.isReasoning || this.#state === 'calls' ? before.trimEnd() : before;
+    const text = this.isReasoning || this.#state === 'calls' ? trimPadding(before) : before;
     if (text !== '') this.#skipsSpace = false;
     this.#events.text(this.#saying, text);
     this.#take(marker === undefined ? text.length : index);
@@ -167,6 +169,7 @@ export class DeepseekV3Parser implements AnswerParser {
 
   #readHead(): boolean {
     const { index, marker } = findFirst(this.#pending, controlMarks);
+    if (index > maxName) return this.#enter('calls');
     if (marker === undefined) return false;
     const head = this.#pending.slice(0, index);
     const name = head.trim();
@@ -183,6 +186,7 @@ export class DeepseekV3Parser implements AnswerParser {
   #readName(): boolean {
     const end = /[\n`{]/.exec(this.#pending)?.index ?? Number.POSITIVE_INFINITY;
     const { index, marker } = findFirst(this.#pending, controlMarks);
+    if (Math.min(end, index) > maxName) return this.#enter('calls');
     if (marker === undefined && end >= index) return false;
     const name = this.#take(Math.min(end, index)).trim();
     // The second form, of a function that is itself called `function`.

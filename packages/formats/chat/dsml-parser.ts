@@ -5,7 +5,15 @@
 // thrown. Tags that have no place are dropped, the text between them is content.
 
 import { dsml, thinkBegin, thinkEnd } from '../special-tokens.ts';
-import { AnswerEvents, controlMarks, findFirst, heldArgument, withoutMarkPart } from './answer-events.ts';
+import {
+  AnswerEvents,
+  controlMarks,
+  findFirst,
+  heldArgument,
+  maxPadding,
+  trimPadding,
+  withoutMarkPart,
+} from './answer-events.ts';
 import type { AnswerEnd, AnswerEvent, AnswerParser, Beginning, CallReading } from './dialect.ts';
 import { type DsmlTag, outerEnds, parameterEnds, readTag, tagBegins } from './dsml-tag.ts';
 import { JsonEnd } from './json-end.ts';
@@ -106,7 +114,7 @@ export class DsmlParser implements AnswerParser {
     const isBetweenTags = this.#state.at !== 'text';
     const { index, marker } = this.#findMarker();
     const before = this.#pending.slice(0, index);
-    const text = isBetweenTags ? before.trimEnd() : before;
+    const text = isBetweenTags ? trimPadding(before) : before;
     this.#events.text(this.#saying, text);
     if (marker === undefined) {
       this.#take(text.length);
@@ -133,7 +141,7 @@ export class DsmlParser implements AnswerParser {
   /** A block is one if a call follows its tag; else the tag is dropped and the text goes on. */
   #readOpening(): boolean {
     const { index, marker } = this.#findMarker();
-    if (this.#pending.slice(0, index).trim() === '') {
+    if (index <= maxPadding && this.#pending.slice(0, index).trim() === '') {
       if (marker === undefined && !this.#end) return false;
       if (marker === undefined && this.#pending.trim() === '') this.#take(this.#pending.length);
       if (marker !== undefined && tagMarkers.includes(marker)) {
@@ -257,7 +265,7 @@ export class DsmlParser implements AnswerParser {
   /** What was held back, at the end. */
   #endOfText(isBetweenTags: boolean): string {
     const rest = withoutMarkPart(this.#take(this.#pending.length));
-    return isBetweenTags ? rest.trimEnd() : rest;
+    return isBetweenTags ? trimPadding(rest) : rest;
   }
 
   #emitString(text: string): void {
