@@ -229,35 +229,6 @@ const anyGenerated = fc
   .map((parts) => parts.join(''));
 const anyBeginning = fc.constantFrom<Beginning>('reasoning', 'content');
 
-test('a text divided anywhere gives the same events as the whole', () => {
-  fc.assert(
-    fc.property(anyGenerated, fc.array(fc.nat()), anyBeginning, (text, cuts, beginning) => {
-      const at = [...new Set(cuts.map((cut) => cut % (text.length + 1)))].sort((a, b) => a - b);
-      const pushes = [0, ...at].map((begin, i) => text.slice(begin, at[i] ?? text.length));
-      assert.equal(pushes.join(''), text);
-      assert.deepEqual(parse(pushes, beginning), parse([text], beginning));
-      assert.deepEqual(parse(text.split(''), beginning), parse([text], beginning));
-    }),
-    { numRuns: 3000 },
-  );
-});
-
-test('bytes divided anywhere and decoded as a stream give the same events as the whole', () => {
-  fc.assert(
-    fc.property(anyGenerated, fc.integer({ min: 1, max: 7 }), anyBeginning, (generated, step, beginning) => {
-      const text = generated.toWellFormed();
-      const bytes = new TextEncoder().encode(text);
-      const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-      const pushes: string[] = [];
-      for (let i = 0; i < bytes.length; i += step) {
-        pushes.push(decoder.decode(bytes.subarray(i, i + step), { stream: true }));
-      }
-      assert.deepEqual(parse(pushes, beginning), parse([text], beginning));
-    }),
-    { numRuns: 500 },
-  );
-});
-
 test('no letter of the text is lost and no mark is shown, however malformed the text is', () => {
   const letters = fc.array(fc.oneof(anyGenerated, fc.constantFrom('QQ', 'ZZ', '中'))).map((parts) => parts.join(''));
   fc.assert(

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
-import { renderConversation } from './deepseek-v4.ts';
 import { type AnswerEnd, type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
 import { DsmlParser } from './dsml-parser.ts';
-import type { AssistantMessage } from './message.ts';
 
 const call = (name: string, ...parameters: string[]) =>
   `<｜DSML｜invoke name="${name}">\n${parameters.join('\n')}\n</｜DSML｜invoke>`;
@@ -227,106 +224,4 @@ test('a call that was cut off shows what there is of its arguments and never end
     { type: 'tool-call-start', index: 0, name: 'f' },
     { type: 'tool-call-arguments', index: 0, text: '{"x": "Bei' },
   ]);
-});
-
-/** Pieces of the grammar, whole and broken, in any order: most are malformed, some are not. */
-const anyGenerated = fc
-  .array(
-    fc.oneof(
-      {
-        weight: 4,
-        arbitrary: fc.constantFrom(
-          '</think>',
-          '\n\n<｜DSML｜tool_calls>',
-          '\n',
-          ' ',
-          '<｜DSML｜invoke name="f">',
-          '<｜DSML｜invoke',
-          ' name="g"',
-          ' Q',
-          '>',
-          '<',
-          '"',
-          '<｜DSML｜parameter name="x" string="true">',
-          '<｜DSML｜parameter name="y" string="false">',
-          '</｜DSML｜parameter>',
-          '</｜DSML｜invoke>',
-          '</｜DSML｜tool_calls>',
-          '｜DSML｜',
-          '</',
-          'text',
-          '杭州',
-          '🎉',
-          '\ud83c',
-          '\udf89',
-          '{"a": 1}',
-        ),
-      },
-      { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 5 }) },
-      {
-        weight: 1,
-        arbitrary: fc.constant(block(call('f', parameter('x', true, 'a\n"b"'), parameter('y', false, '[1]')))),
-      },
-    ),
-  )
-  .map((parts) => parts.join(''));
-
-test('a text divided anywhere gives the same events as the whole', () => {
-  fc.assert(
-    fc.property(anyGenerated, fc.array(fc.nat()), fc.boolean(), (text, cuts, thinking) => {
-      const at = [...new Set(cuts.map((cut) => cut % (text.length + 1)))].sort((a, b) => a - b);
-      const pushes = [0, ...at].map((begin, i) => text.slice(begin, at[i] ?? text.length));
-      assert.equal(pushes.join(''), text);
-      assert.deepEqual(parse(pushes, thinking), parse([text], thinking));
-      assert.deepEqual(parse(text.split(''), thinking), parse([text], thinking));
-    }),
-    { numRuns: 3000 },
-  );
-});
-
-test('bytes divided anywhere and decoded as a stream give the same events as the whole', () => {
-  fc.assert(
-    fc.property(anyGenerated, fc.integer({ min: 1, max: 7 }), fc.boolean(), (generated, step, thinking) => {
-      const text = generated.toWellFormed();
-      const bytes = new TextEncoder().encode(text);
-      const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-      const pushes: string[] = [];
-      for (let i = 0; i < bytes.length; i += step) {
-        pushes.push(decoder.decode(bytes.subarray(i, i + step), { stream: true }));
-      }
-      assert.deepEqual(parse(pushes, thinking), parse([text], thinking));
-    }),
-    { numRuns: 500 },
-  );
-});
-
-test('every rendered assistant turn parses back to its message', () => {
-  // Text that holds no tag and does not end where the encoder's own line breaks begin.
-  const plain = fc.string({ unit: 'binary' }).map((text) => text.toWellFormed().replaceAll('<', '('));
-  const name = fc.stringMatching(/^[a-z_][a-z0-9_]{0,9}$/);
-  const json = fc.oneof(
-    plain,
-    fc.integer(),
-    fc.boolean(),
-    fc.constant(null),
-    fc.array(fc.integer()),
-    fc.constant({ a: [1.5] }),
-  );
-  const calls = fc.array(fc.tuple(name, fc.dictionary(name, json)), { maxLength: 3 });
-  fc.assert(
-    fc.property(plain, plain, calls, fc.boolean(), (content, reasoning, called, thinking) => {
-      const toolCalls = called.map(([id, parameters]) => ({ id: '', name: id, arguments: JSON.stringify(parameters) }));
-      const message: AssistantMessage = { role: 'assistant', content, reasoning, toolCalls };
-      const segments = renderConversation([{ role: 'user', content: 'q' }, message], { thinking });
-      const output = segments.at(-1)?.text.replace(/<｜end▁of▁sentence｜>$/, '') ?? '';
-      const parsed = parseAnswer(parserAt(thinking ? 'reasoning' : 'content'), output);
-      assert.equal(parsed.content, content);
-      assert.equal(parsed.reasoning, thinking ? reasoning : '');
-      assert.deepEqual(
-        parsed.toolCalls.map((call) => ({ ...call, arguments: JSON.parse(call.arguments) })),
-        toolCalls.map((call) => ({ ...call, arguments: JSON.parse(call.arguments) })),
-      );
-    }),
-    { numRuns: 500 },
-  );
 });
