@@ -28,6 +28,8 @@ interface Format {
   readonly pieces: readonly string[];
   /** What no reader may ever see in reasoning or content; of an answer cut off, its beginning neither. */
   readonly marks: readonly string[];
+  /** What ends a string that stands as it is. */
+  readonly stringEnd: string | undefined;
   /** Whether space around reasoning and before content is padding. */
   readonly pads: boolean;
 }
@@ -56,7 +58,10 @@ function dsmlFormat(name: string, dialect: ChatDialect, block: string, space: st
       '{"a": "',
     ],
   ];
-  return { name, dialect, pieces, marks: [dsml, `<${dsml}`, `</${dsml}`, ...controls], pads: false };
+  const other = space === '' ? ' ' : '';
+  pieces.push(`</${dsml}${other}parameter>`, `</${dsml}${other}invoke>`);
+  const marks = [dsml, `<${dsml}`, `</${dsml}`, ...controls];
+  return { name, dialect, pieces, marks, stringEnd: `</${tag('parameter>')}`, pads: false };
 }
 
 function marksFormat(name: string, dialect: ChatDialect): Format {
@@ -73,7 +78,7 @@ function marksFormat(name: string, dialect: ChatDialect): Format {
     '{"a": "',
     '"}',
   ];
-  return { name, dialect, pieces, marks: controls, pads: true };
+  return { name, dialect, pieces, marks: controls, stringEnd: undefined, pads: true };
 }
 
 const formats: readonly Format[] = [
@@ -135,7 +140,7 @@ function nastyString(format: Format, avoid: RegExp | undefined): fc.Arbitrary<st
 function callsOf(format: Format): fc.Arbitrary<ToolCall[]> {
   const inString = nastyString(format, undefined);
   // A string's own end cannot be told from its value's, so values as they stand in DSML are without it.
-  const string = format.pads ? inString : nastyString(format, /<\/｜+DSML｜+ ?parameter>|\ud83d$/g);
+  const string = format.pads ? inString : nastyString(format, new RegExp(`${format.stringEnd}|\\ud83d$`, 'g'));
   const value = fc.oneof(
     string,
     fc.integer(),

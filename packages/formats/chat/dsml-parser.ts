@@ -15,14 +15,13 @@ import {
   withoutMarkPart,
 } from './answer-events.ts';
 import type { AnswerEnd, AnswerEvent, AnswerParser, Beginning, CallReading } from './dialect.ts';
-import { type DsmlTag, outerEnds, parameterEnds, readTag, tagBegins } from './dsml-tag.ts';
+import { type DsmlTag, readTag, tagBegins, tagEnds } from './dsml-tag.ts';
 import { JsonEnd } from './json-end.ts';
 
 /** The encoders put two line breaks before a block; models forget them. Longest first. */
 const tagMarkers = ['\n\n', '\n', ''].flatMap((breaks) => tagBegins.map((begin) => breaks + begin));
 const markers = [...tagMarkers, dsml, ...controlMarks];
 const markersInThought = [...markers, thinkEnd];
-const stringEnds = [...parameterEnds, ...outerEnds];
 
 /**
  * `beginning`: before anything but space, where the tags of a thought may still be repeated. `opening`: after a block's tag, before
@@ -30,8 +29,9 @@ const stringEnds = [...parameterEnds, ...outerEnds];
  * value.
  */
 type State =
-  | { readonly at: 'beginning' | 'text' | 'opening' | 'block' | 'string' }
+  | { readonly at: 'beginning' | 'text' | 'opening' | 'block' }
   | { readonly at: 'call'; readonly hasParameters: boolean }
+  | { readonly at: 'string'; readonly end: string }
   | { readonly at: 'json'; readonly json: JsonEnd };
 
 /** Parses one assistant turn. Text goes in without its end-of-sentence token. */
@@ -86,7 +86,7 @@ export class DsmlParser implements AnswerParser {
       case 'beginning':
         return this.#begin();
       case 'string':
-        return this.#readString();
+        return this.#readString(state.end);
       case 'json':
         return this.#readJson(state.json);
       case 'opening':
@@ -158,8 +158,8 @@ export class DsmlParser implements AnswerParser {
     return true;
   }
 
-  #readString(): boolean {
-    const { index, marker } = findFirst(this.#pending, stringEnds);
+  #readString(end: string): boolean {
+    const { index, marker } = findFirst(this.#pending, tagEnds);
     if (marker === undefined) {
       // Half of a surrogate pair would be escaped as if it were alone.
       const splitsPair = /[\ud800-\udbff]/.test(this.#pending.charAt(index - 1));
@@ -167,17 +167,16 @@ export class DsmlParser implements AnswerParser {
       if (this.#end) this.#emitString(heldArgument(this.#take(this.#pending.length), this.#end));
       return false;
     }
-    if (parameterEnds.includes(marker)) {
+    if (marker === end) {
       this.#emitString(this.#take(index));
       this.#take(marker.length);
       this.#endString();
       return true;
     }
-    // The end of a call is text in a value, unless the model ends with it: then the value's own was forgotten.
+    // The end of something else is text in a value, unless the model ends with it: then the value's own was forgotten.
     this.#emitString(this.#take(index));
-    const { index: rest } = outerEndsAt(this.#pending);
-    const mayBeLast =
-      rest === this.#pending.length || stringEnds.some((end) => end.startsWith(this.#pending.slice(rest)));
+    const rest = this.#pending.slice(lengthOfRun(this.#pending, end));
+    const mayBeLast = !rest.startsWith(end) && tagEnds.some((tag) => tag.startsWith(rest));
     if (mayBeLast && this.#end !== 'finished') {
       if (this.#end) this.#take(this.#pending.length);
       return false;
@@ -215,7 +214,7 @@ export class DsmlParser implements AnswerParser {
         this.#startCall(tag.name);
         break;
       case 'parameter':
-        if (state.at === 'call') this.#startParameter(tag.name, tag.isString, state.hasParameters);
+        if (state.at === 'call') this.#startParameter(tag, state.hasParameters);
         break;
       case 'call-end':
       case 'block-end':
@@ -239,9 +238,9 @@ export class DsmlParser implements AnswerParser {
     this.#state = { at: 'call', hasParameters: false };
   }
 
-  #startParameter(name: string, isString: boolean, isNext: boolean): void {
+  #startParameter({ name, isString, end }: Extract<DsmlTag, { kind: 'parameter' }>, isNext: boolean): void {
     this.#events.callArguments(`${isNext ? ', ' : '{'}${JSON.stringify(name)}: ${isString ? '"' : ''}`);
-    this.#state = isString ? { at: 'string' } : { at: 'json', json: new JsonEnd(tagBegins) };
+    this.#state = isString ? { at: 'string', end } : { at: 'json', json: new JsonEnd(tagBegins) };
   }
 
   #endString(): void {
@@ -279,14 +278,14 @@ export class DsmlParser implements AnswerParser {
   }
 }
 
-/** Where the ends of calls and blocks that the text begins with are over, and the space after each. */
-function outerEndsAt(text: string): { index: number } {
-  let index = 0;
+/** How long the run of closing tags is that the text begins with, each with the space after it, up to one that is `end`. */
+function lengthOfRun(text: string, end: string): number {
+  let length = 0;
   for (;;) {
-    const end = outerEnds.find((candidate) => text.startsWith(candidate, index));
-    if (end === undefined) return { index };
-    index += end.length;
-    index += /^\s*/.exec(text.slice(index))?.[0].length ?? 0;
+    const tag = text.startsWith(end, length) ? undefined : tagEnds.find((each) => text.startsWith(each, length));
+    if (tag === undefined) return length;
+    length += tag.length;
+    length += /^\s*/.exec(text.slice(length))?.[0].length ?? 0;
   }
 }
 

@@ -9,7 +9,14 @@ export type DsmlTag =
   /** `unknown`: the mark of tags and the name of one, of which the rest is missing or wrong. */
   | { readonly kind: 'block' | 'block-end' | 'call-end' | 'parameter-end' | 'unknown'; readonly length: number }
   | { readonly kind: 'call'; readonly length: number; readonly name: string }
-  | { readonly kind: 'parameter'; readonly length: number; readonly name: string; readonly isString: boolean };
+  | {
+      readonly kind: 'parameter';
+      readonly length: number;
+      readonly name: string;
+      readonly isString: boolean;
+      /** The tag that closes it. */
+      readonly end: string;
+    };
 
 const marks = [dsml, `｜${dsml}｜`];
 /** What every tag begins with. */
@@ -19,10 +26,8 @@ const blockNames = ['tool_calls', 'function_calls', 'calls'];
 const names = [...blockNames, 'invoke', 'parameter'].flatMap((name) => [name, ` ${name}`]);
 const closing = (tagNames: readonly string[]): readonly string[] =>
   marks.flatMap((mark) => tagNames.flatMap((name) => [`</${mark}${name}>`, `</${mark} ${name}>`]));
-/** What ends the value of a parameter. */
-export const parameterEnds = closing(['parameter']);
-/** What ends calls and blocks. */
-export const outerEnds = closing(['invoke', ...blockNames]);
+/** All closing tags, in every spelling. */
+export const tagEnds = closing(['parameter', 'invoke', ...blockNames]);
 
 /** A tag that does not end within so many characters is none. */
 const maxLength = 2000;
@@ -61,6 +66,8 @@ export function readTag(text: string): DsmlTag | 'unfinished' {
   }
   const [all, value = '', isString] = found;
   const length = unknown.length + all.length;
-  if (kind === 'parameter') return { kind, length, name: value, isString: isString !== 'false' };
+  if (kind === 'parameter') {
+    return { kind, length, name: value, isString: isString !== 'false', end: `</${mark.slice(1)}${name}>` };
+  }
   return isString === undefined ? { kind: 'call', length, name: value } : unknown;
 }
