@@ -12,6 +12,10 @@ export const thinkBegin = '<think>';
 export const thinkEnd = '</think>';
 /** Stands inside the tags of tool calls: `<｜DSML｜invoke name="...">`. */
 export const dsml = '｜DSML｜';
+/** Opens a system message in V4.1. */
+export const systemTurn = '<｜System｜>';
+/** Stands for an image in V4.1's prompts. */
+export const imagePlaceholder = '<｜deepseek_image｜>';
 export const latestReminder = '<｜latest_reminder｜>';
 export const fimBegin = '<｜fim▁begin｜>';
 export const fimHole = '<｜fim▁hole｜>';
@@ -61,6 +65,6 @@ export const specialTokens: readonly string[] = [
   '<｜tool▁output▁begin｜>',
   '<｜tool▁output▁end｜>',
   // V4.1.
-  '<｜System｜>',
-  '<｜deepseek_image｜>',
+  systemTurn,
+  imagePlaceholder,
 ];

@@ -26,7 +26,7 @@ export type Message =
       readonly reasoning: string;
       readonly toolCalls: readonly ToolCall[];
       /** The turn as the model wrote it, where that is known: never from a caller. */
-      readonly written?: string;
+      readonly written?: { readonly text: string; readonly beginning: 'reasoning' | 'content' };
       /** Only of the last message: the answer goes on where it ends, in its reasoning where it has no content yet. */
       readonly isPrefix?: boolean;
     }

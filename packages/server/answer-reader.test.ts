@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
-import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
+import type { CallReading } from '@hadal/formats/chat/dialect';
+import { dsml, thinkEnd, userTurn } from '@hadal/formats/special-tokens';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import fc from 'fast-check';
 import { AnswerReader } from './answer-reader.ts';
@@ -14,8 +15,16 @@ const call =
   `</${dsml}invoke>\n</${dsml}tool_calls>`;
 
 /** Reads `text`, one token for each special token and each byte. */
-function read(text: string, { isThinking = true, hasLogprobs = true } = {}): ChatEvent[] {
-  const parser = deepseekV4.openParser(isThinking ? 'reasoning' : 'content');
+function read(
+  text: string,
+  {
+    isThinking = true,
+    hasLogprobs = true,
+    calls = 'as-calls' as CallReading,
+    reason = 'stop' as 'stop' | 'length',
+  } = {},
+): ChatEvent[] {
+  const parser = deepseekV4.openParser(isThinking ? 'reasoning' : 'content', calls);
   const reader = new AnswerReader({ tokenizer, parser, hasLogprobs, newCallId: (index) => `call_${index}` });
   const decoder = tokenizer.decoder();
   const ids = tokenizer.encode(text);
@@ -23,7 +32,7 @@ function read(text: string, { isThinking = true, hasLogprobs = true } = {}): Cha
     reader.token({ type: 'token', id, text: decoder.push(id), logprob: -id, top: [{ id, logprob: -id }] }),
   );
   const counts = { stopString: undefined, promptTokens: 5, completionTokens: ids.length + 1, cacheHitTokens: 0 };
-  const finish = { type: 'finish', reason: 'stop', ...counts, acceptedDraftTokens: 0, rejectedDraftTokens: 0 } as const;
+  const finish = { type: 'finish', reason, ...counts, acceptedDraftTokens: 0, rejectedDraftTokens: 0 } as const;
   events.push(...reader.finish(finish));
   return events;
 }
@@ -61,13 +70,43 @@ test('an answer that called a tool finishes with tool_calls, its markup gone', (
   assert.equal(finish.reason, 'tool_calls');
 });
 
+test('a call that the model ended without its closing tags is one, and one that was cut off is none', () => {
+  const open = call.slice(0, call.indexOf(`</${dsml}parameter>`));
+  const answer = (reason: 'stop' | 'length') => {
+    const events = read(open, { isThinking: false, reason });
+    const args = events.map((event) => (event.type === 'tool-call-arguments' ? event.text : '')).join('');
+    const finish = events.at(-1);
+    return [args, finish?.type === 'finish' && finish.reason];
+  };
+  assert.deepEqual(answer('stop'), ['{"city": "Paris"}', 'tool_calls']);
+  assert.deepEqual(answer('length'), ['{"city": "Paris', 'length']);
+});
+
+test('a call that nobody asked for is told as content, without log-probabilities, and the answer has stopped', () => {
+  const events = read(`Hm.${call}ok`, { isThinking: false, calls: 'as-text' });
+  assert.deepEqual(join(events, 'content'), {
+    text: 'Hm.\nweather({"city": "Paris"})\nok',
+    tokens: tokenizer.encode('Hm.ok'),
+  });
+  const finish = events.at(-1);
+  assert.equal(finish?.type === 'finish' && finish.reason, 'stop');
+});
+
 test('log-probabilities of all tokens of a text, and of no markup, stand beside it', () => {
-  // Held back by the parser: half a tag, line breaks that may begin a block. Several bytes to a character: é, 你.
-  const pieces = fc.constantFrom('a', '<', '<th', '\n', '\n\n', 'é', '你好', '</thin', `<${dsml}tool`, ' ');
-  const text = fc.array(pieces, { maxLength: 12 }).map((parts) => parts.join(''));
+  // Held back by the parser: half a tag, line breaks that may begin a block. Several bytes to a character: é, 你. Dropped: tags
+  // without a place, special tokens.
+  const plain = ['a', '<', '<th', '\n', '\n\n', 'é', '你好', '</thin', ' ', 'x｜'].map((piece) => [piece, piece]);
+  const dropped = [
+    [`b<${dsml}x`, 'bx'],
+    [`b${userTurn}`, 'b'],
+    [`b</${dsml}invoke>x`, 'bx'],
+  ];
+  const text = fc
+    .array(fc.constantFrom(...plain, ...dropped), { maxLength: 12 })
+    .map((parts) => [0, 1].map((i) => parts.map((part) => part[i]).join('')) as [string, string]);
   fc.assert(
-    fc.property(text, text, fc.boolean(), (reasoning, content, calls) => {
-      const events = read(`${reasoning}${thinkEnd}${content}${calls ? call : ''}`);
+    fc.property(text, text, fc.boolean(), ([thought, reasoning], [said, content], calls) => {
+      const events = read(`${thought}${thinkEnd}${said}${calls ? call : ''}`);
       assert.deepEqual(join(events, 'reasoning'), { text: reasoning, tokens: tokenizer.encode(reasoning) });
       assert.deepEqual(join(events, 'content'), { text: content, tokens: tokenizer.encode(content) });
     }),

@@ -5,9 +5,8 @@
 
 import type { TokenEvent } from '@hadal/engine/engine';
 import type { AnswerEvent, AnswerParser } from '@hadal/formats/chat/dialect';
-import { thinkBegin, thinkEnd } from '@hadal/formats/special-tokens';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
-import type { ChatEvent, TokenLogprobs } from '@hadal/protocol/chat-event';
+import type { ChatEvent } from '@hadal/protocol/chat-event';
 import { type EngineFinish, finishReasons, tokenLogprobs, usageOf } from './engine-words.ts';
 
 export interface AnswerReaderOptions {
@@ -20,6 +19,14 @@ export interface AnswerReaderOptions {
 }
 
 type Token = Extract<TokenEvent, { type: 'token' }>;
+type TextEvent = Extract<AnswerEvent, { type: 'reasoning' | 'content' }>;
+
+/** A token that the parser may still say something of. */
+interface Waiting {
+  readonly token: Token;
+  /** Whether it has been given beside a text already, of which it holds the end. */
+  isGiven: boolean;
+}
 
 /** Reads one answer, token by token. */
 export class AnswerReader {
@@ -27,8 +34,8 @@ export class AnswerReader {
   readonly #parser: AnswerParser;
   #reasoningTokens = 0;
   #hasCalled = false;
-  /** Tokens whose text the parser has not given back yet. */
-  #pending: Token[] = [];
+  /** Oldest first; together, their text ends with what the parser holds back. */
+  #waiting: Waiting[] = [];
 
   constructor(options: AnswerReaderOptions) {
     this.#options = options;
@@ -43,16 +50,15 @@ export class AnswerReader {
   token(token: Token): ChatEvent[] {
     const wasReasoning = this.#parser.isReasoning;
     const events = this.#parser.push(token.text);
-    const { isReasoning } = this.#parser;
-    if (wasReasoning && isReasoning) this.#reasoningTokens++;
-    const isMark = wasReasoning !== isReasoning && (token.text === thinkBegin || token.text === thinkEnd);
-    if (this.#options.hasLogprobs && !isMark) this.#pending.push(token);
+    if (wasReasoning && this.#parser.isReasoning) this.#reasoningTokens++;
+    if (this.#options.hasLogprobs) this.#waiting.push({ token, isGiven: false });
     return this.#translate(events);
   }
 
   /** What was held back, and the end. */
   finish(finish: EngineFinish): ChatEvent[] {
-    const rest = this.#translate(this.#parser.end());
+    const isFinished = finish.reason === 'stop' && finish.stopString === undefined;
+    const rest = this.#translate(this.#parser.end(isFinished ? 'finished' : 'cut-off'));
     const reason = finishReasons[finish.reason];
     const usage = usageOf(finish, this.#reasoningTokens);
     return [
@@ -65,18 +71,19 @@ export class AnswerReader {
   }
 
   #translate(events: readonly AnswerEvent[]): ChatEvent[] {
+    const tokens = this.#tokensOf(events);
     return events.flatMap((event): ChatEvent[] => {
       switch (event.type) {
         case 'reasoning':
-        case 'content':
-          return [{ type: event.type, text: event.text, logprobs: this.#takeLogprobs(event.text) }];
+        case 'content': {
+          const logprobs = (tokens.get(event) ?? []).map((token) => tokenLogprobs(this.#options.tokenizer, token));
+          return [{ type: event.type, text: event.text, logprobs }];
+        }
         case 'tool-call-start':
-          this.#pending = [];
           return [
             { type: 'tool-call', index: event.index, id: this.#options.newCallId(event.index), name: event.name },
           ];
         case 'tool-call-arguments':
-          this.#pending = [];
           return [{ type: 'tool-call-arguments', index: event.index, text: event.text }];
         case 'tool-call-end':
           this.#hasCalled = true;
@@ -87,24 +94,64 @@ export class AnswerReader {
     });
   }
 
-  /** Of the tokens waiting, those that make up `text`. Tokens before it were markup. */
-  #takeLogprobs(text: string): TokenLogprobs[] {
-    const waiting = this.#pending.map((token) => token.text).join('');
-    // Not found when its beginning came with a token already taken: then the rest of it is all that waits.
-    const begin = Math.max(0, waiting.indexOf(text));
-    const taken: Token[] = [];
-    let at = 0;
-    let used = 0;
-    for (const token of this.#pending) {
-      if (at >= begin + text.length) break;
-      used++;
-      at += token.text.length;
-      // A token without text of its own is the beginning of a character that the next completes.
-      if (at > begin || (at === begin && token.text === '')) taken.push(token);
+  /**
+   * The tokens of each text, each token once. Those of markup are nobody's, and neither are those of a call that is told as text.
+   * From the last text back, since it is the end of what has come that the parser holds back.
+   */
+  #tokensOf(events: readonly AnswerEvent[]): Map<AnswerEvent, Token[]> {
+    const found = new Map<AnswerEvent, Token[]>();
+    if (this.#waiting.length === 0) return found;
+    const own = events.filter(isOwnText);
+    const text = this.#waiting.map(({ token }) => this.#ownText(token, own)).join('');
+    let end = text.length - this.#parser.heldLength;
+    for (const event of own.toReversed()) {
+      const begin = Math.max(0, text.lastIndexOf(event.text, end - event.text.length));
+      found.set(event, this.#give(begin, begin + event.text.length));
+      end = begin;
     }
-    this.#pending = this.#pending.slice(used);
-    return taken.map((token) => tokenLogprobs(this.#options.tokenizer, token));
+    this.#settle();
+    return found;
   }
+
+  /** What of a token may be text; nothing of a special token that is markup, and is not to be taken for the brackets in it. */
+  #ownText({ id, text }: Token, events: readonly TextEvent[]): string {
+    const isMarkup = this.#options.tokenizer.addedIds.has(id) && !events.some((event) => event.text.includes(text));
+    return isMarkup ? '\0'.repeat(text.length) : text;
+  }
+
+  /** The tokens that have a part of the waiting text from `begin` to `end`. */
+  #give(begin: number, end: number): Token[] {
+    const given: Token[] = [];
+    let at = 0;
+    for (const waiting of this.#waiting) {
+      const from = at;
+      at += waiting.token.text.length;
+      // A token without text of its own is the beginning of a character that the next completes.
+      const isPart = from < end && (at > begin || (at === begin && from === at));
+      if (!isPart || waiting.isGiven) continue;
+      waiting.isGiven = true;
+      given.push(waiting.token);
+    }
+    return given;
+  }
+
+  /** Forgets the tokens of which the parser holds nothing back. */
+  #settle(): void {
+    let held = this.#parser.heldLength;
+    let index = this.#waiting.length;
+    while (index > 0) {
+      const length = this.#waiting[index - 1]?.token.text.length ?? 0;
+      if (held <= 0 && length > 0) break;
+      held -= length;
+      index--;
+    }
+    this.#waiting = this.#waiting.slice(index);
+  }
+}
+
+/** Whether it is text in the model's own characters. */
+function isOwnText(event: AnswerEvent): event is TextEvent {
+  return (event.type === 'reasoning' || event.type === 'content') && event.isTold !== true;
 }
 
 function unreachable(value: never): never {

@@ -15,6 +15,7 @@ export function renderChat(request: ChatRequest, dialect: ChatDialect): ChatProm
   if (offered.length > 0 && dialect.calls.type === 'none') {
     throw requestError('invalid-field', { field: 'tools', problem: 'this model was not taught to call tools' });
   }
+  checkReserved(request, dialect);
   // A schema is shown to the model too: held to one that it does not know, it would fill it with anything.
   const schema = responseFormat.type === 'json-schema' ? responseFormat.schema : undefined;
   const prompt = dialect.prompt(withTools(messages, [], schema), {
@@ -35,6 +36,17 @@ export function forcedCall({ thinking, toolChoice }: ChatRequest, { calls }: Cha
   // Reasoning comes first, and nobody knows for how long.
   if (thinking !== 'off') throw requestError('forced-tool-while-thinking');
   return calls.opening(toolChoice.type === 'function' ? toolChoice.name : undefined);
+}
+
+function checkReserved({ messages }: ChatRequest, { reserved }: ChatDialect): void {
+  messages.forEach(({ role, content }, index) => {
+    const token = role === 'user' ? reserved.find((text) => content.includes(text)) : undefined;
+    if (token === undefined) return;
+    throw requestError('invalid-field', {
+      field: `messages[${index}].content`,
+      problem: `${token} is a reserved token`,
+    });
+  });
 }
 
 function toolSchemaOf({ name, description, parameters }: FunctionTool): ToolSchema {

@@ -36,11 +36,11 @@ models:
   deepseek-reasoner: null
 `);
   assert.deepEqual(models, [
-    ...deepseekNames.slice(0, 2),
+    ...deepseekNames.filter(({ id }) => id !== 'deepseek-chat' && id !== 'deepseek-reasoner'),
     {
       ...{ id: 'tutor', name: 'Tutor', thinking: 'off', contextWindow: 2000, maxOutputTokens: 500, temperature: 0.2 },
     },
-    { ...deepseekNames[2], maxOutputTokens: 100 },
+    { ...deepseekNames.find(({ id }) => id === 'deepseek-chat'), maxOutputTokens: 100 },
   ]);
 });
 

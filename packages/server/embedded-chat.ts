@@ -38,6 +38,7 @@ export async function* answerChat(
   const rendered = renderChat(request, dialect);
   const constraint = answerConstraint(request, dialect, rendered.beginning);
   const prefill = forcedCall(request, dialect);
+  const mayCall = request.tools.length > 0 && request.toolChoice.type !== 'none';
   const least = maxTokens.type === 'asked' ? maxTokens.tokens : 1;
   const prompt = encoder.encode(promptText(rendered) + prefill, least, contextWindow);
   // The mark between reasoning and answer counts as neither.
@@ -60,12 +61,12 @@ export async function* answerChat(
 
   const reader = new AnswerReader({
     tokenizer: engine.tokenizer,
-    parser: dialect.openParser(rendered.beginning),
+    parser: dialect.openParser(rendered.beginning, mayCall ? 'as-calls' : 'as-text'),
     hasLogprobs: request.topLogprobs !== undefined,
     newCallId: (index) => `call_${String(index).padStart(2, '0')}_${newId().replaceAll('-', '').slice(0, 24)}`,
   });
   yield* reader.prefill(prefill);
-  const turn = { text: prefill, reasoning: '', content: '' };
+  const turn = { text: prefill, beginning: rendered.beginning, reasoning: '', content: '' };
   const toolCalls: { id: string; name: string; arguments: string }[] = [];
   for await (const event of generation) {
     if (event.type === 'token') turn.text += event.text;

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type DsmlTags, dsmlTags } from '@hadal/formats/chat/dsml';
 import {
-  dsml,
   endOfSentence,
+  imagePlaceholder,
   thinkEnd,
   toolCallBegin,
   toolCallEnd,
@@ -10,7 +11,7 @@ import {
   toolCallsEnd,
   toolSeparator,
 } from '@hadal/formats/special-tokens';
-import { r1Template, v2Template } from '@hadal/formats/testing/chat-templates';
+import { r1Template, v2Template, v31Template } from '@hadal/formats/testing/chat-templates';
 import type OpenAI from 'openai';
 import { BadRequestError } from 'openai';
 import { serveToy } from './testing/serve-toy.ts';
@@ -200,26 +201,83 @@ test('reasoning that a client forgets to send back is found by the id of the cal
   }
 });
 
-test('a turn with calls goes back into the prompt byte for byte, however it was written, unless the client changed it', async () => {
-  // Two spaces in the array, one line break before the block, and a parameter in JSON that could be a string.
-  const odd =
-    `I must look${thinkEnd}One moment. \n<${dsml}tool_calls>\n<${dsml}invoke name="weather">\n` +
-    `<${dsml}parameter name="days" string="false">[1,  2]</${dsml}parameter>\n<${dsml}parameter name="city" string="false">"Rome"</${dsml}parameter>\n` +
-    `</${dsml}invoke>\n</${dsml}tool_calls>`;
-  await using toy = await serveToy({
-    script: (prompt) => [prompt.includes('<tool_result>') ? `seen${thinkEnd}Sunny.` : odd],
+/** Calls that no encoder would write so: two spaces in an array, one line break before the block, JSON where a string could be. */
+const oddDsml = ({ blockBegin, blockEnd, callBegin, callEnd, parameterBegin, parameterEnd }: DsmlTags) =>
+  `One moment. \n${blockBegin}\n${callBegin}weather">\n${parameterBegin}days" string="false">[1,  2]${parameterEnd}\n` +
+  `${parameterBegin}city" string="false">"Rome"${parameterEnd}\n${callEnd}\n${blockEnd}`;
+const oddMarks = (head: string, tail: string) =>
+  `One moment. \n${toolCallsBegin}\n${toolCallBegin}${head}{"days":[1,  2],"city":"Rome"}${tail}${toolCallEnd}${toolCallsEnd}`;
+
+for (const [name, model, odd] of [
+  ['V3.2', { modelType: 'deepseek_v32' }, oddDsml(dsmlTags('function_calls'))],
+  ['V4', { modelType: 'deepseek_v4' }, oddDsml(dsmlTags('tool_calls'))],
+  ['V4.1', { modelType: 'deepseek_v41' }, oddDsml(dsmlTags(' calls'))],
+  ['R1', { chatTemplate: r1Template() }, oddMarks(`function${toolSeparator}weather\n\`\`\`json\n\n`, '\n```')],
+  ['V3.1', { chatTemplate: v31Template }, oddMarks(`weather${toolSeparator}`, ' ')],
+] as const) {
+  test(`${name}: a turn with calls goes back into the prompt byte for byte, however it was written, unless the client changed it`, async () => {
+    // V3.1 calls tools without thinking, and shows no thoughts of the past. A thought may be left open.
+    for (const thought of name === 'V3.1' ? [''] : ['', `I must look${thinkEnd}`, 'I must look\n']) {
+      const mode = thought === '' ? calm : {};
+      const turn = thought + odd;
+      const isAnswered = /result>sunny|sunny<｜tool▁output▁end/;
+      await using toy = await serveToy({
+        script: (prompt) => (isAnswered.test(prompt) ? ['Sunny.'] : [turn]),
+        ...model,
+      });
+      const { completions } = clientOf(toy).chat;
+      const first = await completions.create({ ...hello, ...mode, tools: [weather] });
+      const { content = null, tool_calls = [] } = first.choices[0]?.message ?? {};
+      const [call] = tool_calls;
+      assert.deepEqual(call?.type === 'function' && JSON.parse(call.function.arguments), {
+        days: [1, 2],
+        city: 'Rome',
+      });
+      const result = { role: 'tool' as const, tool_call_id: call?.id ?? '', content: 'sunny' };
+      const promptAfter = async (changed: string | null) => {
+        const said = { role: 'assistant' as const, content: changed, tool_calls };
+        await completions.create({ ...hello, ...mode, tools: [weather], messages: [...hello.messages, said, result] });
+        return toy.engine.tokenizer.decode(toy.engine.requests.at(-1)?.prompt ?? []);
+      };
+      const before = toy.engine.tokenizer.decode(toy.engine.requests[0]?.prompt ?? []);
+      const after = await promptAfter(content);
+      assert.ok(after.startsWith(`${before}${turn}${endOfSentence}`), after);
+      assert.ok(!(await promptAfter('Wait.')).includes(odd));
+    }
   });
-  const { completions } = clientOf(toy).chat;
-  const first = await completions.create({ ...hello, tools: [weather] });
-  const { content = null, tool_calls = [] } = first.choices[0]?.message ?? {};
-  const result = { role: 'tool' as const, tool_call_id: tool_calls[0]?.id ?? '', content: 'sunny' };
-  const promptAfter = async (changed: string | null) => {
-    const turn = { role: 'assistant' as const, content: changed, tool_calls };
-    await completions.create({ ...hello, tools: [weather], messages: [...hello.messages, turn, result] });
-    return toy.engine.tokenizer.decode(toy.engine.requests.at(-1)?.prompt ?? []);
-  };
-  const before = toy.engine.tokenizer.decode(toy.engine.requests[0]?.prompt ?? []);
-  assert.ok((await promptAfter(content)).startsWith(`${before}${odd}${endOfSentence}`));
-  const changed = await promptAfter('Wait.');
-  assert.ok(!changed.includes(odd) && changed.includes(`I must look${thinkEnd}Wait.\n\n<`), changed);
+}
+
+test('a call that nobody offered a tool for is told as content, in every form, and shows no markup', async () => {
+  const json = '{"city": "Rome"}';
+  for (const [model, text] of [
+    [{ modelType: 'deepseek_v32' }, callText('weather', 'Rome')],
+    [{ modelType: 'deepseek_v4' }, callText('weather', 'Rome')],
+    [{ modelType: 'deepseek_v41' }, callText('weather', 'Rome')],
+    [
+      { chatTemplate: v31Template },
+      `${toolCallsBegin}${toolCallBegin}weather${toolSeparator}${json}${toolCallEnd}${toolCallsEnd}`,
+    ],
+  ] as const) {
+    for (const offer of [{}, { tools: [weather], tool_choice: 'none' as const }]) {
+      await using toy = await serveToy({ script: () => [`Let me look.${text}`], ...model });
+      const { choices } = await clientOf(toy).chat.completions.create({ ...hello, ...calm, ...offer });
+      assert.equal(choices[0]?.message.content, `Let me look.\nweather(${json})`);
+      assert.equal(choices[0]?.message.tool_calls, undefined);
+      assert.equal(choices[0]?.finish_reason, 'stop');
+    }
+  }
+});
+
+test("V4.1's tags reach the engine, and its token for images is no text of a user's", async () => {
+  await using toy = await serveToy({ script: () => ['ok'], modelType: 'deepseek_v41' });
+  await post(toy.server.url, { ...hello, ...calm, tools: [weather], tool_choice: 'required' });
+  const [asked] = toy.engine.requests;
+  assert.ok(asked?.constraint?.type === 'tool-calls');
+  assert.equal(asked.constraint.callsTag, ' calls');
+  const refused = await post(toy.server.url, {
+    ...hello,
+    messages: [{ role: 'user', content: `a ${imagePlaceholder}` }],
+  });
+  assert.equal(refused.status, 400);
+  assert.match(await refused.text(), /messages\[0\]\.content: <｜deepseek_image｜> is a reserved token/);
 });

@@ -6,7 +6,7 @@ import { type CallingTurn, TurnMemory } from './turn-memory.ts';
 const callsOf = (ids: readonly string[]) => ids.map((id) => ({ id, name: 'f', arguments: '{}' }));
 
 function turn(ids: readonly string[], reasoning: string, text = reasoning): CallingTurn {
-  return { text, reasoning, content: '', toolCalls: callsOf(ids) };
+  return { text, beginning: 'reasoning', reasoning, content: '', toolCalls: callsOf(ids) };
 }
 
 function sent(ids: readonly string[], reasoning = ''): Message {
@@ -14,7 +14,9 @@ function sent(ids: readonly string[], reasoning = ''): Message {
 }
 
 function recalled(messages: readonly Message[]) {
-  return messages.flatMap((message) => (message.role === 'assistant' ? [[message.reasoning, message.written]] : []));
+  return messages.flatMap((message) =>
+    message.role === 'assistant' ? [[message.reasoning, message.written?.text]] : [],
+  );
 }
 
 test('a turn is found by any of its calls and by nobody else, and is written as it was only where nothing was changed', () => {

@@ -15,6 +15,8 @@ export interface TurnMemoryOptions {
 export interface CallingTurn {
   /** As it was generated, from where the prompt left off to before the token that ended it. */
   readonly text: string;
+  /** Whether the prompt had opened the reasoning. */
+  readonly beginning: 'reasoning' | 'content';
   /** What of it the client was told. */
   readonly reasoning: string;
   readonly content: string;
@@ -54,7 +56,7 @@ export class TurnMemory {
         reasoning === turn.reasoning &&
         message.content === turn.content &&
         JSON.stringify(message.toolCalls.map(toldCall)) === JSON.stringify(turn.toolCalls.map(toldCall));
-      return { ...message, reasoning, ...(isAsTold && { written: turn.text }) };
+      return { ...message, reasoning, ...(isAsTold && { written: { text: turn.text, beginning: turn.beginning } }) };
     });
   }
 

@@ -93,10 +93,8 @@ export function compileConstraint(
 
 /** Any text up to a mark. Made once, so that all constraints share their masks. */
 const reasoning: Rule = spell(textWithout(thinkEnd), 'raw');
-const contents: Readonly<Record<CallsTag, Rule>> = {
-  tool_calls: spell(textWithout(`<${dsml}tool_calls>`), 'raw'),
-  function_calls: spell(textWithout(`<${dsml}function_calls>`), 'raw'),
-};
+/** Any text without markup of calls: a parser reads calls outside of a block too, which would be held to nothing. */
+const content: Rule = spell(textWithout(dsml), 'raw');
 
 interface Context {
   readonly vocabulary: Vocabulary;
@@ -155,9 +153,9 @@ function toolsRule(spec: Extract<ConstraintSpec, { type: 'tool-calls' }>, contex
   const r = new RuleBuilder();
   if (choice.type === 'auto' && choice.content === 'free') {
     // The line breaks before a block are part of the content.
-    const content = r.call(r.start, contents[callsTag]);
-    r.silent(content, r.accept);
-    r.call(content, block, r.accept);
+    const said = r.call(r.start, content);
+    r.silent(said, r.accept);
+    r.call(said, block, r.accept);
   } else {
     if (choice.type === 'auto') r.call(r.start, ruleFor(choice.content as ConstraintSpec, context), r.accept);
     r.call(r.text(r.start, '\n\n'), block, r.accept);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
+import { deepseekV32 } from '@hadal/formats/chat/deepseek-v32';
+import { deepseekV41 } from '@hadal/formats/chat/deepseek-v41';
 import { parseAnswer } from '@hadal/formats/chat/dialect';
 import { callsText } from '@hadal/formats/chat/dsml';
 import { uniforms } from '@hadal/kernels/parity';
@@ -85,6 +87,29 @@ test('the syntax up to the first choice is forced, with the special token of the
     .forced();
   const expected = `\n\n${callsText([{ id: '', name: 'clock', arguments: '{}' }], 'tool_calls')}`;
   assert.deepEqual(only, [...language.tokenizer.encode(expected), language.stop]);
+});
+
+test("every dialect's calls are forced in its own tags, and what is free beside them holds no mark of calls", () => {
+  for (const [callsTag, dialect] of [
+    ['function_calls', deepseekV32],
+    [' calls', deepseekV41],
+  ] as const) {
+    const asked = { ...calls([clock], { type: 'named', name: 'clock' }), callsTag } as ConstraintSpec;
+    const text = `\n\n${callsText([{ id: '', name: 'clock', arguments: '{}' }], callsTag)}`;
+    const forced = compiled(asked, language).matcher().forced();
+    assert.deepEqual(forced, [...language.tokenizer.encode(text), language.stop]);
+    assert.deepEqual(
+      parseAnswer(dialect.openParser('content'), text).toolCalls.map(({ name }) => name),
+      ['clock'],
+    );
+    const auto = { ...calls([clock], { type: 'auto', content: 'free' }), callsTag } as ConstraintSpec;
+    const accepts = (said: string) => {
+      const matcher = compiled(auto, language).matcher();
+      return language.tokenizer.encode(said).every((token) => matcher.accept(token));
+    };
+    assert.ok(accepts(text));
+    assert.ok(!accepts(text.slice(text.indexOf('>') + 2)), 'a call without its block');
+  }
 });
 
 test('a tool by name is called once, and no other', () => {

@@ -8,13 +8,18 @@ import { dsml } from '../special-tokens.ts';
 import type { ChatTemplate } from './chat-template.ts';
 import { deepseekV4 } from './deepseek-v4.ts';
 import { deepseekV32 } from './deepseek-v32.ts';
+import { deepseekV41 } from './deepseek-v41.ts';
 import type { ChatDialect } from './dialect.ts';
 import { openJinjaDialect } from './jinja-dialect.ts';
 
-/** By `model_type`. */
+/**
+ * By `model_type`. V4.1 is known by it alone: its tokenizer has a token for system messages that V4's lacks, but so has every
+ * tokenizer of our own trainer, whose models speak V4.
+ */
 const nativeDialects: Readonly<Record<string, ChatDialect>> = {
   deepseek_v32: deepseekV32,
   deepseek_v4: deepseekV4,
+  deepseek_v41: deepseekV41,
 };
 
 export interface DialectSource {

@@ -4,11 +4,13 @@ import fc from 'fast-check';
 import { toolCallBegin, toolCallEnd, toolCallsBegin, toolCallsEnd, toolSeparator } from '../special-tokens.ts';
 import { type CallForm, callsText } from './deepseek-v3-calls.ts';
 import { DeepseekV3Parser } from './deepseek-v3-parser.ts';
-import { type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
+import { type AnswerEnd, type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
+import type { ToolCall } from './message.ts';
 
 const marks = [toolCallsBegin, toolCallsEnd, toolCallBegin, toolCallEnd, toolSeparator];
 const parsed = (text: string, beginning: Beginning = 'content') => parseAnswer(new DeepseekV3Parser(beginning), text);
-const called = (text: string) => parsed(text).toolCalls.map(({ name, arguments: json }) => [name, json]);
+const called = (text: string, end?: AnswerEnd) =>
+  parseAnswer(new DeepseekV3Parser('content'), text, end).toolCalls.map(({ name, arguments: json }) => [name, json]);
 
 /** All events of the pushes, neighbours of one kind joined: what a reader sees, however the text came. */
 function parse(pushes: readonly string[], beginning: Beginning): AnswerEvent[] {
@@ -105,8 +107,76 @@ test('text and arguments stream as soon as they cannot be the beginning of a mar
   assert.deepEqual(parser.push('ink>yes '), [{ type: 'content', text: 'yes ' }]);
   parser.push(`${toolCallsBegin}${toolCallBegin}function${toolSeparator}f\n\`\`\`js`);
   assert.deepEqual(parser.push('on\n{"a": "b'), [{ type: 'tool-call-arguments', index: 0, text: '{"a": "b' }]);
-  assert.deepEqual(parser.push('c"}\n``'), [{ type: 'tool-call-arguments', index: 0, text: 'c"}' }]);
-  assert.deepEqual(parser.push(`\`${toolCallEnd}`), [{ type: 'tool-call-end', index: 0 }]);
+  assert.deepEqual(parser.push('c"}\n``'), [
+    { type: 'tool-call-arguments', index: 0, text: 'c"}' },
+    { type: 'tool-call-end', index: 0 },
+  ]);
+  assert.deepEqual(parser.push(`\`${toolCallEnd}`), []);
+});
+
+test("marks and fences in a string of the arguments are the string's, unless there is no JSON that way", () => {
+  const nasty = JSON.stringify({ a: `x${toolCallEnd}"${toolCallBegin}y`, b: `\`\`\`\n${toolCallsEnd}\n\`\`\`` });
+  for (const form of ['fenced', 'plain'] satisfies CallForm[]) {
+    const calls = [
+      { id: '', name: 'f', arguments: nasty },
+      { id: '', name: 'g', arguments: '{}' },
+    ];
+    assert.deepEqual(parsed(callsText(calls, form)).toolCalls, calls);
+    for (const broken of ['{"a": "x', '{"a":', 'x y', '{"a": "\n"}']) {
+      const text = callsText([{ id: '', name: 'f', arguments: broken }, calls[1] as ToolCall], form);
+      assert.deepEqual(called(text, 'finished'), [
+        ['f', broken],
+        ['g', '{}'],
+      ]);
+    }
+  }
+});
+
+test('what follows whole arguments is content, not theirs', () => {
+  const { content, toolCalls } = parsed(`${toolCallBegin}f${toolSeparator}{"a": 1}\n\`\`\`\nDone.${toolCallEnd}`);
+  assert.equal(content, 'Done.');
+  assert.equal(toolCalls[0]?.arguments, '{"a": 1}');
+});
+
+test('a call ends the reasoning it stands in, and the closing tag that comes late is not shown', () => {
+  const text = `hm\n${callsText([{ id: '', name: 'f', arguments: '{}' }], 'plain')}</think>So.`;
+  const { content, reasoning, toolCalls } = parsed(text, 'reasoning');
+  assert.deepEqual([content, reasoning, toolCalls.length], ['So.', 'hm', 1]);
+});
+
+test('tags of thoughts that are repeated at the beginning are not shown', () => {
+  assert.deepEqual(
+    [parsed('<think>\nhm</think>yes', 'reasoning').reasoning, parsed('</think>\nyes').content],
+    ['hm', 'yes'],
+  );
+});
+
+test('calls that nobody asked for are told as text, where they stand', () => {
+  const call = callsText([{ id: '', name: 'f', arguments: '{"a": 1}' }], 'fenced');
+  const told = (beginning: Beginning, text: string) => parseAnswer(new DeepseekV3Parser(beginning, 'as-text'), text);
+  assert.equal(told('content', `Let me see.${call}done`).content, 'Let me see.\nf({"a": 1})\ndone');
+  const thought = told('reasoning', `hm${call}</think>yes`);
+  assert.deepEqual([thought.reasoning, thought.content.trim()], ['hm\nf({"a": 1})', 'yes']);
+});
+
+test('a call is cut off without a trace of its marks, and a name that was cut off is no text', () => {
+  for (const text of ['<｜tool▁call', `${toolCallBegin}get_wea`, `${toolCallBegin}function${toolSeparator}get_`]) {
+    assert.equal(parsed(`a${text}`).content, 'a');
+  }
+  for (const rest of ['```js', '```json', '{"a": 1}\n`', '{"a": 1}<｜tool▁ca']) {
+    const cut = called(`${toolCallBegin}function${toolSeparator}f\n${rest}`);
+    assert.deepEqual(cut, [['f', rest.startsWith('{') ? '{"a": 1}' : '']]);
+  }
+});
+
+test('neither a name nor space without an end holds the answer back', () => {
+  const parser = new DeepseekV3Parser('reasoning');
+  parser.push(`a${toolCallBegin}`);
+  const name = 'x'.repeat(600);
+  assert.deepEqual(parse([`${toolCallBegin}${name}`], 'content'), [{ type: 'content', text: name }]);
+  assert.deepEqual(parser.push(name), [{ type: 'reasoning', text: name }]);
+  parser.push(' '.repeat(1000));
+  assert.equal(parser.heldLength, 200);
 });
 
 test('marks never reach the reader, whatever stands around them', () => {
@@ -159,40 +229,12 @@ const anyGenerated = fc
   .map((parts) => parts.join(''));
 const anyBeginning = fc.constantFrom<Beginning>('reasoning', 'content');
 
-test('a text divided anywhere gives the same events as the whole', () => {
-  fc.assert(
-    fc.property(anyGenerated, fc.array(fc.nat()), anyBeginning, (text, cuts, beginning) => {
-      const at = [...new Set(cuts.map((cut) => cut % (text.length + 1)))].sort((a, b) => a - b);
-      const pushes = [0, ...at].map((begin, i) => text.slice(begin, at[i] ?? text.length));
-      assert.equal(pushes.join(''), text);
-      assert.deepEqual(parse(pushes, beginning), parse([text], beginning));
-      assert.deepEqual(parse(text.split(''), beginning), parse([text], beginning));
-    }),
-    { numRuns: 3000 },
-  );
-});
-
-test('bytes divided anywhere and decoded as a stream give the same events as the whole', () => {
-  fc.assert(
-    fc.property(anyGenerated, fc.integer({ min: 1, max: 7 }), anyBeginning, (generated, step, beginning) => {
-      const text = generated.toWellFormed();
-      const bytes = new TextEncoder().encode(text);
-      const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-      const pushes: string[] = [];
-      for (let i = 0; i < bytes.length; i += step) {
-        pushes.push(decoder.decode(bytes.subarray(i, i + step), { stream: true }));
-      }
-      assert.deepEqual(parse(pushes, beginning), parse([text], beginning));
-    }),
-    { numRuns: 500 },
-  );
-});
-
 test('no letter of the text is lost and no mark is shown, however malformed the text is', () => {
   const letters = fc.array(fc.oneof(anyGenerated, fc.constantFrom('QQ', 'ZZ', '中'))).map((parts) => parts.join(''));
   fc.assert(
     fc.property(letters, anyBeginning, (text, beginning) => {
-      const events = parse([text], beginning);
+      // Only the name of a call that was cut off is lost.
+      const events = parse([text + toolCallsEnd], beginning);
       const seen = events.map((event) => ('text' in event ? event.text : 'name' in event ? event.name : '')).join('');
       for (const letter of ['Q', 'Z', '中', '杭']) {
         assert.equal(seen.split(letter).length, text.split(letter).length);

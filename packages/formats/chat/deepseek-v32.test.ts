@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { goldenNames, readGolden } from '../testing/golden-conversations.ts';
 import { deepseekV32 } from './deepseek-v32.ts';
-import { parseAnswer, promptText } from './dialect.ts';
+import { promptText } from './dialect.ts';
 import type { AssistantMessage, ChatMessage } from './message.ts';
 
 const names = goldenNames('deepseek-v32');
@@ -46,27 +45,4 @@ test('a prefix is left open, in its reasoning or in its content', () => {
     promptText(deepseekV32.prompt([{ role: 'user', content: 'q' }, message], { thinking: true }));
   assert.ok(text(open).endsWith('<think>so'));
   assert.ok(text({ ...open, content: 'It' }).endsWith('so</think>It'));
-});
-
-test('every rendered answer with calls parses back, and a forced call opens one', () => {
-  const plain = fc.string().map((text) => text.replaceAll('<', '('));
-  const calls = fc.array(fc.dictionary(fc.stringMatching(/^[a-z]{1,5}$/), fc.oneof(plain, fc.integer())), {
-    maxLength: 2,
-  });
-  fc.assert(
-    fc.property(plain, plain, calls, fc.boolean(), (content, reasoning, called, thinking) => {
-      const toolCalls = called.map((parameters) => ({ id: '', name: 'f', arguments: JSON.stringify(parameters) }));
-      const message: AssistantMessage = { role: 'assistant', content, reasoning, toolCalls };
-      const { segments, beginning } = deepseekV32.prompt([{ role: 'user', content: 'q' }, message], { thinking });
-      const output = segments.at(-1)?.text.replace(/<｜end▁of▁sentence｜>$/, '') ?? '';
-      const parsed = parseAnswer(deepseekV32.openParser(beginning), output);
-      assert.equal(parsed.content, content);
-      assert.equal(parsed.reasoning, thinking ? reasoning : '');
-      assert.deepEqual(
-        parsed.toolCalls.map((call) => JSON.parse(call.arguments)),
-        toolCalls.map((call) => JSON.parse(call.arguments)),
-      );
-    }),
-    { numRuns: 300 },
-  );
 });

@@ -32,11 +32,12 @@ const callsTag = 'function_calls';
 export const deepseekV32: ChatDialect = {
   stopTokens: [endOfSentence],
   calls: { type: 'dsml', tag: callsTag },
+  reserved: [],
   prompt: (messages, { thinking, tools = [] }) => ({
     segments: renderConversation(withTools(messages, tools), thinking),
     beginning: thinking ? 'reasoning' : 'content',
   }),
-  openParser: (beginning) => new DsmlParser({ beginning, callsTag }),
+  openParser: (beginning, calls) => new DsmlParser(beginning, calls),
 };
 
 /** Segments as `deepseek-v4` divides them: an output begins after the `<think>` or `</think>` that opens its turn. */
@@ -138,7 +139,7 @@ ${tools.map(pythonJson).join('\n')}
 function assistantText(turn: AssistantMessage, reasons: boolean): string {
   const { content, reasoning = '', toolCalls = [], isPrefix = false, written } = turn;
   // Where reasoning is shown now and was not then, or the other way round, the text of then does not fit.
-  if (written !== undefined && written.includes(thinkEnd) === reasons) return written + endOfSentence;
+  if (written?.beginning === (reasons ? 'reasoning' : 'content')) return written.text + endOfSentence;
   const calls = toolCalls.length === 0 ? '' : `\n\n${callsText(toolCalls, callsTag)}`;
   const isInReasoning = isPrefix && content === '' && calls === '' && reasoning !== '';
   const thought = reasons ? reasoning + (isInReasoning ? '' : thinkEnd) : '';

@@ -32,7 +32,8 @@ export interface ChatPrompt {
 }
 
 export type AnswerEvent =
-  | { readonly type: 'reasoning' | 'content'; readonly text: string }
+  /** `isTold`: of a call that nobody asked for, so not in the model's own characters. */
+  | { readonly type: 'reasoning' | 'content'; readonly text: string; readonly isTold?: true }
   /** Calls are numbered from 0 in the order in which they start. */
   | { readonly type: 'tool-call-start'; readonly index: number; readonly name: string }
   /** The next part of the arguments' JSON text. */
@@ -41,20 +42,32 @@ export type AnswerEvent =
   | { readonly type: 'tool-call-end'; readonly index: number };
 
 /**
- * Reads one answer, without the token that ends it. However its text is divided into pushes, the events say the same;
- * nothing is thrown, and what does not fit the grammar is content.
+ * What calls become. `as-text`: nobody offered tools, and a client that did not must not be made to run one; so that nothing is
+ * lost or left as markup, a call is told where it stands, as `name(arguments)`.
+ */
+export type CallReading = 'as-calls' | 'as-text';
+
+/** Whether the model has ended its answer or was stopped in the middle of it. */
+export type AnswerEnd = 'finished' | 'cut-off';
+
+/**
+ * Reads one answer, without the token that ends it. However its text is divided into pushes, the events say the same, and
+ * nothing is thrown. Special tokens, whole or cut off, are never in reasoning or content; text that is no markup never is lost.
+ * A call ends the reasoning that it stands in.
  */
 export interface AnswerParser {
   /** Whether text that comes now would be reasoning. */
   readonly isReasoning: boolean;
+  /** How many of the last characters that came are not understood yet. */
+  readonly heldLength: number;
   /** The events that `text` completes. */
   push(text: string): AnswerEvent[];
-  /** The events of what was held back. No text may follow. */
-  end(): AnswerEvent[];
+  /** The events of what was held back; `cut-off` where it does not say. No text may follow. */
+  end(how?: AnswerEnd): AnswerEvent[];
 }
 
-/** The name of DSML's tag around calls: V3.2's, V4's. */
-export type CallsTag = 'function_calls' | 'tool_calls';
+/** The name of DSML's tag around calls: V3.2's, V4's, V4.1's. */
+export type CallsTag = 'function_calls' | 'tool_calls' | ' calls';
 
 /** How models of a dialect write calls, as far as somebody who wants to have one needs to know. */
 export type CallSyntax =
@@ -70,12 +83,15 @@ export interface ChatDialect {
   /** The texts of the tokens that end an answer. */
   readonly stopTokens: readonly string[];
   readonly calls: CallSyntax;
+  /** Tokens that stand for something else than text, and that no user may write. */
+  readonly reserved: readonly string[];
   /**
    * The text for `messages`, up to where the model goes on. Starts with the begin-of-sentence token where the models
    * expect one: nothing else may add it.
    */
   prompt(messages: readonly ChatMessage[], options: PromptOptions): ChatPrompt;
-  openParser(beginning: Beginning): AnswerParser;
+  /** Calls are calls where it does not say. */
+  openParser(beginning: Beginning, calls?: CallReading): AnswerParser;
 }
 
 export function promptText({ segments }: ChatPrompt): string {
@@ -86,11 +102,11 @@ export function promptText({ segments }: ChatPrompt): string {
 export type ParsedAnswer = Required<Pick<AssistantMessage, 'role' | 'content' | 'reasoning' | 'toolCalls'>>;
 
 /** Reads the whole text of an answer. Of a call that was cut off, the arguments are cut off and are no valid JSON. */
-export function parseAnswer(parser: AnswerParser, text: string): ParsedAnswer {
+export function parseAnswer(parser: AnswerParser, text: string, how?: AnswerEnd): ParsedAnswer {
   let content = '';
   let reasoning = '';
   const toolCalls: ToolCall[] = [];
-  for (const event of [...parser.push(text), ...parser.end()]) {
+  for (const event of [...parser.push(text), ...parser.end(how)]) {
     switch (event.type) {
       case 'content':
         content += event.text;

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
-import { renderConversation } from './deepseek-v4.ts';
-import { type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
+import { type AnswerEnd, type AnswerEvent, type Beginning, parseAnswer } from './dialect.ts';
 import { DsmlParser } from './dsml-parser.ts';
-import type { AssistantMessage } from './message.ts';
 
 const call = (name: string, ...parameters: string[]) =>
   `<｜DSML｜invoke name="${name}">\n${parameters.join('\n')}\n</｜DSML｜invoke>`;
@@ -12,13 +9,13 @@ const parameter = (name: string, isString: boolean, value: string) =>
   `<｜DSML｜parameter name="${name}" string="${isString}">${value}</｜DSML｜parameter>`;
 const block = (...calls: string[]) => `\n\n<｜DSML｜tool_calls>\n${calls.join('\n')}\n</｜DSML｜tool_calls>`;
 
-const parserAt = (beginning: Beginning) => new DsmlParser({ beginning, callsTag: 'tool_calls' });
+const parserAt = (beginning: Beginning) => new DsmlParser(beginning);
 
 /** All events of the pushes, neighbours of one kind joined: what a reader sees, however the text came. */
-function parse(pushes: readonly string[], thinking: boolean): AnswerEvent[] {
+function parse(pushes: readonly string[], thinking: boolean, end?: AnswerEnd): AnswerEvent[] {
   const parser = parserAt(thinking ? 'reasoning' : 'content');
   const joined: AnswerEvent[] = [];
-  for (const event of [...pushes.flatMap((text) => parser.push(text)), ...parser.end()]) {
+  for (const event of [...pushes.flatMap((text) => parser.push(text)), ...parser.end(end)]) {
     const last = joined.at(-1);
     if (last !== undefined && 'text' in last && 'text' in event && last.type === event.type) {
       joined[joined.length - 1] = { ...last, text: last.text + event.text };
@@ -81,20 +78,114 @@ test('a surrogate pair divided between pushes is not escaped as two halves', () 
   assert.deepEqual(parse([text.slice(0, middle), text.slice(middle)], false), parse([text], false));
 });
 
-test('a block without a call, or with something else before it, is content as it stands', () => {
+test('tags that have no place are dropped, and the text around them is content', () => {
+  for (const [text, content] of [
+    ['see <｜DSML｜tool_calls> here', 'see  here'],
+    ['\n\n<｜DSML｜tool_calls>\n</｜DSML｜tool_calls>', ''],
+    ['\n\n<｜DSML｜tool_calls>\n', ''],
+    ['a\n<｜DSML｜tool_calls>\n<｜DSML｜parameter name="x" string="true">1', 'a1'],
+    ['\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke nam="f">', ' nam="f">'],
+    ['\n\n<｜DSML｜tool_ca', ''],
+    ['a</｜DSML｜invoke>\n</｜DSML｜tool_calls>', 'a'],
+    ['a ｜DSML｜ b<｜DSML｜ d', 'a  b d'],
+    ['<｜DSML｜invoke name="f\n>', ' name="f\n>'],
+    ['<｜DSML｜invoke name="f', ''],
+    ['a<｜User｜>b<｜end▁of▁sentence｜>', 'ab'],
+    ['a<｜tool▁calls▁begin｜>b<｜tool▁sep', 'ab'],
+  ] as const) {
+    assert.deepEqual(parse([text], false), content === '' ? [] : [{ type: 'content', text: content }], text);
+  }
+});
+
+test('text that only looks like markup stays: a bracket, a bar, tags in plain letters', () => {
   for (const text of [
-    'see <｜DSML｜tool_calls> here',
-    '\n\n<｜DSML｜tool_calls>\n</｜DSML｜tool_calls>',
-    '\n\n<｜DSML｜tool_calls>\n',
-    '\n<｜DSML｜tool_calls>\n<｜DSML｜parameter name="x" string="true">1',
-    '\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke nam="f">',
-    '\n\n<｜DSML｜tool_ca',
-    '\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name="f" string="true">',
-    '\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke x name="f">',
-    '\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name="f\n>',
-    '<｜DSML｜invoke name="f">',
+    'a <',
+    'a </',
+    '苹果｜香蕉｜',
+    '</think> ends a thought',
+    '<invoke name="f">',
+    '<|DSML|invoke>',
+    '\n\n<',
   ]) {
-    assert.deepEqual(parse([text], false), [{ type: 'content', text }]);
+    const content = `x${text}`;
+    assert.deepEqual(parse([content], false), [{ type: 'content', text: content }]);
+  }
+});
+
+test('the tags of every dialect are understood, calls without a block and bars doubled too', () => {
+  const v4 = block(call('f', parameter('x', true, 'y')));
+  const whole = parse([v4], false);
+  for (const text of [
+    v4.replaceAll('tool_calls', 'function_calls'),
+    v4.replaceAll('tool_calls', 'calls').replaceAll('｜DSML｜', '｜DSML｜ '),
+    v4.replaceAll('｜DSML｜', '｜｜DSML｜｜'),
+    call('f', parameter('x', true, 'y')),
+    v4.replace('string="true"', 'string="yes"'),
+    v4.replace('</｜DSML｜parameter>', ''),
+  ]) {
+    const tidy = parse([text], false, 'finished').map((event) =>
+      'text' in event ? { ...event, text: event.text.replace('\\n', '') } : event,
+    );
+    assert.deepEqual(tidy, whole, text);
+  }
+});
+
+test('a call ends the reasoning it stands in, and the closing tag that comes late is not shown', () => {
+  const text = `hm${block(call('f'))}</think>So.</think>`;
+  assert.deepEqual(parse([text], true), [
+    { type: 'reasoning', text: 'hm' },
+    { type: 'tool-call-start', index: 0, name: 'f' },
+    { type: 'tool-call-arguments', index: 0, text: '{}' },
+    { type: 'tool-call-end', index: 0 },
+    { type: 'content', text: 'So.</think>' },
+  ]);
+  // Without a call, it is no block.
+  assert.deepEqual(parse(['I write <｜DSML｜tool_calls> now</think>ok'], true), [
+    { type: 'reasoning', text: 'I write  now' },
+    { type: 'content', text: 'ok' },
+  ]);
+});
+
+test('a thought that the model opens itself is one, and tags repeated at the beginning are not shown', () => {
+  for (const [text, thinking, reasoning, content] of [
+    ['<think>hm</think>yes', false, 'hm', 'yes'],
+    ['\n<think>hm</think>yes', true, 'hm', 'yes'],
+    ['</think>yes', false, '', 'yes'],
+    ['</think>yes', true, '', 'yes'],
+  ] as const) {
+    const parsed = parseAnswer(parserAt(thinking ? 'reasoning' : 'content'), text);
+    assert.deepEqual([parsed.reasoning, parsed.content], [reasoning, content]);
+  }
+});
+
+test('calls that nobody asked for are told as text, where they stand', () => {
+  const told = (beginning: Beginning, text: string) => parseAnswer(new DsmlParser(beginning, 'as-text'), text);
+  const calls = block(call('f', parameter('x', true, 'a"b'), parameter('n', false, '[1]')), call('g'));
+  const lines = 'f({"x": "a\\"b", "n": [1]})\ng({})';
+  assert.deepEqual(told('content', `Let me see.${calls}\ndone`), {
+    ...{ role: 'assistant', reasoning: '', toolCalls: [] },
+    content: `Let me see.\n${lines}\n\ndone`,
+  });
+  const thought = told('reasoning', `hm${calls}</think>yes`);
+  assert.equal(thought.reasoning, `hm\n${lines}`);
+  assert.equal(thought.content.trim(), 'yes');
+  assert.equal(told('content', calls).content, lines);
+});
+
+test("a closing tag in a JSON value's string is the string's, unless there is no JSON that way", () => {
+  const argumentsOf = (value: string) =>
+    parseAnswer(parserAt('content'), block(call('f', parameter('x', false, value)))).toolCalls;
+  const values = [
+    '{"a": "</｜DSML｜parameter>\\"</｜DSML｜invoke>"}',
+    '["<｜DSML｜invoke name=\\"g\\">"]',
+    '"</｜DSML｜parameter>"',
+    '-1.5e3',
+  ];
+  for (const value of values) {
+    assert.deepEqual(argumentsOf(value), [{ id: '', name: 'f', arguments: `{"x": ${value}}` }]);
+  }
+  for (const value of ['"a', '{"a": ', '{"a": "b', 'Paris', '[1,', '"a\n']) {
+    assert.deepEqual(argumentsOf(value), [{ id: '', name: 'f', arguments: `{"x": ${value}}` }]);
   }
 });
 
@@ -109,7 +200,7 @@ test('what stands between tags and is no tag becomes content, and the calls rema
       ['g', '{}'],
     ],
   );
-  assert.equal(content, `\n${stray}\n${stray}`);
+  assert.equal(content, 'foo> oh'.repeat(2));
 });
 
 test('calls that are not closed end where the next begins or the block ends', () => {
@@ -133,122 +224,4 @@ test('a call that was cut off shows what there is of its arguments and never end
     { type: 'tool-call-start', index: 0, name: 'f' },
     { type: 'tool-call-arguments', index: 0, text: '{"x": "Bei' },
   ]);
-});
-
-/** Pieces of the grammar, whole and broken, in any order: most are malformed, some are not. */
-const anyGenerated = fc
-  .array(
-    fc.oneof(
-      {
-        weight: 4,
-        arbitrary: fc.constantFrom(
-          '</think>',
-          '\n\n<｜DSML｜tool_calls>',
-          '\n',
-          ' ',
-          '<｜DSML｜invoke name="f">',
-          '<｜DSML｜invoke',
-          ' name="g"',
-          ' Q',
-          '>',
-          '<',
-          '"',
-          '<｜DSML｜parameter name="x" string="true">',
-          '<｜DSML｜parameter name="y" string="false">',
-          '</｜DSML｜parameter>',
-          '</｜DSML｜invoke>',
-          '</｜DSML｜tool_calls>',
-          '｜DSML｜',
-          '</',
-          'text',
-          '杭州',
-          '🎉',
-          '\ud83c',
-          '\udf89',
-          '{"a": 1}',
-        ),
-      },
-      { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 5 }) },
-      {
-        weight: 1,
-        arbitrary: fc.constant(block(call('f', parameter('x', true, 'a\n"b"'), parameter('y', false, '[1]')))),
-      },
-    ),
-  )
-  .map((parts) => parts.join(''));
-
-test('a text divided anywhere gives the same events as the whole', () => {
-  fc.assert(
-    fc.property(anyGenerated, fc.array(fc.nat()), fc.boolean(), (text, cuts, thinking) => {
-      const at = [...new Set(cuts.map((cut) => cut % (text.length + 1)))].sort((a, b) => a - b);
-      const pushes = [0, ...at].map((begin, i) => text.slice(begin, at[i] ?? text.length));
-      assert.equal(pushes.join(''), text);
-      assert.deepEqual(parse(pushes, thinking), parse([text], thinking));
-      assert.deepEqual(parse(text.split(''), thinking), parse([text], thinking));
-    }),
-    { numRuns: 3000 },
-  );
-});
-
-test('bytes divided anywhere and decoded as a stream give the same events as the whole', () => {
-  fc.assert(
-    fc.property(anyGenerated, fc.integer({ min: 1, max: 7 }), fc.boolean(), (generated, step, thinking) => {
-      const text = generated.toWellFormed();
-      const bytes = new TextEncoder().encode(text);
-      const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-      const pushes: string[] = [];
-      for (let i = 0; i < bytes.length; i += step) {
-        pushes.push(decoder.decode(bytes.subarray(i, i + step), { stream: true }));
-      }
-      assert.deepEqual(parse(pushes, thinking), parse([text], thinking));
-    }),
-    { numRuns: 500 },
-  );
-});
-
-test('no letter of the text is lost, however malformed it is', () => {
-  // Letters outside of tags' own names: each must come out in reasoning, content, arguments or a call's name.
-  const letters = fc.array(fc.oneof(anyGenerated, fc.constantFrom('QQ', 'ZZ', '中'))).map((parts) => parts.join(''));
-  fc.assert(
-    fc.property(letters, fc.boolean(), (text, thinking) => {
-      const seen = parse([text], thinking)
-        .map((event) => ('text' in event ? event.text : 'name' in event ? event.name : ''))
-        .join('');
-      for (const letter of ['Q', 'Z', '中', '杭']) {
-        assert.equal(seen.split(letter).length, text.split(letter).length);
-      }
-    }),
-    { numRuns: 1000 },
-  );
-});
-
-test('every rendered assistant turn parses back to its message', () => {
-  // Text that holds no tag and does not end where the encoder's own line breaks begin.
-  const plain = fc.string({ unit: 'binary' }).map((text) => text.toWellFormed().replaceAll('<', '('));
-  const name = fc.stringMatching(/^[a-z_][a-z0-9_]{0,9}$/);
-  const json = fc.oneof(
-    plain,
-    fc.integer(),
-    fc.boolean(),
-    fc.constant(null),
-    fc.array(fc.integer()),
-    fc.constant({ a: [1.5] }),
-  );
-  const calls = fc.array(fc.tuple(name, fc.dictionary(name, json)), { maxLength: 3 });
-  fc.assert(
-    fc.property(plain, plain, calls, fc.boolean(), (content, reasoning, called, thinking) => {
-      const toolCalls = called.map(([id, parameters]) => ({ id: '', name: id, arguments: JSON.stringify(parameters) }));
-      const message: AssistantMessage = { role: 'assistant', content, reasoning, toolCalls };
-      const segments = renderConversation([{ role: 'user', content: 'q' }, message], { thinking });
-      const output = segments.at(-1)?.text.replace(/<｜end▁of▁sentence｜>$/, '') ?? '';
-      const parsed = parseAnswer(parserAt(thinking ? 'reasoning' : 'content'), output);
-      assert.equal(parsed.content, content);
-      assert.equal(parsed.reasoning, thinking ? reasoning : '');
-      assert.deepEqual(
-        parsed.toolCalls.map((call) => ({ ...call, arguments: JSON.parse(call.arguments) })),
-        toolCalls.map((call) => ({ ...call, arguments: JSON.parse(call.arguments) })),
-      );
-    }),
-    { numRuns: 500 },
-  );
 });

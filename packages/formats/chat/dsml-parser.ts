@@ -1,59 +1,64 @@
-// Answers with DSML tool calls, DeepSeek-V3.2's and V4's, read as they stream.
+// Answers with DSML tool calls, DeepSeek-V3.2's, V4's and V4.1's, read as they stream.
 //
-// Owns the grammar of `</think>` and of DSML, forgivingly: a model makes mistakes. What the block of calls is called is
-// the dialect's. However the text is divided into pushes, the events say the same; nothing is thrown and no text is lost:
-// what does not fit the grammar is content.
+// Owns the grammar of `</think>` and of DSML, forgivingly: a model makes mistakes, among them the tags of another dialect, calls
+// without a block and blocks without an end. However the text is divided into pushes, the events say the same; nothing is
+// thrown. Tags that have no place are dropped, the text between them is content.
 
-import { dsml, thinkEnd } from '../special-tokens.ts';
-import { AnswerEvents, findFirst } from './answer-events.ts';
-import type { AnswerEvent, AnswerParser, Beginning, CallsTag } from './dialect.ts';
+import { dsml, thinkBegin, thinkEnd } from '../special-tokens.ts';
+import {
+  AnswerEvents,
+  controlMarks,
+  findFirst,
+  heldArgument,
+  maxPadding,
+  trimPadding,
+  withoutMarkPart,
+} from './answer-events.ts';
+import type { AnswerEnd, AnswerEvent, AnswerParser, Beginning, CallReading } from './dialect.ts';
+import { type DsmlTag, readTag, tagBegins, tagEnds } from './dsml-tag.ts';
+import { JsonEnd } from './json-end.ts';
 
-export interface DsmlParserOptions {
-  readonly beginning: Beginning;
-  readonly callsTag: CallsTag;
-}
+/** The encoders put two line breaks before a block; models forget them. Longest first. */
+const tagMarkers = ['\n\n', '\n', ''].flatMap((breaks) => tagBegins.map((begin) => breaks + begin));
+const markers = [...tagMarkers, dsml, ...controlMarks];
+const markersInThought = [...markers, thinkEnd];
 
-const callBegin = `<${dsml}invoke`;
-const callEnd = `</${dsml}invoke>`;
-const parameterBegin = `<${dsml}parameter`;
-const parameterEnd = `</${dsml}parameter>`;
-
-/** In a block of calls, outside of values: before the first call (`opening` is the text since content), between or in calls. */
-type BlockState =
-  | { readonly at: 'opening'; readonly opening: string }
-  | { readonly at: 'block' }
-  | { readonly at: 'call'; readonly hasParameters: boolean };
-
+/**
+ * `beginning`: before anything but space, where the tags of a thought may still be repeated. `opening`: after a block's tag, before
+ * its first call, without which it is none. `block`: after a call. `call`: in a call, outside of values. `string`, `json`: in a
+ * value.
+ */
 type State =
-  | { readonly at: 'reasoning' }
-  | { readonly at: 'content' }
-  | BlockState
-  | { readonly at: 'value'; readonly isString: boolean };
-
-type Tag =
-  | { readonly kind: 'block-end' | 'call-end'; readonly length: number }
-  | { readonly kind: 'call'; readonly length: number; readonly name: string }
-  | { readonly kind: 'parameter'; readonly length: number; readonly name: string; readonly isString: boolean };
+  | { readonly at: 'beginning' | 'text' | 'opening' | 'block' }
+  | { readonly at: 'call'; readonly hasParameters: boolean }
+  | { readonly at: 'string'; readonly end: string }
+  | { readonly at: 'json'; readonly json: JsonEnd };
 
 /** Parses one assistant turn. Text goes in without its end-of-sentence token. */
 export class DsmlParser implements AnswerParser {
-  /** The encoders put two line breaks before the block; models forget them. Longest first. */
-  readonly #blockBegins: readonly string[];
-  readonly #blockEnd: string;
-  readonly #events = new AnswerEvents();
-  #state: State;
+  readonly #calls: CallReading;
+  readonly #events: AnswerEvents;
+  #state: State = { at: 'beginning' };
+  /** What text is. */
+  #saying: Beginning;
+  /** Whether a call has ended the reasoning, of which the closing tag may still come. */
+  #mayCloseLater = false;
   /** Received, not yet understood: it may be the beginning of a tag. */
   #pending = '';
+  #end: AnswerEnd | undefined;
 
-  constructor({ beginning, callsTag }: DsmlParserOptions) {
-    const blockBegin = `<${dsml}${callsTag}>`;
-    this.#blockBegins = [`\n\n${blockBegin}`, `\n${blockBegin}`, blockBegin];
-    this.#blockEnd = `</${dsml}${callsTag}>`;
-    this.#state = { at: beginning };
+  constructor(beginning: Beginning, calls: CallReading = 'as-calls') {
+    this.#saying = beginning;
+    this.#calls = calls;
+    this.#events = new AnswerEvents(calls);
   }
 
   get isReasoning(): boolean {
-    return this.#state.at === 'reasoning';
+    return this.#saying === 'reasoning';
+  }
+
+  get heldLength(): number {
+    return this.#pending.length;
   }
 
   push(text: string): AnswerEvent[] {
@@ -62,161 +67,226 @@ export class DsmlParser implements AnswerParser {
     return this.#events.take();
   }
 
-  end(): AnswerEvent[] {
-    const rest = this.#takePending(this.#pending.length);
-    const state = this.#state;
-    switch (state.at) {
-      case 'reasoning':
-      case 'content':
-        this.#events.text(state.at, rest);
-        break;
-      case 'opening':
-        this.#events.text('content', state.opening + rest);
-        break;
-      case 'block':
-      case 'call':
-        if (rest.trim() !== '') this.#events.text('content', rest);
-        break;
-      case 'value':
-        this.#emitValue(rest, state.isString);
-        break;
-      default:
-        unreachable(state);
+  end(how: AnswerEnd = 'cut-off'): AnswerEvent[] {
+    this.#end = how;
+    while (this.#step());
+    if (how === 'finished') {
+      // What the model takes for a whole call is one.
+      if (this.#state.at === 'string') this.#endString();
+      if (this.#state.at === 'call') this.#endCall(this.#state.hasParameters);
     }
     return this.#events.take();
   }
 
-  /** Understands the next piece of what is pending; false when more text is needed. */
+  /** Understands the next piece of what is pending; false when more text is needed, or nothing is left. */
   #step(): boolean {
+    if (this.#end && this.#pending === '') return false;
     const state = this.#state;
     switch (state.at) {
-      case 'reasoning':
-        return this.#readText('reasoning', [thinkEnd], () => ({ at: 'content' }));
-      case 'content':
-        return this.#readText('content', this.#blockBegins, (opening) => ({ at: 'opening', opening }));
-      case 'value':
-        return this.#readValue(state.isString);
+      case 'beginning':
+        return this.#begin();
+      case 'string':
+        return this.#readString(state.end);
+      case 'json':
+        return this.#readJson(state.json);
+      case 'opening':
+        return this.#readOpening();
       default:
-        return this.#readTag(state);
+        return this.#readText();
     }
   }
 
-  #readText(type: 'reasoning' | 'content', markers: readonly string[], next: (marker: string) => State): boolean {
-    const { index, marker } = findFirst(this.#pending, markers);
-    this.#events.text(type, this.#takePending(index));
-    if (marker === undefined) return false;
-    this.#takePending(marker.length);
-    this.#state = next(marker);
+  #begin(): boolean {
+    const text = this.#pending.trimStart();
+    const tags = this.#saying === 'reasoning' ? [thinkBegin] : [thinkBegin, thinkEnd];
+    const { index, marker } = findFirst(text, tags);
+    if (index === 0 && marker === undefined && !this.#end) return false;
+    if (index === 0 && marker !== undefined) {
+      this.#take(this.#pending.length - text.length + marker.length);
+      if (marker === thinkBegin) this.#saying = 'reasoning';
+    }
+    this.#state = { at: 'text' };
     return true;
   }
 
-  #readValue(isString: boolean): boolean {
-    const { index, marker } = findFirst(this.#pending, [parameterEnd]);
-    // Half of a surrogate pair would be escaped as if it were alone.
-    const splitsPair = marker === undefined && isString && /[\ud800-\udbff]/.test(this.#pending.charAt(index - 1));
-    this.#emitValue(this.#takePending(splitsPair ? index - 1 : index), isString);
-    if (marker === undefined) return false;
-    this.#takePending(marker.length);
-    if (isString) this.#events.callArguments('"');
+  /** In text, and in a block or call outside of values, where space between tags is nobody's. */
+  #readText(): boolean {
+    const isBetweenTags = this.#state.at !== 'text';
+    const { index, marker } = this.#findMarker();
+    const before = this.#pending.slice(0, index);
+    const text = isBetweenTags ? trimPadding(before) : before;
+    this.#events.text(this.#saying, text);
+    if (marker === undefined) {
+      this.#take(text.length);
+      if (this.#end) this.#events.text(this.#saying, this.#endOfText(isBetweenTags));
+      return false;
+    }
+    this.#take(index);
+    if (!tagMarkers.includes(marker)) {
+      this.#take(marker.length);
+      if (marker === thinkEnd) this.#endReasoning();
+      return true;
+    }
+    const breaks = marker.indexOf('<');
+    const tag = readTag(this.#pending.slice(breaks));
+    if (tag === 'unfinished') {
+      if (this.#end) this.#take(this.#pending.length);
+      return false;
+    }
+    this.#take(breaks + tag.length);
+    this.#enter(tag);
+    return true;
+  }
+
+  /** A block is one if a call follows its tag; else the tag is dropped and the text goes on. */
+  #readOpening(): boolean {
+    const { index, marker } = this.#findMarker();
+    if (index <= maxPadding && this.#pending.slice(0, index).trim() === '') {
+      if (marker === undefined && !this.#end) return false;
+      if (marker === undefined && this.#pending.trim() === '') this.#take(this.#pending.length);
+      if (marker !== undefined && tagMarkers.includes(marker)) {
+        const tag = readTag(this.#pending.slice(index + marker.indexOf('<')));
+        if (tag === 'unfinished' && !this.#end) return false;
+        if (tag !== 'unfinished' && tag.kind === 'call') {
+          this.#take(index + marker.indexOf('<') + tag.length);
+          this.#enter(tag);
+          return true;
+        }
+      }
+    }
+    this.#state = { at: 'text' };
+    return true;
+  }
+
+  #readString(end: string): boolean {
+    const { index, marker } = findFirst(this.#pending, tagEnds);
+    if (marker === undefined) {
+      // Half of a surrogate pair would be escaped as if it were alone.
+      const splitsPair = /[\ud800-\udbff]/.test(this.#pending.charAt(index - 1));
+      this.#emitString(this.#take(splitsPair ? index - 1 : index));
+      if (this.#end) this.#emitString(heldArgument(this.#take(this.#pending.length), this.#end));
+      return false;
+    }
+    if (marker === end) {
+      this.#emitString(this.#take(index));
+      this.#take(marker.length);
+      this.#endString();
+      return true;
+    }
+    // The end of something else is text in a value, unless the model ends with it: then the value's own was forgotten.
+    this.#emitString(this.#take(index));
+    const rest = this.#pending.slice(lengthOfRun(this.#pending, end));
+    const mayBeLast = !rest.startsWith(end) && tagEnds.some((tag) => tag.startsWith(rest));
+    if (mayBeLast && this.#end !== 'finished') {
+      if (this.#end) this.#take(this.#pending.length);
+      return false;
+    }
+    if (!mayBeLast) this.#emitString(this.#take(1));
+    else this.#endString();
+    return true;
+  }
+
+  #readJson(json: JsonEnd): boolean {
+    const found = this.#end ? json.finish(this.#pending, this.#end) : json.find(this.#pending);
+    this.#events.callArguments(this.#take(found.length));
+    json.take(found.length);
+    if (found.type === 'open') {
+      if (this.#end) this.#events.callArguments(heldArgument(this.#take(this.#pending.length), this.#end));
+      return false;
+    }
     this.#state = { at: 'call', hasParameters: true };
     return true;
   }
 
-  #readTag(state: BlockState): boolean {
-    const space = /^\s*/.exec(this.#pending)?.[0].length ?? 0;
-    const tag = scanTag(this.#pending.slice(space), this.#blockEnd);
-    if (tag === 'unfinished') return false;
-    if (tag !== 'none' && this.#enter(tag, state)) {
-      this.#takePending(space + tag.length);
-    } else if (state.at === 'opening') {
-      this.#events.text('content', state.opening);
-      this.#state = { at: 'content' };
-    } else {
-      // Up to the next place where a tag may begin, or the space before it.
-      const stray = /^\s*\S[^<\s]*/.exec(this.#pending)?.[0].length ?? 0;
-      this.#events.text('content', this.#takePending(stray));
-    }
-    return true;
+  #findMarker(): { index: number; marker?: string } {
+    return findFirst(this.#pending, this.isReasoning || this.#mayCloseLater ? markersInThought : markers);
   }
 
-  /** Does what the tag says, or nothing and returns false where the tag has no place. */
-  #enter(tag: Tag, state: BlockState): boolean {
-    const hasParameters = state.at === 'call' && state.hasParameters;
+  #enter(tag: DsmlTag): void {
+    const state = this.#state;
     switch (tag.kind) {
+      case 'block':
+        if (state.at === 'text') this.#state = { at: 'opening' };
+        break;
       case 'call':
         // A call that was not closed ends where the next begins.
-        if (state.at === 'call') this.#endCall(hasParameters);
-        this.#events.startCall(tag.name);
-        this.#state = { at: 'call', hasParameters: false };
-        return true;
+        if (state.at === 'call') this.#endCall(state.hasParameters);
+        this.#startCall(tag.name);
+        break;
       case 'parameter':
-        if (state.at !== 'call') return false;
-        this.#events.callArguments(
-          `${hasParameters ? ', ' : '{'}${JSON.stringify(tag.name)}: ${tag.isString ? '"' : ''}`,
-        );
-        this.#state = { at: 'value', isString: tag.isString };
-        return true;
+        if (state.at === 'call') this.#startParameter(tag, state.hasParameters);
+        break;
       case 'call-end':
-        if (state.at !== 'call') return false;
-        this.#endCall(hasParameters);
-        this.#state = { at: 'block' };
-        return true;
       case 'block-end':
-        if (state.at === 'opening') return false;
-        if (state.at === 'call') this.#endCall(hasParameters);
-        this.#state = { at: 'content' };
-        return true;
+        if (state.at === 'call') this.#endCall(state.hasParameters);
+        break;
+      case 'parameter-end':
+      case 'unknown':
+        break;
       default:
-        return unreachable(tag);
+        unreachable(tag);
     }
+  }
+
+  #startCall(name: string): void {
+    // A model that forgets `</think>` before its calls has stopped reasoning all the same.
+    if (this.#calls === 'as-calls' && this.isReasoning) {
+      this.#saying = 'content';
+      this.#mayCloseLater = true;
+    }
+    this.#events.startCall(name, this.#saying);
+    this.#state = { at: 'call', hasParameters: false };
+  }
+
+  #startParameter({ name, isString, end }: Extract<DsmlTag, { kind: 'parameter' }>, isNext: boolean): void {
+    this.#events.callArguments(`${isNext ? ', ' : '{'}${JSON.stringify(name)}: ${isString ? '"' : ''}`);
+    this.#state = isString ? { at: 'string', end } : { at: 'json', json: new JsonEnd(tagBegins) };
+  }
+
+  #endString(): void {
+    this.#events.callArguments('"');
+    this.#state = { at: 'call', hasParameters: true };
   }
 
   #endCall(hasParameters: boolean): void {
     this.#events.callArguments(hasParameters ? '}' : '{}');
     this.#events.endCall();
+    this.#state = { at: 'block' };
   }
 
-  #emitValue(text: string, isString: boolean): void {
-    this.#events.callArguments(isString ? JSON.stringify(text).slice(1, -1) : text);
+  #endReasoning(): void {
+    if (this.#state.at === 'call') this.#endCall(this.#state.hasParameters);
+    this.#saying = 'content';
+    this.#mayCloseLater = false;
+    this.#state = { at: 'text' };
   }
 
-  #takePending(length: number): string {
+  /** What was held back, at the end. */
+  #endOfText(isBetweenTags: boolean): string {
+    const rest = withoutMarkPart(this.#take(this.#pending.length));
+    return isBetweenTags ? trimPadding(rest) : rest;
+  }
+
+  #emitString(text: string): void {
+    this.#events.callArguments(JSON.stringify(text).slice(1, -1));
+  }
+
+  #take(length: number): string {
     const taken = this.#pending.slice(0, length);
     this.#pending = this.#pending.slice(length);
     return taken;
   }
 }
 
-/** The tag that the text begins with, if it can be told. */
-function scanTag(text: string, blockEnd: string): Tag | 'none' | 'unfinished' {
-  for (const literal of [blockEnd, callEnd, callBegin, parameterBegin]) {
-    if (literal.startsWith(text) && literal !== text) return 'unfinished';
-    if (!text.startsWith(literal)) continue;
-    if (literal === blockEnd) return { kind: 'block-end', length: literal.length };
-    if (literal === callEnd) return { kind: 'call-end', length: literal.length };
-    return scanAttributes(text, literal);
+/** How long the run of closing tags is that the text begins with, each with the space after it, up to one that is `end`. */
+function lengthOfRun(text: string, end: string): number {
+  let length = 0;
+  for (;;) {
+    const tag = text.startsWith(end, length) ? undefined : tagEnds.find((each) => text.startsWith(each, length));
+    if (tag === undefined) return length;
+    length += tag.length;
+    length += /^\s*/.exec(text.slice(length))?.[0].length ?? 0;
   }
-  return 'none';
-}
-
-/** The tag up to its `>`. A parameter that does not say whether it is a string is one: its text is taken as it stands. */
-function scanAttributes(text: string, literal: string): Tag | 'none' | 'unfinished' {
-  let isQuoted = false;
-  for (let i = literal.length; i < text.length; i++) {
-    const character = text[i];
-    // No tag goes over a line's end, so that a quote left open cannot hold back all that follows.
-    if (character === '\n') return 'none';
-    if (character === '"') isQuoted = !isQuoted;
-    if (isQuoted || (character !== '<' && character !== '>')) continue;
-    if (character === '<') return 'none';
-    const length = i + 1;
-    const attributes = /^\s+name="([^"]*)"(?:\s+string="(true|false)")?\s*$/.exec(text.slice(literal.length, i));
-    if (attributes === null) return 'none';
-    const [, name = '', isString] = attributes;
-    if (literal === parameterBegin) return { kind: 'parameter', length, name, isString: isString !== 'false' };
-    return isString === undefined ? { kind: 'call', length, name } : 'none';
-  }
-  return 'unfinished';
 }
 
 function unreachable(value: never): never {

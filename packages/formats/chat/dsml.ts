@@ -1,19 +1,43 @@
-// DSML, the markup of tool calls that DeepSeek-V3.2 introduced and V4 kept.
+// DSML, the markup of tool calls that DeepSeek-V3.2 introduced and V4 and V4.1 kept.
 //
-// Owns how calls are written, and the text that asks for a format of the answer, which both dialects share. Reading is
-// `dsml-parser`; how tools are described to the model differs between the two and stands in each.
+// Owns its tags, how calls are written, and the text that asks for a format of the answer, which these dialects share. Reading
+// is `dsml-parser`; how tools are described to the model differs and stands in each dialect.
 
 import { dsml } from '../special-tokens.ts';
 import type { CallsTag } from './dialect.ts';
 import type { JsonValue, ToolCall } from './message.ts';
 import { JsonNumber, parseJson, pythonJson } from './python-json.ts';
 
+/** The tags, those with attributes up to their name's first character. */
+export interface DsmlTags {
+  readonly blockBegin: string;
+  readonly blockEnd: string;
+  readonly callBegin: string;
+  readonly callEnd: string;
+  readonly parameterBegin: string;
+  readonly parameterEnd: string;
+}
+
+/** The tags of the dialect whose block of calls has this name: V4.1's begin with a space, all of them. */
+export function dsmlTags(callsTag: CallsTag): DsmlTags {
+  const space = callsTag.startsWith(' ') ? ' ' : '';
+  return {
+    blockBegin: `<${dsml}${callsTag}>`,
+    blockEnd: `</${dsml}${callsTag}>`,
+    callBegin: `<${dsml}${space}invoke name="`,
+    callEnd: `</${dsml}${space}invoke>`,
+    parameterBegin: `<${dsml}${space}parameter name="`,
+    parameterEnd: `</${dsml}${space}parameter>`,
+  };
+}
+
 /** The block of tool calls as the model writes it, without the two line breaks before it. */
 export function callsText(calls: readonly ToolCall[], callsTag: CallsTag): string {
+  const tags = dsmlTags(callsTag);
   const invocations = calls.map(
-    (call) => `<${dsml}invoke name="${call.name}">\n${parametersText(call.arguments)}\n</${dsml}invoke>`,
+    (call) => `${tags.callBegin}${call.name}">\n${parametersText(call.arguments, tags)}\n${tags.callEnd}`,
   );
-  return `<${dsml}${callsTag}>\n${invocations.join('\n')}\n</${dsml}${callsTag}>`;
+  return `${tags.blockBegin}\n${invocations.join('\n')}\n${tags.blockEnd}`;
 }
 
 /** Asks for an answer that follows a JSON Schema. */
@@ -21,12 +45,12 @@ export function responseFormatText(schema: JsonValue): string {
   return `## Response Format:\n\nYou MUST strictly adhere to the following schema to reply:\n${pythonJson(schema)}`;
 }
 
-function parametersText(argumentsJson: string): string {
+function parametersText(argumentsJson: string, { parameterBegin, parameterEnd }: DsmlTags): string {
   return Object.entries(argumentsOf(argumentsJson))
     .map(([name, value]) => {
       const isString = typeof value === 'string';
       const text = isString ? value : pythonJson(value);
-      return `<${dsml}parameter name="${name}" string="${isString}">${text}</${dsml}parameter>`;
+      return `${parameterBegin}${name}" string="${isString}">${text}${parameterEnd}`;
     })
     .join('\n');
 }

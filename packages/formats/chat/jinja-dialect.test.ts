@@ -128,6 +128,40 @@ test('where a template would lose calls beside content, the calls are what stays
   assert.ok(textOf(v31, [question, ...after]).includes('Let me see.<｜tool▁calls▁begin｜>'));
 });
 
+test('a turn that is known as it was written stands in the prompt like that, with what opened it, as long as the user has not gone on', () => {
+  const text = 'hm\n</think>\n\nLet me see. <｜tool▁calls▁begin｜>odd<｜tool▁calls▁end｜>';
+  const result: ChatMessage = { role: 'tool', content: 'sunny', toolCallId: '1' };
+  const written = (thinking: boolean) =>
+    ({
+      ...calling,
+      written: thinking
+        ? { text, beginning: 'reasoning' }
+        : { text: text.slice(text.indexOf('Let')), beginning: 'content' },
+    }) satisfies AssistantMessage;
+  for (const [dialect, thinking, stays] of [
+    [r1, true, false],
+    [r1, false, false],
+    [v31, false, true],
+  ] as const) {
+    const turn = written(thinking);
+    const before = textOf(dialect, [question], thinking);
+    const after = textOf(dialect, [question, turn, result], thinking);
+    assert.ok(after.startsWith(`${before}${turn.written.text}${endOfSentence}<｜tool▁output`), after);
+    // Twice in one conversation.
+    const again = textOf(dialect, [question, turn, result, written(false), result], thinking);
+    assert.ok(again.startsWith(`${after}${written(false).written.text}${endOfSentence}`), again);
+    const later = textOf(dialect, [question, turn, result, question], thinking);
+    assert.equal(later.includes('odd'), stays);
+    // Where it does not begin as it did then, it is rendered.
+    assert.ok(!textOf(dialect, [question, written(!thinking), result], thinking).includes('odd'));
+  }
+  // V3.1 never shows what was thought.
+  assert.ok(!textOf(v31, [question, written(true), result], true).includes('odd'));
+  // A text that looks like the place of the turn spoils it.
+  const spoiled = textOf(v31, [{ role: 'user', content: '\ue0001\ue001' }, written(false), result], false);
+  assert.ok(!spoiled.includes('odd') && spoiled.includes('"Paris"'));
+});
+
 test('a template that wants arguments as an object gets one', () => {
   const source = `{% for m in messages %}{% for c in m.tool_calls or [] %}<｜tool▁sep｜>{{ c.function.arguments | tojson }}{% endfor %}{% endfor %}`;
   const dialect = openJinjaDialect(templateOf(source));

@@ -2,8 +2,9 @@
 //
 // Owns what templates leave open: whether the prompt opens the reasoning and how thinking is turned off, in which form
 // tools are called, what a template does with tools at all. It finds out by asking the template about small conversations
-// when it is opened. History is the template's; of an assistant message that comes last, the text is written here, since
-// templates drop reasoning. So only that message is output: of earlier ones a template may show less than was written.
+// when it is opened. History is the template's, except of turns that are known as the model wrote them; of an assistant message
+// that comes last, the text is written here, since templates drop reasoning. So only that message is output: of earlier ones a
+// template may show less than was written.
 
 import { thinkBegin, thinkEnd, toolSeparator } from '../special-tokens.ts';
 import { type ChatTemplate, compileTemplate, type RenderTemplate } from './chat-template.ts';
@@ -20,6 +21,7 @@ export function openJinjaDialect(template: ChatTemplate): ChatDialect {
     template.toolSource === undefined ? plain : compileTemplate(template.toolSource, template.where);
   const traits = probe(template, plain, withToolsRender);
   const { callForm } = traits;
+  const openings = probeOpenings(render, (history, thinking) => generationPrompt(history, [], thinking));
 
   function render(messages: readonly ChatMessage[], tools: readonly ToolSchema[], thinking: boolean): string {
     const offersItself = traits.showsTools || tools.length === 0 || callForm === undefined;
@@ -32,8 +34,40 @@ export function openJinjaDialect(template: ChatTemplate): ChatDialect {
     return template.addsBos && !text.startsWith(bosToken) ? bosToken + text : text;
   }
 
+  /** The text up to where a model answers to `history`. */
+  function generationPrompt(history: readonly ChatMessage[], tools: readonly ToolSchema[], thinking: boolean) {
+    const opening = history.at(-1)?.role === 'tool' ? '' : traits.opening;
+    return open(renderWritten(history, tools, thinking), opening, thinking);
+  }
+
+  /** As `render`, with the turns that are known put back as they were written, where the template leaves a place for them. */
+  function renderWritten(history: readonly ChatMessage[], tools: readonly ToolSchema[], thinking: boolean): string {
+    const lastUser = history.findLastIndex(({ role }) => role === 'user' || role === 'developer');
+    const texts = new Map<string, string>();
+    const placed = history.map((message, index): ChatMessage => {
+      if (message.role !== 'assistant' || message.written === undefined) return message;
+      const { text, beginning } = message.written;
+      const opening = openings(thinking, history[index - 1]?.role === 'tool' ? 'tool' : 'user');
+      // What opened the turn is no part of the template's history, and is kept as long as the turn's reasoning would be.
+      const fits = opening?.beginning === beginning && (opening.text === '' || index > lastUser);
+      if (!fits) return message;
+      const place = `\ue000${index}\ue001`;
+      texts.set(place, opening.text + text);
+      return { role: 'assistant', content: place };
+    });
+    if (texts.size === 0) return render(history, tools, thinking);
+    let rendered = render(placed, tools, thinking);
+    for (const [place, text] of texts) {
+      const parts = rendered.split(place + eosToken);
+      if (parts.length !== 2 || rendered.split(place).length !== 2) return render(history, tools, thinking);
+      rendered = parts.join(text + eosToken);
+    }
+    return rendered;
+  }
+
   return {
     stopTokens: eosToken === '' ? [] : [eosToken],
+    reserved: [],
     calls:
       callForm === undefined ? { type: 'none' } : { type: 'opened', opening: (name) => callOpening(name, callForm) },
     prompt(messages, { thinking, tools = [] }) {
@@ -41,14 +75,12 @@ export function openJinjaDialect(template: ChatTemplate): ChatDialect {
       const history = last?.role === 'assistant' ? messages.slice(0, -1) : messages;
       const offered =
         tools.length > 0 ? tools : history.flatMap((message) => ('tools' in message && message.tools) || []);
-      const rendered = render(history, offered, thinking);
-      const opening = history.at(-1)?.role === 'tool' ? '' : traits.opening;
-      const { text, beginning, style } = open(rendered, opening, thinking);
+      const { text, beginning, style } = generationPrompt(history, offered, thinking);
       const segments: Segment[] = [{ text, isOutput: false }];
       if (last?.role === 'assistant') segments.push({ text: answerText(last, beginning, style), isOutput: true });
       return { segments, beginning };
     },
-    openParser: (beginning) => new DeepseekV3Parser(beginning),
+    openParser: (beginning, calls) => new DeepseekV3Parser(beginning, calls),
   };
 
   function answerText(message: AssistantMessage, beginning: Beginning, { afterThought }: ThoughtStyle): string {
@@ -109,6 +141,42 @@ function probe(template: ChatTemplate, plain: RenderTemplate, withToolsRender: R
     callArguments,
     showsContentOfCallers: beside.includes('beforehand') && beside.includes('probe'),
   };
+}
+
+type Render = (messages: readonly ChatMessage[], tools: readonly ToolSchema[], thinking: boolean) => string;
+type TurnOpening = { readonly text: string; readonly beginning: Beginning };
+
+/**
+ * What a prompt adds to the history before a turn begins, after a user's message and after a tool's result: an opened or an
+ * empty thought, or nothing. Undefined where the template shows what comes before a turn otherwise once the turn is history.
+ */
+function probeOpenings(
+  render: Render,
+  prompt: (history: readonly ChatMessage[], thinking: boolean) => TurnOpening,
+): (thinking: boolean, after: 'user' | 'tool') => TurnOpening | undefined {
+  const hello: ChatMessage = { role: 'user', content: 'hello' };
+  const calling: ChatMessage = {
+    ...{ role: 'assistant', content: '' },
+    toolCalls: [{ id: 'probe', name: 'probe', arguments: '{}' }],
+  };
+  const result: ChatMessage = { role: 'tool', content: 'result', toolCallId: 'probe' };
+  const find = (thinking: boolean, history: readonly ChatMessage[]): TurnOpening | undefined => {
+    try {
+      const shown = render([...history, { role: 'assistant', content: '\ue000' }, hello], [], thinking);
+      const [before = '', after] = shown.split('\ue000');
+      const asked = prompt(history, thinking);
+      if (after === undefined || !asked.text.startsWith(before)) return undefined;
+      return { text: asked.text.slice(before.length), beginning: asked.beginning };
+    } catch {
+      // A template that does not take such a conversation has no place for the turn.
+      return undefined;
+    }
+  };
+  const found = [false, true].map((thinking) => ({
+    user: find(thinking, [hello]),
+    tool: find(thinking, [hello, calling, result]),
+  }));
+  return (thinking, after) => found[thinking ? 1 : 0]?.[after];
 }
 
 function variables({ bosToken, eosToken }: ChatTemplate, thinking: boolean): Record<string, unknown> {

@@ -57,6 +57,13 @@ export interface UserMessage {
   readonly task?: QuickTask;
 }
 
+export interface WrittenTurn {
+  /** From where the prompt left off to before the token that ended it. */
+  readonly text: string;
+  /** Whether the prompt had opened the reasoning. */
+  readonly beginning: 'reasoning' | 'content';
+}
+
 export interface AssistantMessage {
   readonly role: 'assistant';
   readonly content: string;
@@ -64,8 +71,8 @@ export interface AssistantMessage {
   readonly toolCalls?: readonly ToolCall[];
   /** Ask for this judgement of the conversation up to here; the next message is its result. */
   readonly task?: QuickTask;
-  /** The whole turn as a model wrote it, after the mark that opens it: stands in the prompt instead of what is said here. */
-  readonly written?: string;
+  /** The turn as a model wrote it: stands in the prompt instead of what is said here, wherever the turn begins as it did then. */
+  readonly written?: WrittenTurn;
   /** The message is to be continued: the model goes on where it ends, in its reasoning when it has no content yet. */
   readonly isPrefix?: boolean;
 }

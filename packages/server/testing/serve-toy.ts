@@ -30,7 +30,9 @@ type Options = ToyEngineOptions &
     readonly names?: boolean | readonly ModelName[];
     readonly missingReasoning?: 'recover' | 'refuse';
     readonly startTimeoutMs?: number;
-    /** In Jinja; DeepSeek-V4's encoding where absent. */
+    /** Of a model with an encoding of its own; `deepseek_v4` where absent. */
+    readonly modelType?: string;
+    /** In Jinja; the model type's encoding where absent. */
     readonly chatTemplate?: string;
   };
 
@@ -39,7 +41,9 @@ export async function serveToy(options: Options): Promise<ToyServer> {
   const directory = await mkdtemp(join(tmpdir(), 'hadal-toy-'));
   const write = (name: string, json: object) => writeFile(join(directory, name), JSON.stringify(json));
   if (options.generationConfig !== undefined) await write('generation_config.json', options.generationConfig);
-  await write('config.json', { model_type: options.chatTemplate === undefined ? 'deepseek_v4' : 'llama' });
+  await write('config.json', {
+    model_type: options.chatTemplate === undefined ? (options.modelType ?? 'deepseek_v4') : 'llama',
+  });
   if (options.chatTemplate !== undefined) {
     const tokens = { bos_token: beginOfSentence, eos_token: { content: endOfSentence } };
     await write('tokenizer_config.json', { ...tokens, chat_template: options.chatTemplate, add_bos_token: true });
