@@ -10,18 +10,20 @@ export interface Route {
   /** After the base; `:id` stands for a name. */
   readonly path: string;
   readonly bases: readonly string[];
-  /** Whose clients call it, and so whose envelope errors come in. */
+  /** Whose envelope its errors come in. */
   readonly dialect: Dialect;
   readonly tag: string;
   readonly summary: string;
 }
 
-export type Dialect = 'openai' | 'anthropic';
+/** `deepseek`: what DeepSeek serves as its own; `openai`: what it took over whole, or does not have. */
+export type Dialect = 'deepseek' | 'openai' | 'anthropic';
 
 /** "v1 has no relationship with the model version" (DeepSeek); what is beta there is beta nowhere here. */
 const openaiBases = ['', '/v1', '/beta'];
 /** The SDK adds /v1 to its base, which is /anthropic on DeepSeek; clients of Anthropic's own take the bare one. */
 const anthropicBases = ['/anthropic', ''];
+const deepseek = { bases: openaiBases, dialect: 'deepseek' } as const;
 const openai = { bases: openaiBases, dialect: 'openai' } as const;
 const anthropic = { bases: anthropicBases, dialect: 'anthropic' } as const;
 
@@ -29,20 +31,22 @@ const get = (path: string, summary: string) => ({ method: 'GET', path, summary }
 const post = (path: string, summary: string) => ({ method: 'POST', path, summary }) as const;
 const remove = (path: string, summary: string) => ({ method: 'DELETE', path, summary }) as const;
 
-const chat = { ...openai, tag: 'Chat completions' } as const;
-const texts = { ...openai, tag: 'Completions' } as const;
+const chat = { ...deepseek, tag: 'Chat completions' } as const;
+const texts = { ...deepseek, tag: 'Completions' } as const;
+const tokens = { ...openai, tag: 'Tokens and embeddings' } as const;
 const responses = { ...openai, tag: 'Responses' } as const;
 const messages = { ...anthropic, tag: 'Anthropic Messages' } as const;
-const models = { ...openai, tag: 'Models' } as const;
+const models = { ...deepseek, tag: 'Models' } as const;
 
 /** By operation id. */
 export const routes = {
   createChatCompletion: { ...chat, ...post('/chat/completions', 'Answer a conversation') },
 
   createCompletion: { ...texts, ...post('/completions', 'Go on with a text, or fill a gap in it') },
-  createEmbedding: { ...texts, ...post('/embeddings', 'Embeddings, where a model has them') },
-  tokenize: { ...texts, ...post('/tokenize', 'The tokens of a text or a conversation') },
-  detokenize: { ...texts, ...post('/detokenize', 'The text of tokens') },
+
+  createEmbedding: { ...tokens, ...post('/embeddings', 'Embeddings, where a model has them') },
+  tokenize: { ...tokens, ...post('/tokenize', 'The tokens of a text or a conversation') },
+  detokenize: { ...tokens, ...post('/detokenize', 'The text of tokens') },
 
   createResponse: { ...responses, ...post('/responses', 'Make a response') },
   countResponseTokens: { ...responses, ...post('/responses/input_tokens', 'Count the tokens of an input') },

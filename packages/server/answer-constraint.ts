@@ -24,7 +24,8 @@ export function unenforceable({ pointer, tool, reason }: ConstraintRefusal, requ
     tool === undefined
       ? formatField(request.responseFormat)
       : `tools[${request.tools.findIndex(({ name }) => name === tool)}].function.parameters`;
-  return requestError('unenforceable-format', { field, pointer, problem: reason });
+  const place = pointer === '' ? '' : ` at ${pointer}`;
+  return requestError('unenforceable-format', { field, place, problem: reason });
 }
 
 function constraintOf(

@@ -4,7 +4,8 @@
 // event stream. Knows no connection: a plan may be carried out over HTTP or for a line of a batch. Knows no dialect either:
 // what an event looks like on the wire is its endpoint's.
 
-import { errorBody, type RequestError } from '@hadal/protocol/request-error';
+import { errorEnvelope } from '@hadal/protocol/error-envelope';
+import type { RequestError } from '@hadal/protocol/request-error';
 import type { Delivery } from '@hadal/protocol/sampling-fields';
 import { type Answer, type AnswerEvent, leaveAll, mergeChoices, type NumberedEvent } from './choices.ts';
 import type { Provider } from './provider.ts';
@@ -94,7 +95,7 @@ export function chunkStream<E extends AnswerEvent>(
     },
     end: 'data: [DONE]\n\n',
     // Clients look for an error in the stream and miss [DONE].
-    failure: (error) => serverSentEvent(errorBody(error)),
+    failure: (error) => serverSentEvent(errorEnvelope(error, 'deepseek')),
     keepAlive: ': keep-alive\n\n',
   };
 }

@@ -10,7 +10,9 @@ export function requestErrorOf(error: unknown, limitBytes: number, contentType: 
   if (error instanceof RequestError) return error;
   const { code, statusCode, message } = fastifyErrorOf(error);
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return requestError('body-too-large', { limitBytes });
-  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return requestError('unsupported-media-type', { passed: contentType });
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    return requestError('unsupported-media-type', { passed: contentType ?? 'none' });
+  }
   // Fastify's own refusals carry a code and a status; a bug of ours has neither.
   if (code.startsWith('FST_ERR_') && statusCode >= 400 && statusCode < 500) {
     return requestError('malformed-http', { problem: message });

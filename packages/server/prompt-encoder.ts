@@ -51,7 +51,12 @@ export class PromptEncoder {
   }
 
   #tooLong(prompt: number, completion: number): RequestError {
-    return requestError('context-exceeded', { limit: this.#contextLength, prompt, completion });
+    return requestError('context-exceeded', {
+      limit: this.#contextLength,
+      requested: prompt + completion,
+      prompt,
+      completion,
+    });
   }
 }
 

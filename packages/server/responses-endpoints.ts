@@ -35,14 +35,15 @@ export function responsesEndpoints(options: EndpointOptions) {
   const stored = new Map<string, Stored>();
   const seconds = () => Math.floor(now() / 1000);
 
-  function named(id: string): Stored {
+  /** `field`: where the caller named it. */
+  function named(id: string, field = 'id'): Stored {
     const found = stored.get(id);
-    if (found === undefined) throw requestError('unknown-response', { id });
+    if (found === undefined) throw requestError('unknown-response', { field, id });
     return found;
   }
 
   function earlier(id: string): readonly Message[] {
-    const { run, asked } = named(id);
+    const { run, asked } = named(id, 'previous_response_id');
     if (!run.isOver) {
       const problem = `expected a response that is over, ${id} is ${run.response.status}`;
       throw requestError('invalid-field', { field: 'previous_response_id', problem });

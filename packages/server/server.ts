@@ -1,13 +1,13 @@
 // The HTTP server.
 //
-// Owns the socket: routes, request ids, the log line of each request, errors in DeepSeek's envelope, and an orderly end.
+// Owns the socket: routes, request ids, the log line of each request, errors in the envelope of their path, and an orderly end.
 // Knows models only as providers. Whatever happens, a caller gets the envelope and never a stack trace.
 
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { anthropicErrorBody } from '@hadal/protocol/anthropic-messages-response';
-import { errorBody, type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
+import { dialectOfPath, errorEnvelope } from '@hadal/protocol/error-envelope';
+import { type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
 import { type Dialect, type OperationId, routes } from '@hadal/protocol/routes';
 import {
   type FastifyBaseLogger,
@@ -105,7 +105,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     return reply
       .code(shown.status)
       .headers({ 'content-type': 'application/json; charset=utf-8', 'x-request-id': request.id })
-      .send(isAnthropic(request) ? anthropicErrorBody(shown) : errorBody(shown));
+      .send(errorEnvelope(shown, dialectOf(request)));
   }
 
   function cancellation(response: ServerResponse): AbortSignal {
@@ -231,7 +231,7 @@ function refuseConnection(error: Error & { readonly code?: string }, socket: Soc
     return;
   }
   const shown = requestError('malformed-http', { problem: error.message });
-  const body = JSON.stringify(errorBody(shown));
+  const body = JSON.stringify(errorEnvelope(shown, 'deepseek'));
   const head = ['Content-Type: application/json; charset=utf-8', `Content-Length: ${Buffer.byteLength(body)}`];
   socket.end(['HTTP/1.1 400 Bad Request', ...head, 'Connection: close', '', body].join('\r\n'));
 }
@@ -251,10 +251,9 @@ function logRequest(request: FastifyRequest, response: ServerResponse): void {
   );
 }
 
-/** Whether the caller expects Anthropic's envelope. */
-function isAnthropic(request: FastifyRequest): boolean {
-  const { dialect } = request.routeOptions?.config ?? {};
-  return dialect === undefined ? pathOf(request).startsWith('/anthropic/') : dialect === 'anthropic';
+/** Whose envelope the caller expects. */
+function dialectOf(request: FastifyRequest): Dialect {
+  return request.routeOptions?.config?.dialect ?? dialectOfPath(pathOf(request));
 }
 
 /** Of a name that is given twice, the last. */
