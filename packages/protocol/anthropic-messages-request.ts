@@ -21,7 +21,7 @@ export interface AnthropicMessagesRequest {
 
 /** Parses a body that has been JSON; `cardFor` finds the model for a name. Throws `RequestError` for the first mistake. */
 export function parseAnthropicMessages(body: unknown, cardFor: (name: string) => ModelCard): AnthropicMessagesRequest {
-  const wire = checkShape(messagesSchema, body);
+  const wire = checkShape(messagesBody, body);
   const card = cardFor(wire.model);
   const chat = chatOf(wire, card);
   return {
@@ -32,13 +32,13 @@ export function parseAnthropicMessages(body: unknown, cardFor: (name: string) =>
 
 /** The body of `POST /v1/messages/count_tokens`: the same, without what only matters for an answer. */
 export function parseAnthropicCountTokens(body: unknown, cardFor: (name: string) => ModelCard): ChatRequest {
-  const wire = checkShape(countSchema, body);
+  const wire = checkShape(countTokensBody, body);
   return chatOf(wire, cardFor(wire.model));
 }
 
 const textBlock = z.object({ type: z.literal('text'), text: z.string() });
 const resultContent = z.union([z.string(), z.array(z.object({ type: z.string(), text: z.string().optional() }))]);
-const block = z.discriminatedUnion('type', [
+export const anthropicBlock = z.discriminatedUnion('type', [
   textBlock,
   z.object({ type: z.literal('thinking'), thinking: z.string() }),
   z.object({ type: z.literal('redacted_thinking') }),
@@ -47,22 +47,36 @@ const block = z.discriminatedUnion('type', [
   z.object({ type: z.enum(['image', 'document', 'search_result', 'container_upload']) }),
   z.object({ type: z.enum(['server_tool_use', 'web_search_tool_result', 'code_execution_tool_result']) }),
 ]);
-type Block = z.infer<typeof block>;
+type Block = z.infer<typeof anthropicBlock>;
 
 const messageSchema = z.object({
   role: z.enum(['user', 'assistant', 'system']),
-  content: z.union([z.string(), z.array(block)], expecting('string or array of blocks')),
+  content: z.union([z.string(), z.array(anthropicBlock)], expecting('string or array of blocks')),
 });
 
 const promptFields = {
-  model: z.string(),
-  messages: z.array(messageSchema).min(1, expecting('at least one message')),
-  system: z.union([z.string(), z.array(textBlock)], expecting('string or array of text blocks')).nullish(),
-  thinking: z.object({ type: z.enum(['enabled', 'disabled', 'adaptive']) }).nullish(),
+  model: z
+    .string()
+    .describe("The name of a model. One of Anthropic's, or any other that is not there, stands for a model that is."),
+  messages: z.array(messageSchema).min(1, expecting('at least one message')).describe('The conversation so far.'),
+  system: z
+    .union([z.string(), z.array(textBlock)], expecting('string or array of text blocks'))
+    .nullish()
+    .describe('What the model is told beforehand.'),
+  thinking: z
+    .object({ type: z.enum(['enabled', 'disabled', 'adaptive']) })
+    .nullish()
+    .describe('Whether the model thinks before it answers. A budget has no effect; `output_config.effort` has.'),
   output_config: z
     .object({
-      effort: z.enum(['low', 'medium', 'high', 'xhigh', 'max']).nullish(),
-      format: z.object({ type: z.literal('json_schema'), schema: jsonObject }).nullish(),
+      effort: z
+        .enum(['low', 'medium', 'high', 'xhigh', 'max'])
+        .nullish()
+        .describe('How hard it thinks. Default: high.'),
+      format: z
+        .object({ type: z.literal('json_schema'), schema: jsonObject })
+        .nullish()
+        .describe('A JSON Schema that the answer is held to.'),
     })
     .nullish(),
   tools: z
@@ -76,30 +90,38 @@ const promptFields = {
         strict: z.boolean().nullish(),
       }),
     )
-    .nullish(),
+    .nullish()
+    .describe("Functions that the model may call. Anthropic's own tools, which have other types, are left out."),
   tool_choice: z
     .discriminatedUnion('type', [
       z.object({ type: z.enum(['auto', 'any', 'none']) }),
       z.object({ type: z.literal('tool'), name: z.string() }),
     ])
-    .nullish(),
+    .nullish()
+    .describe('Whether it may, must or must not call one. Default: `auto`.'),
 };
 
-const countSchema = z.object(promptFields);
-const messagesSchema = z.object({
+export const countTokensBody = z.object(promptFields);
+export const messagesBody = z.object({
   ...promptFields,
-  max_tokens: integer(1, Number.MAX_SAFE_INTEGER),
+  max_tokens: integer(1, Number.MAX_SAFE_INTEGER).describe(
+    'How many tokens the answer may have, reasoning included. It must fit into the context beside the prompt.',
+  ),
   stop_sequences: z
     .array(z.string().min(1, expecting('a text that is not empty')))
     .max(16, expecting('at most 16 texts'))
-    .nullish(),
-  stream: z.boolean().nullish(),
+    .nullish()
+    .describe('Texts that end the answer; they are no part of it.'),
+  stream: samplingFields.stream,
   temperature: samplingFields.temperature,
   top_p: samplingFields.top_p,
   top_k: samplingFields.top_k,
-  metadata: z.object({ user_id: z.string().nullish() }).nullish(),
+  metadata: z
+    .object({ user_id: z.string().nullish() })
+    .nullish()
+    .describe('For whom the request is: caches are kept apart by it.'),
 });
-type Wire = z.infer<typeof countSchema> & Partial<z.infer<typeof messagesSchema>>;
+type Wire = z.infer<typeof countTokensBody> & Partial<z.infer<typeof messagesBody>>;
 
 function chatOf(wire: Wire, card: ModelCard): ChatRequest {
   const thinking = thinkingOf(wire, card);

@@ -19,7 +19,7 @@ import { checkConversation } from './conversation-rules.ts';
 import { effortNames, efforts } from './effort.ts';
 import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
-import { expecting, integer, jsonObject, samplingFields } from './sampling-fields.ts';
+import { expecting, integer, jsonObject, modelName, samplingFields } from './sampling-fields.ts';
 import { checkShape, fieldName } from './shape-error.ts';
 
 export interface ResponsesRequest {
@@ -58,7 +58,7 @@ export function parseResponsesRequest(
   cards: readonly ModelCard[],
   earlier: (id: string) => readonly Message[],
 ): ResponsesRequest {
-  const wire = checkShape(bodySchema, body);
+  const wire = checkShape(responsesBody, body);
   const card = cardNamed(cards, wire.model);
   if (wire.input == null && wire.instructions == null) {
     throw requestError('invalid-field', { field: 'input', problem: 'expected input or instructions, got neither' });
@@ -145,24 +145,50 @@ const reasoningItem = z.object({
 });
 /** Calls of tools that ran elsewhere, and the like. */
 const otherItem = z.object({ type: z.string() });
-const item = z.union([callItem, outputItem, reasoningItem, messageItem, otherItem], expecting('an item'));
-type Item = z.infer<typeof item>;
+export const responseItem = z.union(
+  [callItem, outputItem, reasoningItem, messageItem, otherItem],
+  expecting('an item'),
+);
+type Item = z.infer<typeof responseItem>;
 
-const bodySchema = z.object({
-  model: z.string(),
-  input: z.union([z.string(), z.array(item)], expecting('string or array of items')).nullish(),
-  instructions: z.string().nullish(),
-  max_output_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
+export const responsesBody = z.object({
+  model: modelName,
+  input: z
+    .union([z.string(), z.array(responseItem)], expecting('string or array of items'))
+    .nullish()
+    .describe('What is asked: a text, or messages, calls and their results. Items of other types are left out.'),
+  instructions: z
+    .string()
+    .nullish()
+    .describe('What the model is told beforehand. Not kept for responses that go on from this one.'),
+  max_output_tokens: integer(1, Number.MAX_SAFE_INTEGER)
+    .nullish()
+    .describe(
+      'How many tokens the answer may have, reasoning included. It must fit into the context beside the prompt. Default: what the context has left.',
+    ),
   temperature: samplingFields.temperature,
   top_p: samplingFields.top_p,
-  top_logprobs: integer(0, 20).nullish(),
-  include: z.array(z.string()).nullish(),
-  stream: z.boolean().nullish(),
-  store: z.boolean().nullish(),
-  background: z.boolean().nullish(),
-  previous_response_id: z.string().nullish(),
-  metadata: z.record(z.string(), z.string()).nullish(),
-  reasoning: z.object({ effort: z.enum(effortNames).nullish() }).nullish(),
+  top_logprobs: integer(0, 20)
+    .nullish()
+    .describe(
+      'How many alternatives are wanted beside the log-probability of each token. Default: no log-probabilities.',
+    ),
+  include: z
+    .array(z.string())
+    .nullish()
+    .describe('`message.output_text.logprobs`: log-probabilities are wanted. Anything else has no effect.'),
+  stream: samplingFields.stream,
+  store: z.boolean().nullish().describe('Whether the response can be fetched, and gone on from, later. Default: true.'),
+  background: z
+    .boolean()
+    .nullish()
+    .describe('Whether it is made without the caller waiting for it. Only with `store`. Default: false.'),
+  previous_response_id: z.string().nullish().describe('The response to go on from. It must be over.'),
+  metadata: z.record(z.string(), z.string()).nullish().describe('Given back with the response.'),
+  reasoning: z
+    .object({ effort: z.enum(effortNames).nullish() })
+    .nullish()
+    .describe('How hard the model thinks. Default: as its name says, mostly `high`.'),
   text: z
     .object({
       format: z
@@ -177,7 +203,8 @@ const bodySchema = z.object({
         ])
         .nullish(),
     })
-    .nullish(),
+    .nullish()
+    .describe('What the answer must look like. The model is held to it. Default: text.'),
   tools: z
     .array(
       z.object({
@@ -188,15 +215,17 @@ const bodySchema = z.object({
         strict: z.boolean().nullish(),
       }),
     )
-    .nullish(),
+    .nullish()
+    .describe('Functions that the model may call. Tools of other types are left out.'),
   tool_choice: z
     .union([z.enum(['none', 'auto', 'required']), z.object({ type: z.literal('function'), name: z.string() })])
-    .nullish(),
-  service_tier: z.string().nullish(),
-  user: z.string().nullish(),
-  safety_identifier: z.string().nullish(),
+    .nullish()
+    .describe('Whether it may, must or must not call one. Default: `auto`.'),
+  service_tier: samplingFields.service_tier,
+  user: z.string().nullish().describe('For whom the request is: caches are kept apart by it.'),
+  safety_identifier: z.string().nullish().describe('Stands for `user` where that is absent.'),
 });
-type Wire = z.infer<typeof bodySchema>;
+type Wire = z.infer<typeof responsesBody>;
 
 function thinkingOf({ reasoning }: Wire, card: ModelCard): Thinking {
   return reasoning?.effort == null ? card.thinking : efforts[reasoning.effort];
