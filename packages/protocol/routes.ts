@@ -27,9 +27,9 @@ const deepseek = { bases: openaiBases, dialect: 'deepseek' } as const;
 const openai = { bases: openaiBases, dialect: 'openai' } as const;
 const anthropic = { bases: anthropicBases, dialect: 'anthropic' } as const;
 
-const get = (path: string, summary: string) => ({ method: 'GET', path, summary }) as const;
-const post = (path: string, summary: string) => ({ method: 'POST', path, summary }) as const;
-const remove = (path: string, summary: string) => ({ method: 'DELETE', path, summary }) as const;
+const get = <P extends string>(path: P, summary: string) => ({ method: 'GET', path, summary }) as const;
+const post = <P extends string>(path: P, summary: string) => ({ method: 'POST', path, summary }) as const;
+const remove = <P extends string>(path: P, summary: string) => ({ method: 'DELETE', path, summary }) as const;
 
 const chat = { ...deepseek, tag: 'Chat completions' } as const;
 const texts = { ...deepseek, tag: 'Completions' } as const;
@@ -37,6 +37,7 @@ const tokens = { ...openai, tag: 'Tokens and embeddings' } as const;
 const responses = { ...openai, tag: 'Responses' } as const;
 const messages = { ...anthropic, tag: 'Anthropic Messages' } as const;
 const models = { ...deepseek, tag: 'Models' } as const;
+const server = { ...deepseek, bases: [''], tag: 'Server' } as const;
 
 /** By operation id. */
 export const routes = {
@@ -60,6 +61,9 @@ export const routes = {
 
   listModels: { ...models, ...get('/models', 'The models there are') },
   getModel: { ...models, ...get('/models/:id', 'One model') },
+
+  getHealth: { ...server, ...get('/healthz', 'Whether the server answers') },
+  getOpenApi: { ...server, ...get('/openapi.json', 'This description of the API') },
 } as const satisfies Record<string, Route>;
 
 export type OperationId = keyof typeof routes;

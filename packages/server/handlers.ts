@@ -4,6 +4,7 @@
 // handler is given a call and gives back an object to send, or a plan for an answer that takes its time.
 
 import { cardNamed, wireModel, wireModels } from '@hadal/protocol/models';
+import { openApiDocument } from '@hadal/protocol/openapi/document';
 import { requestError } from '@hadal/protocol/request-error';
 import type { OperationId } from '@hadal/protocol/routes';
 import type { AnswerPlan, Call, EndpointOptions } from './answer-plan.ts';
@@ -31,6 +32,7 @@ export function openHandlers(options: EndpointOptions): Readonly<Record<Operatio
   const cards = options.providers.map(({ model }) => model);
   const anthropic = anthropicEndpoints(options);
   const responses = responsesEndpoints(options);
+  const openApi = openApiDocument();
   const tokens = tokenEndpoints(options.providers);
   return {
     createChatCompletion: chatCompletionsEndpoint(options),
@@ -54,6 +56,9 @@ export function openHandlers(options: EndpointOptions): Readonly<Record<Operatio
 
     listModels: () => wireModels(cards),
     getModel: ({ params }) => wireModel(cardNamed(cards, params.id)),
+
+    getHealth: () => ({ status: 'ok' }),
+    getOpenApi: () => openApi,
   };
 }
 

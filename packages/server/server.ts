@@ -23,6 +23,7 @@ import { type ApiCall, isPlan, openHandlers } from './handlers.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { Logger } from './logger.ts';
 import type { Provider } from './provider.ts';
+import { serveReferencePage } from './reference-page.ts';
 
 export interface ServerOptions {
   /** 0 takes any free port. */
@@ -138,6 +139,9 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     throw requestError('unknown-route', { method: request.method, path: pathOf(request) });
   });
 
+  const registered: string[] = [];
+  // What answers GET answers HEAD as well.
+  app.addHook('onRoute', ({ method, url }) => void (method !== 'HEAD' && registered.push(`${method} ${url}`)));
   const stopping = new AbortController();
   const handlers = openHandlers({ providers, now, stopping: stopping.signal, newId });
   for (const [operation, route] of Object.entries(routes)) {
@@ -161,7 +165,9 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
       });
     }
   }
-  app.get('/healthz', async () => ({ status: 'ok' }));
+
+  serveReferencePage(app);
+  logger.debug({ routes: registered }, 'routes');
 
   const url = await listen(app, host, port);
 

@@ -1,0 +1,192 @@
+// What the description of the API says of each operation beside its route.
+//
+// Owns bodies with an example each, answers, streams, and which errors of the catalogue there can be. A row for an operation that
+// is missing does not compile; tests send every example and hold answers and errors to what stands here. Knows nothing of
+// OpenAPI's form.
+
+import { z } from 'zod';
+import { countTokensBody, messagesBody } from '../anthropic-messages-request.ts';
+import { chatCompletionsBody } from '../chat-completions-request.ts';
+import { completionsBody } from '../completions-request.ts';
+import type { RequestErrorCode } from '../request-error.ts';
+import { responsesBody } from '../responses-request.ts';
+import type { OperationId } from '../routes.ts';
+import { modelName } from '../sampling-fields.ts';
+import { detokenizeBody, tokenizeBody } from '../tokenize.ts';
+import * as answers from './answers.ts';
+
+export interface OperationNotes {
+  /** Markdown; what the summary has no room for. */
+  readonly description?: string;
+  /** `:id` of the path, where it has one. */
+  readonly id?: string;
+  readonly query?: Readonly<Record<string, QueryParameter>>;
+  readonly body?: RequestBody;
+  /** Absent where there is nothing but errors. */
+  readonly answer?: Answer;
+  /** What the answer is instead where a stream was asked for. */
+  readonly events?: Answer;
+  /** Beside those that every operation of its kind may have: see `commonErrors` and `bodyErrors`. */
+  readonly errors: readonly RequestErrorCode[];
+}
+
+interface QueryParameter {
+  readonly description: string;
+  readonly schema: z.ZodType;
+}
+
+interface RequestBody {
+  readonly schema: z.ZodType;
+  /** JSON when absent. */
+  readonly mediaType?: string;
+  readonly example: Readonly<Record<string, unknown>>;
+}
+
+interface Answer {
+  readonly description: string;
+  readonly schema: z.ZodType;
+  /** JSON when absent; of events always `text/event-stream`. */
+  readonly mediaType?: string;
+}
+
+export const commonErrors: readonly RequestErrorCode[] = ['malformed-http', 'internal', 'shutting-down'];
+/** Of every operation that is not a GET: a body may be sent to any of them. */
+export const bodyErrors: readonly RequestErrorCode[] = [
+  ...['malformed-json' as const, 'wrong-shape' as const, 'invalid-field' as const],
+  ...['body-too-large' as const, 'unsupported-media-type' as const],
+];
+
+const promptErrors = ['context-exceeded', 'image-unsupported', 'forced-tool-while-thinking'] as const;
+const answerErrors = ['reasoning-missing', 'unenforceable-format', 'queue-full'] as const;
+
+const chatEvents = {
+  schema: answers.chatCompletionChunk,
+  description:
+    'Server-sent events without names, one chunk each, then `data: [DONE]`. Usage is on the last chunk. Comments ' +
+    '(`: keep-alive`) fill long silences. A failure on the way is an event with an error envelope, and no `[DONE]`.',
+};
+const question = { role: 'user', content: 'Which is larger, 9.9 or 9.11?' };
+const responseEvents = {
+  schema: answers.responseEvent,
+  description:
+    'Server-sent events, numbered, each named by its type. The last one holds the response; there is no `[DONE]`.',
+};
+const responseId = 'The `id` of a stored response.';
+
+export const operations = {
+  createChatCompletion: {
+    description:
+      "DeepSeek's chat completions, with OpenAI's fields beside them. Fields that are not listed are ignored. Before a whole " +
+      'answer, blank lines keep the connection alive.',
+    body: { schema: chatCompletionsBody, example: { model: 'deepseek-flash', messages: [question] } },
+    answer: { schema: answers.chatCompletion, description: 'The answer, or `n` of them.' },
+    events: chatEvents,
+    errors: ['unknown-model', 'empty-assistant-message', ...promptErrors, ...answerErrors],
+  },
+
+  createCompletion: {
+    body: {
+      schema: completionsBody,
+      example: { model: 'deepseek-flash', prompt: 'def add(a, b):\n', suffix: '\n\nprint(add(1, 2))', max_tokens: 32 },
+    },
+    answer: { schema: answers.textCompletion, description: 'The text, or all of them.' },
+    events: { ...chatEvents, schema: answers.textCompletion },
+    errors: ['unknown-model', 'context-exceeded', 'queue-full'],
+  },
+
+  createEmbedding: {
+    description: 'No model here has embeddings: it always answers with the error that says so.',
+    body: {
+      schema: z.object({ model: modelName, input: z.unknown() }),
+      example: { model: 'deepseek-flash', input: 'Hello' },
+    },
+    errors: ['embeddings-unsupported'],
+  },
+  tokenize: {
+    body: { schema: tokenizeBody, example: { model: 'deepseek-flash', prompt: 'Hello', return_token_strs: true } },
+    answer: { schema: answers.tokens, description: 'The tokens.' },
+    errors: ['unknown-model', 'empty-assistant-message', ...promptErrors],
+  },
+  detokenize: {
+    body: { schema: detokenizeBody, example: { model: 'deepseek-flash', tokens: [72, 105] } },
+    answer: { schema: answers.detokenized, description: 'The text.' },
+    errors: ['unknown-model'],
+  },
+
+  createResponse: {
+    body: { schema: responsesBody, example: { model: 'deepseek-flash', input: question.content } },
+    answer: {
+      schema: answers.response,
+      description: 'The response: over, or just begun where it is in the background.',
+    },
+    events: responseEvents,
+    errors: ['unknown-model', 'unknown-response', ...promptErrors, ...answerErrors],
+  },
+  countResponseTokens: {
+    body: { schema: responsesBody, example: { model: 'deepseek-flash', input: question.content } },
+    answer: { schema: answers.responseTokens, description: 'How many tokens the model would read.' },
+    errors: ['unknown-model', 'unknown-response', ...promptErrors],
+  },
+  getResponse: {
+    id: responseId,
+    query: {
+      stream: {
+        description: '`true`: its events, also those that are still to come.',
+        schema: z.enum(['true', 'false']),
+      },
+      starting_after: { description: 'Only events with numbers above this one.', schema: z.int() },
+    },
+    answer: { schema: answers.response, description: 'The response as it stands.' },
+    events: responseEvents,
+    errors: ['unknown-response', 'invalid-field'],
+  },
+  deleteResponse: {
+    description: 'One that is still on its way is stopped.',
+    id: responseId,
+    answer: { schema: answers.responseDeleted, description: 'It is gone.' },
+    errors: ['unknown-response'],
+  },
+  cancelResponse: {
+    id: responseId,
+    answer: { schema: answers.response, description: 'The response, which is over.' },
+    errors: ['unknown-response', 'invalid-field'],
+  },
+  listResponseItems: {
+    id: responseId,
+    answer: { schema: answers.responseItems, description: 'All items, in the order in which they came.' },
+    errors: ['unknown-response'],
+  },
+
+  createMessage: {
+    description: "Anthropic's Messages as DeepSeek serves them. No model name is an error.",
+    body: { schema: messagesBody, example: { model: 'deepseek-flash', max_tokens: 1024, messages: [question] } },
+    answer: { schema: answers.message, description: 'The message.' },
+    events: {
+      schema: answers.messageEvent,
+      description:
+        'Server-sent events, each named by its type; `ping` fills long silences. A failure on the way is an `error` event.',
+    },
+    errors: [...promptErrors, ...answerErrors],
+  },
+  countMessageTokens: {
+    body: { schema: countTokensBody, example: { model: 'deepseek-flash', messages: [question] } },
+    answer: { schema: answers.messageTokens, description: 'How many tokens the model would read.' },
+    errors: promptErrors,
+  },
+
+  listModels: {
+    answer: { schema: answers.modelList, description: 'Each under every name that it answers to.' },
+    errors: [],
+  },
+  getModel: {
+    id: 'The name of a model.',
+    answer: { schema: answers.model, description: 'The model.' },
+    errors: ['unknown-model'],
+  },
+
+  getHealth: { answer: { schema: answers.health, description: 'It does.' }, errors: [] },
+  getOpenApi: {
+    answer: { schema: z.looseObject({ openapi: z.string() }), description: 'An OpenAPI 3.1 document.' },
+    errors: [],
+  },
+} as const satisfies Record<OperationId, OperationNotes>;
