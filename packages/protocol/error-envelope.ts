@@ -1,6 +1,6 @@
 // How an error looks on the wire.
 //
-// Owns the three envelopes: DeepSeek's, OpenAI's and Anthropic's, and which of them a path answers in. DeepSeek's and OpenAI's
+// Owns the three envelopes: DeepSeek's, OpenAI's and Anthropic's, and how an error fills them. DeepSeek's and OpenAI's
 // have the same members, but DeepSeek never says which field is to blame except in the text: `param` is null there, and a client
 // of DeepSeek's finds nothing else here. Knows no particular error.
 
@@ -32,11 +32,6 @@ const envelopes = {
 
 export function errorEnvelope<D extends Dialect>(error: RequestError, dialect: D): ReturnType<(typeof envelopes)[D]> {
   return envelopes[dialect](error) as ReturnType<(typeof envelopes)[D]>;
-}
-
-/** Whose envelope a path without a route answers in. */
-export function dialectOfPath(path: string): Dialect {
-  return path.startsWith('/anthropic/') ? 'anthropic' : 'deepseek';
 }
 
 function words({ code, message }: RequestError) {

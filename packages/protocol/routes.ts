@@ -67,3 +67,13 @@ export const routes = {
 } as const satisfies Record<string, Route>;
 
 export type OperationId = keyof typeof routes;
+
+const patterns = Object.values(routes).flatMap(({ bases, path, dialect }) =>
+  bases.map((base) => ({ dialect, pattern: new RegExp(`^${base}${path.replaceAll(/:\w+/g, '[^/]+')}/?$`) })),
+);
+
+/** Whose envelope errors come in at a path that has no route, or none for the method that was used. */
+export function dialectAt(path: string): Dialect {
+  const found = patterns.find(({ pattern }) => pattern.test(path));
+  return found?.dialect ?? (path.startsWith('/anthropic/') ? 'anthropic' : 'deepseek');
+}

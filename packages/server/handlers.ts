@@ -3,9 +3,9 @@
 // Owns the table from operations to what carries them out; a row that is missing does not compile. Knows no connection: a
 // handler is given a call and gives back an object to send, or a plan for an answer that takes its time.
 
+import { refuseEmbedding } from '@hadal/protocol/embeddings-request';
 import { cardNamed, wireModel, wireModels } from '@hadal/protocol/models';
 import { openApiDocument } from '@hadal/protocol/openapi/document';
-import { requestError } from '@hadal/protocol/request-error';
 import type { OperationId } from '@hadal/protocol/routes';
 import type { AnswerPlan, Call, EndpointOptions } from './answer-plan.ts';
 import { anthropicEndpoints } from './anthropic-messages-endpoints.ts';
@@ -38,9 +38,7 @@ export function openHandlers(options: EndpointOptions): Readonly<Record<Operatio
     createChatCompletion: chatCompletionsEndpoint(options),
 
     createCompletion: completionsEndpoint(options),
-    createEmbedding({ body }) {
-      throw requestError('embeddings-unsupported', { model: modelAsked(body) });
-    },
+    createEmbedding: ({ body }) => refuseEmbedding(body, cards),
     tokenize: ({ body }) => tokens.tokenize(body),
     detokenize: ({ body }) => tokens.detokenize(body),
 
@@ -60,10 +58,4 @@ export function openHandlers(options: EndpointOptions): Readonly<Record<Operatio
     getHealth: () => ({ status: 'ok' }),
     getOpenApi: () => openApi,
   };
-}
-
-/** What a body names as its model, whatever else is wrong with it. */
-function modelAsked(body: unknown): string {
-  const { model } = (body ?? {}) as Record<string, unknown>;
-  return typeof model === 'string' ? model : 'the model';
 }

@@ -6,9 +6,9 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { dialectOfPath, errorEnvelope } from '@hadal/protocol/error-envelope';
+import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import { type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
-import { type Dialect, type OperationId, routes } from '@hadal/protocol/routes';
+import { type Dialect, dialectAt, type OperationId, routes } from '@hadal/protocol/routes';
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -120,8 +120,8 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   }
 
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, text: string) =>
-    parseJsonBody(text),
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
+    parseJsonBody(body),
   );
   app.decorateRequest('answerOutcome', null);
   app.decorateRequest('errorCode', null);
@@ -259,7 +259,7 @@ function logRequest(request: FastifyRequest, response: ServerResponse): void {
 
 /** Whose envelope the caller expects. */
 function dialectOf(request: FastifyRequest): Dialect {
-  return request.routeOptions?.config?.dialect ?? dialectOfPath(pathOf(request));
+  return request.routeOptions?.config?.dialect ?? dialectAt(pathOf(request));
 }
 
 /** Of a name that is given twice, the last. */

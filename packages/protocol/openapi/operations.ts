@@ -8,10 +8,10 @@ import { z } from 'zod';
 import { countTokensBody, messagesBody } from '../anthropic-messages-request.ts';
 import { chatCompletionsBody } from '../chat-completions-request.ts';
 import { completionsBody } from '../completions-request.ts';
+import { embeddingsBody } from '../embeddings-request.ts';
 import type { RequestErrorCode } from '../request-error.ts';
 import { responsesBody } from '../responses-request.ts';
 import type { OperationId } from '../routes.ts';
-import { modelName } from '../sampling-fields.ts';
 import { detokenizeBody, tokenizeBody } from '../tokenize.ts';
 import * as answers from './answers.ts';
 
@@ -97,10 +97,10 @@ export const operations = {
   createEmbedding: {
     description: 'No model here has embeddings: it always answers with the error that says so.',
     body: {
-      schema: z.object({ model: modelName, input: z.unknown() }),
+      schema: embeddingsBody,
       example: { model: 'deepseek-flash', input: 'Hello' },
     },
-    errors: ['embeddings-unsupported'],
+    errors: ['unknown-model', 'embeddings-unsupported'],
   },
   tokenize: {
     body: { schema: tokenizeBody, example: { model: 'deepseek-flash', prompt: 'Hello', return_token_strs: true } },
