@@ -55,6 +55,7 @@ export const requestErrors = {
   'image-unsupported': { ...invalidRequest, ...field, message: '{field}: This model does not support image' },
   'empty-assistant-message': { ...invalidRequest, ...field, message: '{field}: content or tool_calls must be set' },
   'malformed-http': { ...invalidRequest, message: 'Malformed HTTP request: {problem}' },
+  'request-timeout': { ...{ ...invalidRequest, status: 408 }, message: 'The request took too long to arrive' },
   'unknown-route': { ...notFound, message: 'Unknown route: {method} {path}' },
   'unknown-response': { ...notFound, ...field, message: "Response with id '{id}' not found." },
   'body-too-large': {

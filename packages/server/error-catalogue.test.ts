@@ -38,6 +38,11 @@ async function answerOf(response: Response): Promise<Answer> {
   return { status: response.status, body: await response.json() };
 }
 
+function rawAnswer(text: string): Answer {
+  const [head = '', body = ''] = text.split('\r\n\r\n');
+  return { status: Number(head.split(' ')[1]), body: JSON.parse(body) };
+}
+
 const posted =
   (path: string, body: object | string, headers: Record<string, string> = json) =>
   async ({ server }: ToyServer) => {
@@ -121,9 +126,17 @@ const cases: { readonly [C in RequestErrorCode]: Case<C> } = {
     async provoke({ server }) {
       const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
       socket.end('GARBAGE\r\n\r\n');
-      const answer = (await socket.setEncoding('utf8').toArray()).join('');
-      const [head = '', body = ''] = answer.split('\r\n\r\n');
-      return { status: Number(head.split(' ')[1]), body: JSON.parse(body) };
+      return rawAnswer((await socket.setEncoding('utf8').toArray()).join(''));
+    },
+  },
+  'request-timeout': {
+    ...{ dialect: 'deepseek', details: [], options: { requestTimeoutMs: 100 } },
+    async provoke({ server }) {
+      const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+      socket.write(
+        'POST /chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nContent-Type: application/json\r\n\r\n{',
+      );
+      return rawAnswer((await socket.setEncoding('utf8').toArray()).join(''));
     },
   },
   'unknown-route': {
@@ -177,8 +190,7 @@ const cases: { readonly [C in RequestErrorCode]: Case<C> } = {
       const closed = server.close();
       socket.write('\r\n');
       await closed;
-      const [head = '', body = ''] = (await answer).join('').split('\r\n\r\n');
-      return { status: Number(head.split(' ')[1]), body: JSON.parse(body) };
+      return rawAnswer((await answer).join(''));
     },
   },
 };

@@ -10,6 +10,10 @@ export function requestErrorOf(error: unknown, limitBytes: number, contentType: 
   if (error instanceof RequestError) return error;
   const { code, statusCode, message } = fastifyErrorOf(error);
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return requestError('body-too-large', { limitBytes });
+  // Fastify gives what ends the reading of a body this status.
+  if (code === 'ECONNRESET' && statusCode === 400) {
+    return requestError('malformed-http', { problem: 'the connection was closed before the body was whole' });
+  }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return requestError('unsupported-media-type', { passed: contentType ?? 'none' });
   }

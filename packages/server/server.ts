@@ -4,7 +4,7 @@
 // Knows models only as providers. Whatever happens, a caller gets the envelope and never a stack trace.
 
 import { randomUUID } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import { type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
@@ -34,6 +34,8 @@ export interface ServerOptions {
   readonly logger: Logger;
   /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
   readonly keepAliveMs?: number;
+  /** How long a request may take to arrive, body included. Default 2 minutes. */
+  readonly requestTimeoutMs?: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
   /** A new name for a request and its answer. */
@@ -71,7 +73,8 @@ const abortMs = 2_000;
 
 /** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
-  const { port, host, providers, logger, keepAliveMs = 10_000, now = Date.now, newId = () => randomUUID() } = options;
+  const { port, host, providers, logger, keepAliveMs = 10_000, requestTimeoutMs = 120_000 } = options;
+  const { now = Date.now, newId = () => randomUUID() } = options;
   checkProviders(providers);
   const loggerInstance: FastifyBaseLogger = logger;
   const app = fastify({
@@ -79,7 +82,11 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: newId,
     bodyLimit: bodyLimitBytes,
-    requestTimeout: 120_000,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      headersTimeout: Math.min(requestTimeoutMs, 60_000),
+      connectionsCheckingInterval: Math.min(requestTimeoutMs / 4, 30_000),
+    },
     forceCloseConnections: 'idle',
     // Refused by our own hook, in our own envelope.
     return503OnClosing: false,
@@ -236,10 +243,13 @@ function refuseConnection(error: Error & { readonly code?: string }, socket: Soc
     socket.destroy();
     return;
   }
-  const shown = requestError('malformed-http', { problem: error.message });
+  const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  const shown = isLate ? requestError('request-timeout') : requestError('malformed-http', { problem: error.message });
   const body = JSON.stringify(errorEnvelope(shown, 'deepseek'));
   const head = ['Content-Type: application/json; charset=utf-8', `Content-Length: ${Buffer.byteLength(body)}`];
-  socket.end(['HTTP/1.1 400 Bad Request', ...head, 'Connection: close', '', body].join('\r\n'));
+  socket.end(
+    [`HTTP/1.1 ${shown.status} ${STATUS_CODES[shown.status]}`, ...head, 'Connection: close', '', body].join('\r\n'),
+  );
 }
 
 function logRequest(request: FastifyRequest, response: ServerResponse): void {
