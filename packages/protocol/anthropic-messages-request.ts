@@ -126,9 +126,14 @@ type Wire = z.infer<typeof countTokensBody> & Partial<z.infer<typeof messagesBod
 function chatOf(wire: Wire, card: ModelCard): ChatRequest {
   const thinking = thinkingOf(wire, card);
   const system = wire.system == null ? [] : [{ role: 'system' as const, content: systemText(wire.system) }];
-  const messages = [...system, ...wire.messages.flatMap(messagesOf)];
-  checkConversation(messages);
-  const tools = toolsOf(wire);
+  const placed = wire.messages.flatMap(messagesOf);
+  const messages = [...system, ...placed.map(({ message }) => message)];
+  checkConversation(messages, (index, part) => {
+    const place = placed[index - system.length]?.place ?? 'system';
+    return part === 'call id' ? `${place}.tool_use_id` : `${place}.${part === 'role' ? 'role' : 'content'}`;
+  });
+  const offered = ownTools(wire);
+  const tools = offered.map(({ tool }) => tool);
   const schema = wire.output_config?.format?.schema;
   return {
     model: card.id,
@@ -147,6 +152,10 @@ function chatOf(wire: Wire, card: ModelCard): ChatRequest {
     topLogprobs: undefined,
     ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
     userId: wire.metadata?.user_id ?? '',
+    places: {
+      ...{ messages: 'messages', schema: 'input_schema', format: 'output_config.format.schema' },
+      tools: offered.map(({ place }) => place),
+    },
   };
 }
 
@@ -161,9 +170,17 @@ function systemText(system: NonNullable<Wire['system']>): string {
   return typeof system === 'string' ? system : system.map(({ text }) => text).join('\n\n');
 }
 
-function messagesOf({ role, content }: Wire['messages'][number], index: number): Message[] {
+interface PlacedMessage {
+  readonly message: Message;
+  /** Where it stood. */
+  readonly place: string;
+}
+
+function messagesOf({ role, content }: Wire['messages'][number], index: number): PlacedMessage[] {
+  const place = fieldName(['messages', index]);
   if (typeof content === 'string') {
-    return role === 'assistant' ? [{ role, content, reasoning: '', toolCalls: [] }] : [{ role, content }];
+    const message = role === 'assistant' ? { role, content, reasoning: '', toolCalls: [] } : { role, content };
+    return [{ place, message }];
   }
   const unreadable = content.findIndex(
     ({ type }) => type === 'image' || type === 'document' || type === 'search_result',
@@ -174,13 +191,15 @@ function messagesOf({ role, content }: Wire['messages'][number], index: number):
   const text = content.flatMap((one) => (one.type === 'text' ? [one.text] : [])).join('\n\n');
   if (role === 'assistant') {
     const reasoning = content.flatMap((one) => (one.type === 'thinking' ? [one.thinking] : [])).join('\n\n');
-    return [{ role, content: text, reasoning, toolCalls: content.flatMap(callOf) }];
+    return [{ place, message: { role, content: text, reasoning, toolCalls: content.flatMap(callOf) } }];
   }
-  const results = content.flatMap((one): Message[] =>
-    one.type === 'tool_result' ? [{ role: 'tool', toolCallId: one.tool_use_id, content: resultText(one.content) }] : [],
-  );
+  const results = content.flatMap((one, part): PlacedMessage[] => {
+    if (one.type !== 'tool_result') return [];
+    const message = { role: 'tool', toolCallId: one.tool_use_id, content: resultText(one.content) } as const;
+    return [{ place: fieldName(['messages', index, 'content', part]), message }];
+  });
   // Beside results there may be words, or none.
-  return results.length > 0 && text === '' ? results : [...results, { role, content: text }];
+  return results.length > 0 && text === '' ? results : [...results, { place, message: { role, content: text } }];
 }
 
 function callOf(one: Block): ToolCall[] {
@@ -192,19 +211,14 @@ function resultText(content: z.infer<typeof resultContent> | null | undefined): 
   return typeof content === 'string' ? content : content.map(({ text = '' }) => text).join('\n\n');
 }
 
-function toolsOf({ tools }: Wire): FunctionTool[] {
-  return (tools ?? []).flatMap(({ type, name, description, input_schema, strict }) =>
-    type == null || type === 'custom'
-      ? [
-          {
-            name,
-            description: description ?? undefined,
-            parameters: input_schema ?? undefined,
-            isStrict: strict === true,
-          },
-        ]
-      : [],
-  );
+/** Those that a caller runs, each with where it stood. */
+function ownTools({ tools }: Wire): { readonly tool: FunctionTool; readonly place: string }[] {
+  return (tools ?? []).flatMap(({ type, name, description, input_schema, strict }, index) => {
+    if (type != null && type !== 'custom') return [];
+    const parameters = input_schema ?? undefined;
+    const tool = { name, description: description ?? undefined, parameters, isStrict: strict === true };
+    return [{ tool, place: fieldName(['tools', index]) }];
+  });
 }
 
 function toolChoiceOf({ tool_choice: choice }: Wire, tools: readonly FunctionTool[]): ToolChoice {

@@ -56,6 +56,7 @@ test('a body with model and messages alone gets every default', () => {
       topLogprobs: undefined,
       ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
       userId: '',
+      places: { messages: 'messages', format: 'response_format', tools: [], schema: 'parameters' },
     },
   });
 });

@@ -8,7 +8,7 @@
 
 import { z } from 'zod';
 import type { ChatRequest, FunctionTool, Message, ResponseFormat, Thinking, ToolChoice } from './chat-request.ts';
-import { checkConversation, isPrefixed } from './conversation-rules.ts';
+import { checkConversation, isPrefixed, type MessagePart } from './conversation-rules.ts';
 import { effortNames, efforts } from './effort.ts';
 import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
@@ -43,7 +43,7 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
   const thinking = thinkingOf(wire, card);
   const toolChoice = toolChoiceOf(wire);
   const messages = wire.messages.map(messageOf);
-  checkConversation(messages);
+  checkConversation(messages, (index, part) => fieldName(['messages', index, messageFields[part]]));
   const responseFormat = responseFormatOf(wire);
   if (isPrefixed(messages) && responseFormat.type !== 'text') {
     const problem = 'cannot be set together with prefix: what has been said already is not looked at';
@@ -70,10 +70,18 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
       toolChoice,
       topLogprobs: wire.logprobs === true ? (wire.top_logprobs ?? 0) : undefined,
       speculation: speculationOf(wire, wire.prediction != null),
+      places: {
+        ...{ messages: 'messages', schema: 'parameters', format: formatPlace(wire) },
+        tools: (wire.tools ?? []).map((_, index) => fieldName(['tools', index, 'function'])),
+      },
       prediction: wire.prediction == null ? '' : textOf(wire.prediction.content, ['prediction']),
     },
   };
 }
+
+const messageFields = {
+  ...{ role: 'role', calls: 'tool_calls', 'call id': 'tool_call_id', prefix: 'prefix' },
+} as const satisfies Record<MessagePart, string>;
 
 /** What DeepSeek's guide to its reasoning model said of R1, January to August 2025. */
 const r1 = {
@@ -289,6 +297,12 @@ function responseFormatOf({ response_format: format, structured_outputs: structu
     default:
       return { type: 'text' };
   }
+}
+
+function formatPlace({ response_format: format, structured_outputs: structured }: Wire): string {
+  const way = Object.entries(structured ?? {}).find(([, value]) => value != null)?.[0];
+  if (way !== undefined) return `structured_outputs.${way}`;
+  return format?.type === 'json_schema' ? 'response_format.json_schema.schema' : 'response_format';
 }
 
 function toolChoiceOf(wire: Wire): ToolChoice {

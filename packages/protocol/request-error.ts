@@ -44,7 +44,7 @@ export const requestErrors = {
     message: 'Thinking mode does not support this tool_choice',
   },
   'reasoning-missing': {
-    ...{ ...invalidRequest, parameter: 'messages' },
+    ...{ ...invalidRequest, ...field },
     message: 'The `reasoning_content` in the thinking mode must be passed back to the API.',
   },
   'unenforceable-format': { ...invalidRequest, ...field, message: '{field}: cannot be enforced{place}: {problem}' },

@@ -69,15 +69,22 @@ export function parseResponsesRequest(
     throw requestError('invalid-field', { field: 'background', problem: 'cannot be fetched later with store: false' });
   }
   const input = typeof wire.input === 'string' ? [{ role: 'user' as const, content: wire.input }] : (wire.input ?? []);
-  const ownMessages = messagesOf(input);
+  const placed = messagesOf(input);
+  const ownMessages = placed.map(({ message }) => message);
   const system = wire.instructions == null ? [] : [{ role: 'system' as const, content: wire.instructions }];
   const before = wire.previous_response_id == null ? [] : earlier(wire.previous_response_id);
   const asked = [...system, ...before, ...ownMessages];
   // Instructions alone are a question too.
   const messages = ownMessages.length === 0 ? [...asked, { role: 'user' as const, content: '' }] : asked;
-  checkConversation(messages);
+  checkConversation(messages, (index, part) => {
+    const item = placed[index - system.length - before.length]?.item;
+    if (item === undefined || typeof wire.input === 'string') return 'input';
+    const own = part === 'calls' || part === 'call id' ? 'call_id' : 'role';
+    return fieldName(['input', item, own in (input[item] ?? {}) ? own : 'type']);
+  });
   const thinking = thinkingOf(wire, card);
-  const tools = toolsOf(wire);
+  const offered = ownTools(wire);
+  const tools = offered.map(({ tool }) => tool);
   const wantsLogprobs = wire.top_logprobs != null || (wire.include ?? []).includes('message.output_text.logprobs');
   const chat: ChatRequest = {
     model: card.id,
@@ -98,6 +105,10 @@ export function parseResponsesRequest(
     ...{ speculation: { method: 'default' }, prediction: '' },
     priority: wire.service_tier === 'flex' ? 'batch' : 'interactive',
     userId: wire.user ?? wire.safety_identifier ?? '',
+    places: {
+      ...{ messages: 'input', schema: 'parameters', tools: offered.map(({ place }) => place) },
+      format: wire.text?.format?.type === 'json_schema' ? 'text.format.schema' : 'text.format',
+    },
   };
   return {
     ...{ chat, isBackground, isStored, ownMessages, input },
@@ -243,19 +254,13 @@ function formatOf({ text }: Wire): ResponseFormat {
   }
 }
 
-function toolsOf({ tools }: Wire): FunctionTool[] {
-  return (tools ?? []).flatMap(({ type, name, description, parameters, strict }) =>
-    type === 'function' && name !== undefined
-      ? [
-          {
-            name,
-            description: description ?? undefined,
-            parameters: parameters ?? undefined,
-            isStrict: strict === true,
-          },
-        ]
-      : [],
-  );
+/** Those that a caller runs, each with where it stood. */
+function ownTools({ tools }: Wire): { readonly tool: FunctionTool; readonly place: string }[] {
+  return (tools ?? []).flatMap(({ type, name, description, parameters, strict }, index) => {
+    if (type !== 'function' || name === undefined) return [];
+    const known = { description: description ?? undefined, parameters: parameters ?? undefined };
+    return [{ tool: { name, ...known, isStrict: strict === true }, place: fieldName(['tools', index]) }];
+  });
 }
 
 function wireTool({ name, description, parameters, isStrict }: FunctionTool): object {
@@ -275,14 +280,22 @@ function toolChoiceOf({ tool_choice: choice }: Wire, tools: readonly FunctionToo
   return { type: 'function', name: choice.name };
 }
 
+interface PlacedMessage {
+  readonly message: Message;
+  /** The number of its item, or of its last. */
+  readonly item: number;
+}
+
 /** One message for each turn: reasoning, words and calls of the assistant's that follow one another belong together. */
-function messagesOf(items: readonly Item[]): Message[] {
-  const messages: Message[] = [];
+function messagesOf(items: readonly Item[]): PlacedMessage[] {
+  const messages: PlacedMessage[] = [];
   let turn: { content: string[]; reasoning: string[]; toolCalls: ToolCall[] } | undefined;
-  const endTurn = () => {
+  /** `end`: the item after its last. */
+  const endTurn = (end: number) => {
     if (turn && (turn.content.length > 0 || turn.toolCalls.length > 0)) {
-      const { content, reasoning, toolCalls } = turn;
-      messages.push({ role: 'assistant', content: content.join(''), reasoning: reasoning.join(''), toolCalls });
+      const { toolCalls } = turn;
+      const [content, reasoning] = [turn.content.join(''), turn.reasoning.join('')];
+      messages.push({ item: end - 1, message: { role: 'assistant', content, reasoning, toolCalls } });
     }
     turn = undefined;
   };
@@ -297,18 +310,19 @@ function messagesOf(items: readonly Item[]): Message[] {
         own().content.push(text);
         continue;
       }
-      endTurn();
-      messages.push({ role: one.role === 'system' ? 'system' : 'user', content: text });
+      endTurn(index);
+      messages.push({ item: index, message: { role: one.role === 'system' ? 'system' : 'user', content: text } });
     } else if ('arguments' in one) {
       own().toolCalls.push({ id: one.call_id, name: one.name, arguments: one.arguments });
     } else if ('output' in one) {
-      endTurn();
-      messages.push({ role: 'tool', toolCallId: one.call_id, content: textOf(one.output, index, 'output') });
+      endTurn(index);
+      const message = { role: 'tool', toolCallId: one.call_id, content: textOf(one.output, index, 'output') } as const;
+      messages.push({ item: index, message });
     } else if (one.type === 'reasoning' && 'content' in one) {
       own().reasoning.push((one.content ?? []).map(({ text = '' }) => text).join('\n\n'));
     }
   }
-  endTurn();
+  endTurn(items.length);
   return messages;
 }
 

@@ -83,7 +83,7 @@ const cases: { readonly [C in RequestErrorCode]: Case<C> } = {
     provoke: posted('/chat/completions', { ...hello, tools: [weather], tool_choice: 'required' }),
   },
   'reasoning-missing': {
-    ...{ dialect: 'deepseek', details: [], options: { missingReasoning: 'refuse' } },
+    ...{ dialect: 'deepseek', details: [{ field: 'messages' }], options: { missingReasoning: 'refuse' } },
     provoke: posted('/chat/completions', {
       ...{ model: 'toy', tools: [weather] },
       messages: [
@@ -206,6 +206,59 @@ for (const [name, { dialect, details, options, provoke }] of Object.entries(case
     });
   });
 }
+
+test('a mistake is named where its caller wrote it, whatever the dialect makes of it', async () => {
+  await using toy = await serveToy({ script: () => ['ok'] });
+  const odd = { type: 'frob' };
+  const call = { type: 'function_call', call_id: 'c1', name: 'a', arguments: '{}' };
+  const use = { role: 'assistant', content: [{ type: 'tool_use', id: 'c1', name: 'a', input: {} }] };
+  const named: [path: string, body: object, field: string][] = [
+    ['/chat/completions', { structured_outputs: { json: odd } }, 'structured_outputs.json'],
+    ['/chat/completions', { structured_outputs: { regex: '(' } }, 'structured_outputs.regex'],
+    [
+      '/v1/messages',
+      { output_config: { format: { type: 'json_schema', schema: odd } } },
+      'output_config.format.schema',
+    ],
+    [
+      '/v1/messages',
+      {
+        tools: [
+          { type: 'web_search', name: 'b' },
+          { name: 'a', input_schema: odd, strict: true },
+        ],
+      },
+      'tools[1].input_schema',
+    ],
+    ['/v1/messages', { system: 'Be brief.', messages: [...hello.messages, use] }, 'messages[1].content'],
+    ['/v1/messages', { system: 'Be brief.', messages: [{ role: 'assistant', content: 'a' }] }, 'messages[0].role'],
+    ['/responses', { text: { format: { type: 'json_schema', name: 'a', schema: odd } } }, 'text.format.schema'],
+    [
+      '/responses',
+      { tools: [{ type: 'web_search' }, { type: 'function', name: 'a', parameters: odd, strict: true }] },
+      'tools[1].parameters',
+    ],
+    ['/responses', { input: [...hello.messages, { type: 'reasoning' }, call] }, 'input[2].call_id'],
+    [
+      '/responses',
+      { instructions: 'a', input: [{ ...call, type: 'function_call_output', output: '' }] },
+      'input[0].call_id',
+    ],
+    ['/responses', { input: [...hello.messages, { role: 'assistant', content: 'a' }] }, 'input[1].role'],
+  ];
+  for (const [path, body, field] of named) {
+    const answer = await posted(path, {
+      ...hello,
+      max_tokens: 9,
+      ...(path === '/responses' && { input: 'a' }),
+      ...body,
+    })(toy);
+    assert.equal(answer.status, 400);
+    const { message, param } = (answer.body as { error: { message: string; param?: string | null } }).error;
+    assert.ok(message.startsWith(`${field}: `), `${field}: ${message}`);
+    if (path === '/responses') assert.equal(param, field);
+  }
+});
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/errors.md'), 'utf8');
 
