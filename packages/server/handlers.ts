@@ -32,7 +32,7 @@ export function openHandlers(options: EndpointOptions): Readonly<Record<Operatio
   const cards = options.providers.map(({ model }) => model);
   const anthropic = anthropicEndpoints(options);
   const responses = responsesEndpoints(options);
-  const openApi = openApiDocument();
+  let openApi: object | undefined;
   const tokens = tokenEndpoints(options.providers);
   return {
     createChatCompletion: chatCompletionsEndpoint(options),
@@ -56,6 +56,10 @@ export function openHandlers(options: EndpointOptions): Readonly<Record<Operatio
     getModel: ({ params }) => wireModel(cardNamed(cards, params.id)),
 
     getHealth: () => ({ status: 'ok' }),
-    getOpenApi: () => openApi,
+    getOpenApi() {
+      // Made when somebody asks, as it takes longer than anything else at the start.
+      openApi ??= openApiDocument();
+      return openApi;
+    },
   };
 }

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { errorEnvelope } from '@hadal/protocol/error-envelope';
+import { operations } from '@hadal/protocol/openapi/operations';
 import { type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
 import { type Dialect, dialectAt, type OperationId, routes } from '@hadal/protocol/routes';
 import {
@@ -58,6 +59,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     dialect?: Dialect;
+    takesBody?: boolean;
   }
 }
 
@@ -127,8 +129,9 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   }
 
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
-    parseJsonBody(body),
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) =>
+    // Clients announce JSON even where they send nothing.
+    request.routeOptions.config.takesBody === false ? undefined : parseJsonBody(body),
   );
   app.decorateRequest('answerOutcome', null);
   app.decorateRequest('errorCode', null);
@@ -157,7 +160,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
       app.route({
         method: route.method,
         url: base + route.path,
-        config: { dialect: route.dialect },
+        config: { dialect: route.dialect, takesBody: 'body' in operations[operation as OperationId] },
         async handler(request, reply) {
           const call: ApiCall = {
             ...{ id: request.id, body: request.body, signal: cancellation(reply.raw) },

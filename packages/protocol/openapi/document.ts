@@ -7,7 +7,7 @@ import type { z } from 'zod';
 import { errorEnvelope } from '../error-envelope.ts';
 import { RequestError, type RequestErrorCode, requestErrors } from '../request-error.ts';
 import { type OperationId, type Route, routes } from '../routes.ts';
-import { bodyErrors, commonErrors, type OperationNotes, operations } from './operations.ts';
+import { bodyErrors, commonErrors, type OperationNotes, operations, sendingErrors } from './operations.ts';
 import { namedSchemas } from './schemas.ts';
 
 export interface OpenApiDocument {
@@ -112,8 +112,9 @@ function operationOf(id: OperationId, route: Route, schemaOf: (schema: z.ZodType
 }
 
 /** Every error that an operation may answer with. */
-export function errorsOf({ method }: Route, { errors }: OperationNotes): ReadonlySet<RequestErrorCode> {
-  return new Set([...(method === 'GET' ? [] : bodyErrors), ...errors, ...commonErrors]);
+export function errorsOf({ method }: Route, { body, errors }: OperationNotes): ReadonlySet<RequestErrorCode> {
+  const own = [...(body ? bodyErrors : []), ...errors];
+  return new Set([...own, ...(method === 'GET' ? [] : sendingErrors), ...commonErrors]);
 }
 
 /** One response for each status, with an example of each error that has it: its words, details in braces. */

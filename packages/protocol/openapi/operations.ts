@@ -26,7 +26,7 @@ export interface OperationNotes {
   readonly answer?: Answer;
   /** What the answer is instead where a stream was asked for. */
   readonly events?: Answer;
-  /** Beside those that every operation of its kind may have: see `commonErrors` and `bodyErrors`. */
+  /** Beside those that every operation of its kind may have: see `commonErrors` and those below it. */
   readonly errors: readonly RequestErrorCode[];
 }
 
@@ -50,11 +50,10 @@ interface Answer {
 }
 
 export const commonErrors: readonly RequestErrorCode[] = ['malformed-http', 'internal', 'shutting-down'];
-/** Of every operation that is not a GET: a body may be sent to any of them. */
-export const bodyErrors: readonly RequestErrorCode[] = [
-  ...['malformed-json' as const, 'wrong-shape' as const, 'invalid-field' as const],
-  ...['body-too-large' as const, 'unsupported-media-type' as const],
-];
+/** Of every operation that reads a body. */
+export const bodyErrors: readonly RequestErrorCode[] = ['malformed-json', 'wrong-shape', 'invalid-field'];
+/** Of every operation but GET: whether it reads one or not, a body may be sent to it. */
+export const sendingErrors: readonly RequestErrorCode[] = ['body-too-large', 'unsupported-media-type'];
 
 const promptErrors = ['context-exceeded', 'image-unsupported', 'forced-tool-while-thinking'] as const;
 const answerErrors = ['reasoning-missing', 'unenforceable-format', 'queue-full'] as const;
