@@ -167,6 +167,17 @@ function requestFor(seed: number): Asked {
   const method = draws.isOneIn(50)
     ? draws.of(['GET', 'POST', 'DELETE', 'PUT', 'PATCH', 'OPTIONS', 'HEAD'])
     : route.method;
+  if (draws.isOneIn(100)) {
+    const headers = { ...json, 'content-length': String(2 ** (26 + draws.below(20))) };
+    return {
+      id,
+      method: route.method,
+      path: base + route.path,
+      headers,
+      body: Buffer.from('{'),
+      expected: notes.body ? 'refused' : 'either',
+    };
+  }
   const headers = draws.isOneIn(15) ? oddHeaders(draws) : json;
   if (!notes.body) {
     const body = Buffer.from(draws.of(['', '', '', '{}', '{', 'null']));
@@ -229,17 +240,23 @@ async function send({ method, path, headers, body }: Omit<Asked, 'expected'>): P
   const signal = AbortSignal.timeout(boundMs);
   const { hostname, port } = new URL(toy.server.url);
   return await new Promise((resolve, reject) => {
-    const given = 'transfer-encoding' in headers ? headers : { ...headers, 'content-length': body.length };
-    httpRequest({ hostname, port, path, method, headers: given, agent, signal }, async (response) => {
+    // More is announced than comes: the answer must not wait for it.
+    const isOversized = 'content-length' in headers;
+    const given =
+      isOversized || 'transfer-encoding' in headers ? headers : { ...headers, 'content-length': body.length };
+    const target = { hostname, port, path, method, headers: given, agent: isOversized ? false : agent, signal };
+    const request = httpRequest(target, async (response) => {
       try {
         const text = (await response.setEncoding('utf8').toArray()).join('');
         resolve({ status: response.statusCode ?? 0, headers: response.headers, text });
       } catch (error) {
         reject(error);
       }
-    })
-      .on('error', reject)
-      .end(body);
+      if (isOversized) request.destroy();
+    });
+    request.on('error', reject);
+    if (isOversized) request.write(body);
+    else request.end(body);
   });
 }
 
@@ -314,6 +331,7 @@ test(`of ${count} malformed requests each is answered soon, never as a failure o
   t.diagnostic(`${JSON.stringify(statuses)}, slowest ${Math.round(slowestMs)} ms`);
   assert.ok((statuses[200] ?? 0) > count / 20, 'some of them are right');
   assert.ok((statuses[400] ?? 0) > count / 4, 'many of them are wrong');
+  assert.ok((statuses[413] ?? 0) > 20, 'some are too large');
   await checkAlive();
 });
 

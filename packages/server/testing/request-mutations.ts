@@ -115,6 +115,10 @@ const oddNames = [
 export function mutatedBody(draws: Draws, body: object): unknown {
   const root: Record<string, unknown> = { body: structuredClone(body) };
   for (let times = 1 + draws.below(3); times > 0; times--) mutate(draws, root);
+  if (draws.isOneIn(300)) {
+    const { parent, key } = draws.of(placesIn(root));
+    put(parent, key, 'large '.repeat(300_000));
+  }
   return root.body;
 }
 
