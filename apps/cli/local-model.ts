@@ -84,6 +84,7 @@ export async function openLocalModel(options: LocalModelOptions, terminal: Termi
             topLogprobs: undefined,
             ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
             ...{ userId: '', contextWindow },
+            places: { messages: 'messages', format: 'response_format', tools: [], schema: 'parameters' },
           },
           signal,
         ),

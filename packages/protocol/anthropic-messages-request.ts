@@ -22,7 +22,7 @@ export interface AnthropicMessagesRequest {
 
 /** Parses a body that has been JSON; `cardFor` finds the model for a name. Throws `RequestError` for the first mistake. */
 export function parseAnthropicMessages(body: unknown, cardFor: (name: string) => ModelCard): AnthropicMessagesRequest {
-  const wire = checkShape(messagesSchema, body);
+  const wire = checkShape(messagesBody, body);
   if (wire.thread != null) throw requestError('threads-unsupported');
   const card = cardFor(wire.model);
   const chat = chatOf(wire, card);
@@ -35,7 +35,7 @@ export function parseAnthropicMessages(body: unknown, cardFor: (name: string) =>
 
 /** The body of `POST /v1/messages/count_tokens`: the same, without what only matters for an answer. */
 export function parseAnthropicCountTokens(body: unknown, cardFor: (name: string) => ModelCard): ChatRequest {
-  const wire = checkShape(countSchema, body);
+  const wire = checkShape(countTokensBody, body);
   return chatOf(wire, cardFor(wire.model));
 }
 
@@ -44,7 +44,7 @@ const resultContent = z.union([
   z.string(),
   z.array(z.object({ type: z.string(), text: z.string().optional(), tool_name: z.string().optional() })),
 ]);
-const block = z.discriminatedUnion('type', [
+export const anthropicBlock = z.discriminatedUnion('type', [
   textBlock,
   z.object({ type: z.literal('thinking'), thinking: z.string() }),
   z.object({ type: z.literal('redacted_thinking') }),
@@ -53,22 +53,36 @@ const block = z.discriminatedUnion('type', [
   z.object({ type: z.enum(['image', 'document', 'search_result', 'container_upload']) }),
   z.object({ type: z.enum(['server_tool_use', 'web_search_tool_result', 'code_execution_tool_result']) }),
 ]);
-type Block = z.infer<typeof block>;
+type Block = z.infer<typeof anthropicBlock>;
 
 const messageSchema = z.object({
   role: z.enum(['user', 'assistant', 'system']),
-  content: z.union([z.string(), z.array(block)], expecting('string or array of blocks')),
+  content: z.union([z.string(), z.array(anthropicBlock)], expecting('string or array of blocks')),
 });
 
 const promptFields = {
-  model: z.string(),
-  messages: z.array(messageSchema).min(1, expecting('at least one message')),
-  system: z.union([z.string(), z.array(textBlock)], expecting('string or array of text blocks')).nullish(),
-  thinking: z.object({ type: z.enum(['enabled', 'disabled', 'adaptive']) }).nullish(),
+  model: z
+    .string()
+    .describe("The name of a model. One of Anthropic's, or any other that is not there, stands for a model that is."),
+  messages: z.array(messageSchema).min(1, expecting('at least one message')).describe('The conversation so far.'),
+  system: z
+    .union([z.string(), z.array(textBlock)], expecting('string or array of text blocks'))
+    .nullish()
+    .describe('What the model is told beforehand.'),
+  thinking: z
+    .object({ type: z.enum(['enabled', 'disabled', 'adaptive']) })
+    .nullish()
+    .describe('Whether the model thinks before it answers. A budget has no effect; `output_config.effort` has.'),
   output_config: z
     .object({
-      effort: z.enum(['low', 'medium', 'high', 'xhigh', 'max']).nullish(),
-      format: z.object({ type: z.literal('json_schema'), schema: jsonObject }).nullish(),
+      effort: z
+        .enum(['low', 'medium', 'high', 'xhigh', 'max'])
+        .nullish()
+        .describe('How hard it thinks. Default: high.'),
+      format: z
+        .object({ type: z.literal('json_schema'), schema: jsonObject })
+        .nullish()
+        .describe('A JSON Schema that the answer is held to.'),
     })
     .nullish(),
   tools: z
@@ -83,43 +97,52 @@ const promptFields = {
         defer_loading: z.boolean().nullish(),
       }),
     )
-    .nullish(),
+    .nullish()
+    .describe("Functions that the model may call. Anthropic's own tools, which have other types, are left out."),
   tool_choice: z
     .discriminatedUnion('type', [
       z.object({ type: z.enum(['auto', 'any', 'none']) }),
       z.object({ type: z.literal('tool'), name: z.string() }),
     ])
-    .nullish(),
+    .nullish()
+    .describe('Whether it may, must or must not call one. Default: `auto`.'),
 };
 
-const countSchema = z.object(promptFields);
-const messagesSchema = z.object({
+export const countTokensBody = z.object(promptFields);
+export const messagesBody = z.object({
   ...promptFields,
-  max_tokens: integer(1, Number.MAX_SAFE_INTEGER),
+  max_tokens: integer(1, Number.MAX_SAFE_INTEGER).describe(
+    'How many tokens the answer may have, reasoning included. It must fit into the context beside the prompt.',
+  ),
   stop_sequences: z
     .array(z.string().min(1, expecting('a text that is not empty')))
     .max(16, expecting('at most 16 texts'))
-    .nullish(),
-  stream: z.boolean().nullish(),
+    .nullish()
+    .describe('Texts that end the answer; they are no part of it.'),
+  stream: samplingFields.stream,
   temperature: samplingFields.temperature,
   top_p: samplingFields.top_p,
   top_k: samplingFields.top_k,
-  metadata: z.object({ user_id: z.string().nullish() }).nullish(),
-  /** Whether the server is to remember the conversation. */
-  thread: jsonObject.nullish(),
+  metadata: z
+    .object({ user_id: z.string().nullish() })
+    .nullish()
+    .describe('For whom the request is: caches are kept apart by it.'),
+  thread: jsonObject.nullish().describe('Whether the server is to remember the conversation; refused, as it does not.'),
 });
-type Wire = z.infer<typeof countSchema> & Partial<z.infer<typeof messagesSchema>>;
+type Wire = z.infer<typeof countTokensBody> & Partial<z.infer<typeof messagesBody>>;
 
 function chatOf(wire: Wire, card: ModelCard): ChatRequest {
   const thinking = thinkingOf(wire, card);
   const system = wire.system == null ? [] : [{ role: 'system' as const, content: systemText(wire.system) }];
   const head = wire.messages.findIndex(({ role }) => role !== 'system');
-  const messages = prefixed([
-    ...system,
-    ...wire.messages.flatMap((one, index) => messagesOf(one, index, index < head)),
-  ]);
-  checkConversation(messages);
-  const tools = toolsOf(wire);
+  const placed = wire.messages.flatMap((one, index) => messagesOf(one, index, index < head));
+  const messages = prefixed([...system, ...placed.map(({ message }) => message)]);
+  checkConversation(messages, (index, part) => {
+    const place = placed[index - system.length]?.place ?? 'system';
+    return part === 'call id' ? `${place}.tool_use_id` : `${place}.${part === 'role' ? 'role' : 'content'}`;
+  });
+  const offered = ownTools(wire);
+  const tools = offered.map(({ tool }) => tool);
   const schema = wire.output_config?.format?.schema;
   return {
     model: card.id,
@@ -139,6 +162,10 @@ function chatOf(wire: Wire, card: ModelCard): ChatRequest {
     ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
     userId: wire.metadata?.user_id ?? '',
     contextWindow: card.contextWindow,
+    places: {
+      ...{ messages: 'messages', schema: 'input_schema', format: 'output_config.format.schema' },
+      tools: offered.map(({ place }) => place),
+    },
   };
 }
 
@@ -160,12 +187,20 @@ function systemText(system: NonNullable<Wire['system']>): string {
   return typeof system === 'string' ? system : system.map(({ text }) => text).join('\n\n');
 }
 
+interface PlacedMessage {
+  readonly message: Message;
+  /** Where it stood. */
+  readonly place: string;
+}
+
 /** What the system says in the midst of a conversation comes from the user's side: models know it at the head only. */
-function messagesOf(message: Wire['messages'][number], index: number, isHead: boolean): Message[] {
-  const { content } = message;
-  const role = message.role === 'system' && !isHead ? 'user' : message.role;
+function messagesOf(wire: Wire['messages'][number], index: number, isHead: boolean): PlacedMessage[] {
+  const { content } = wire;
+  const role = wire.role === 'system' && !isHead ? 'user' : wire.role;
+  const place = fieldName(['messages', index]);
   if (typeof content === 'string') {
-    return role === 'assistant' ? [{ role, content, reasoning: '', toolCalls: [] }] : [{ role, content }];
+    const message = role === 'assistant' ? { role, content, reasoning: '', toolCalls: [] } : { role, content };
+    return [{ place, message }];
   }
   const unreadable = content.findIndex(
     ({ type }) => type === 'image' || type === 'document' || type === 'search_result',
@@ -176,13 +211,15 @@ function messagesOf(message: Wire['messages'][number], index: number, isHead: bo
   const text = content.flatMap((one) => (one.type === 'text' ? [one.text] : [])).join('\n\n');
   if (role === 'assistant') {
     const reasoning = content.flatMap((one) => (one.type === 'thinking' ? [one.thinking] : [])).join('\n\n');
-    return [{ role, content: text, reasoning, toolCalls: content.flatMap(callOf) }];
+    return [{ place, message: { role, content: text, reasoning, toolCalls: content.flatMap(callOf) } }];
   }
-  const results = content.flatMap((one): Message[] =>
-    one.type === 'tool_result' ? [{ role: 'tool', toolCallId: one.tool_use_id, content: resultText(one.content) }] : [],
-  );
+  const results = content.flatMap((one, part): PlacedMessage[] => {
+    if (one.type !== 'tool_result') return [];
+    const message = { role: 'tool', toolCallId: one.tool_use_id, content: resultText(one.content) } as const;
+    return [{ place: fieldName(['messages', index, 'content', part]), message }];
+  });
   // Beside results there may be words, or none.
-  return results.length > 0 && text === '' ? results : [...results, { role, content: text }];
+  return results.length > 0 && text === '' ? results : [...results, { place, message: { role, content: text } }];
 }
 
 function callOf(one: Block): ToolCall[] {
@@ -195,23 +232,17 @@ function resultText(content: z.infer<typeof resultContent> | null | undefined): 
   return content.map(({ text = '', tool_name = '' }) => text || tool_name).join('\n\n');
 }
 
-/** A tool whose loading is deferred is shown once a result has named it. */
-function toolsOf({ tools, messages }: Wire): FunctionTool[] {
+/** Those that a caller runs, each with where it stood. One whose loading is deferred is shown once a result has named it. */
+function ownTools({ tools, messages }: Wire): { readonly tool: FunctionTool; readonly place: string }[] {
   const found = new Set(
     messages.flatMap(({ content }) => (typeof content === 'string' ? [] : content.flatMap(toolsIn))),
   );
-  return (tools ?? []).flatMap(({ type, name, description, input_schema, strict, defer_loading }) =>
-    (type == null || type === 'custom') && (defer_loading !== true || found.has(name))
-      ? [
-          {
-            name,
-            description: description ?? undefined,
-            parameters: input_schema ?? undefined,
-            isStrict: strict === true,
-          },
-        ]
-      : [],
-  );
+  return (tools ?? []).flatMap(({ type, name, description, input_schema, strict, defer_loading }, index) => {
+    if ((type != null && type !== 'custom') || (defer_loading === true && !found.has(name))) return [];
+    const parameters = input_schema ?? undefined;
+    const tool = { name, description: description ?? undefined, parameters, isStrict: strict === true };
+    return [{ tool, place: fieldName(['tools', index]) }];
+  });
 }
 
 function toolsIn(one: Block): string[] {

@@ -5,7 +5,6 @@
 // input, as Anthropic does.
 
 import type { ChatEvent, FinishReason, Usage } from './chat-event.ts';
-import { type RequestError, requestErrors } from './request-error.ts';
 
 export interface AnthropicUsage {
   /** Without what the cache had. */
@@ -197,38 +196,6 @@ function inputOf(json: string): object {
     // Falls through.
   }
   return {};
-}
-
-/** Anthropic's envelope. */
-export interface AnthropicErrorBody {
-  readonly type: 'error';
-  readonly error: { readonly type: string; readonly message: string; readonly details?: object };
-}
-
-const errorTypes: Readonly<Record<number, string>> = {
-  400: 'invalid_request_error',
-  401: 'authentication_error',
-  402: 'billing_error',
-  403: 'permission_error',
-  404: 'not_found_error',
-  413: 'request_too_large',
-  429: 'rate_limit_error',
-  503: 'overloaded_error',
-};
-
-export function anthropicErrorBody(error: RequestError): AnthropicErrorBody {
-  const { status } = requestErrors[error.code];
-  return {
-    type: 'error',
-    error: {
-      type: errorTypes[status] ?? 'api_error',
-      message: error.message,
-      // By this Anthropic's own loop over tools knows to go on without.
-      ...(error.code === 'threads-unsupported' && {
-        details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] },
-      }),
-    },
-  };
 }
 
 function unreachable(value: never): never {

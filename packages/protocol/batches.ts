@@ -85,22 +85,28 @@ export interface BatchRequest {
 
 const window = expecting('a number of hours up to 720, such as "24h"');
 const seconds = expecting('integer from 3600 to 2592000');
-const batchSchema = z.object({
-  input_file_id: z.string(),
-  endpoint: z.string(),
-  completion_window: z.string().regex(/^[1-9]\d{0,2}h$/, window),
-  metadata: metadataField.nullish(),
+export const batchBody = z.object({
+  input_file_id: z
+    .string()
+    .describe('A file with purpose `batch`. Each line: `{"custom_id", "method": "POST", "url", "body"}`.'),
+  endpoint: z.string().describe('What all lines ask for, such as `/v1/chat/completions`.'),
+  completion_window: z
+    .string()
+    .regex(/^[1-9]\d{0,2}h$/, window)
+    .describe('Within which time to answer, in hours, such as `24h`; at most 720.'),
+  metadata: metadataField.nullish().describe('Given back with the batch.'),
   output_expires_after: z
     .object({
       anchor: z.literal('created_at'),
       seconds: z.int(seconds).min(3600, seconds).max(2592000, seconds),
     })
-    .nullish(),
+    .nullish()
+    .describe('When the files of answers are deleted. Default: never.'),
 });
 
 /** Throws `RequestError` for the first mistake. */
 export function parseBatchRequest(body: unknown): BatchRequest {
-  const wire = checkShape(batchSchema, body);
+  const wire = checkShape(batchBody, body);
   const endpoint = endpointOf(wire.endpoint);
   if (endpoint === undefined) {
     const known = batchEndpoints.map((path) => JSON.stringify(`/v1${path}`)).join(', ');

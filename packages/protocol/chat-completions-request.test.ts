@@ -59,6 +59,7 @@ test('a body with model and messages alone gets every default', () => {
       ...{ speculation: { method: 'default' }, prediction: '', priority: 'interactive' },
       contextWindow: 2048,
       userId: '',
+      places: { messages: 'messages', format: 'response_format', tools: [], schema: 'parameters' },
     },
   });
 });

@@ -16,7 +16,7 @@ import type {
   Thinking,
   ToolChoice,
 } from './chat-request.ts';
-import { checkConversation, isPrefixed } from './conversation-rules.ts';
+import { checkConversation, isPrefixed, type MessagePart } from './conversation-rules.ts';
 import { effortNames, efforts } from './effort.ts';
 import { metadataField } from './metadata.ts';
 import { cardNamed, type ModelCard } from './models.ts';
@@ -28,6 +28,7 @@ import {
   integer,
   jsonObject,
   maxTokensOf,
+  modelName,
   samplingFields,
   samplingOf,
   speculationOf,
@@ -54,13 +55,13 @@ export interface StoredRequest {
  * Throws `RequestError` for the first mistake. DeepSeek API reference, create chat completion, October 2026.
  */
 export function parseChatCompletionsRequest(body: unknown, cards: readonly ModelCard[]): ChatCompletionsRequest {
-  const wire = checkShape(bodySchema, body);
+  const wire = checkShape(chatCompletionsBody, body);
 
   const card = cardNamed(cards, wire.model);
   const thinking = thinkingOf(wire, card);
   const toolChoice = toolChoiceOf(wire);
   const messages = wire.messages.map(messageOf);
-  checkConversation(messages);
+  checkConversation(messages, (index, part) => fieldName(['messages', index, messageFields[part]]));
   const responseFormat = responseFormatOf(wire);
   if (isPrefixed(messages) && responseFormat.type !== 'text') {
     const problem = 'cannot be set together with prefix: what has been said already is not looked at';
@@ -88,10 +89,18 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
       toolChoice,
       topLogprobs: wire.logprobs === true ? (wire.top_logprobs ?? 0) : undefined,
       speculation: speculationOf(wire, wire.prediction != null),
+      places: {
+        ...{ messages: 'messages', schema: 'parameters', format: formatPlace(wire) },
+        tools: (wire.tools ?? []).map((_, index) => fieldName(['tools', index, 'function'])),
+      },
       prediction: wire.prediction == null ? '' : textOf(wire.prediction.content, ['prediction']),
     },
   };
 }
+
+const messageFields = {
+  ...{ role: 'role', calls: 'tool_calls', 'call id': 'tool_call_id', prefix: 'prefix' },
+} as const satisfies Record<MessagePart, string>;
 
 /** What DeepSeek's guide to its reasoning model said of R1, January to August 2025. */
 const r1 = {
@@ -125,27 +134,34 @@ const toolCall = z.object({
   function: z.object({ name: z.string(), arguments: z.string() }),
 });
 
-const message = z.discriminatedUnion('role', [
+export const chatMessage = z.discriminatedUnion('role', [
   // OpenAI renamed its system role to developer; DeepSeek's reference does not list it.
-  z.object({ role: z.enum(['system', 'developer']), content }),
+  z.object({ role: z.enum(['system', 'developer']), content }).describe('What the model is told beforehand.'),
   z.object({ role: z.literal('user'), content }),
   z.object({
     role: z.literal('assistant'),
     content: content.nullish(),
-    reasoning_content: z.string().nullish(),
+    reasoning_content: z
+      .string()
+      .nullish()
+      .describe('What the model thought before it said this. Send it back with tool calls.'),
     tool_calls: z.array(toolCall).nullish(),
-    prefix: z.boolean().nullish(),
+    prefix: z.boolean().nullish().describe('Only in the last message: the answer goes on where this one ends.'),
   }),
-  z.object({ role: z.literal('tool'), content, tool_call_id: z.string() }),
+  z.object({
+    role: z.literal('tool'),
+    content,
+    tool_call_id: z.string().describe('The `id` of the call that this is the result of.'),
+  }),
 ]);
 
-const tool = z.object({
+export const chatTool = z.object({
   type: z.literal('function'),
   function: z.object({
     name: functionName,
-    description: z.string().nullish(),
-    parameters: jsonObject.nullish(),
-    strict: z.boolean().nullish(),
+    description: z.string().nullish().describe('What the function does, for the model to read.'),
+    parameters: jsonObject.nullish().describe('JSON Schema of the arguments.'),
+    strict: z.boolean().nullish().describe('Whether the model is held to the schema. Default: false.'),
   }),
 });
 
@@ -157,13 +173,28 @@ const toolChoice = z.union(
   expecting('"none", "auto", "required" or {"type": "function", "function": {"name": ...}}'),
 );
 
-const bodySchema = z.object({
-  model: z.string(),
-  messages: z.array(message).min(1, expecting('at least one message')),
-  thinking: z.object({ type: z.enum(['enabled', 'disabled']) }).nullish(),
-  reasoning_effort: z.enum(effortNames).nullish(),
-  max_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
-  max_completion_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
+export const chatCompletionsBody = z.object({
+  model: modelName,
+  messages: z
+    .array(chatMessage)
+    .min(1, expecting('at least one message'))
+    .describe('The conversation so far. Results of tools answer the calls right before them.'),
+  thinking: z
+    .object({ type: z.enum(['enabled', 'disabled']) })
+    .nullish()
+    .describe('Whether the model thinks before it answers. Default: as its name says, mostly enabled.'),
+  reasoning_effort: z
+    .enum(effortNames)
+    .nullish()
+    .describe('How hard it thinks: `none`, `low`, `high` (default) or `max`; the other names stand for one of these.'),
+  max_tokens: integer(1, Number.MAX_SAFE_INTEGER)
+    .nullish()
+    .describe(
+      'How many tokens the answer may have, reasoning included. It must fit into the context beside the prompt. Default: 8192 without thinking, 65536 with it, 131072 with effort `max`, or what the context has left.',
+    ),
+  max_completion_tokens: integer(1, Number.MAX_SAFE_INTEGER)
+    .nullish()
+    .describe('Another name for `max_tokens`. Only one of them may be set.'),
   response_format: z
     .discriminatedUnion('type', [
       z.object({ type: z.enum(['text', 'json_object']) }),
@@ -172,25 +203,38 @@ const bodySchema = z.object({
         json_schema: z.object({ name: z.string().nullish(), schema: jsonObject, strict: z.boolean().nullish() }),
       }),
     ])
-    .nullish(),
+    .nullish()
+    .describe(
+      'What the answer must look like: any JSON object, or JSON by a schema. The model is held to it. Default: text.',
+    ),
   structured_outputs: z
     .object({
       json: jsonObject.nullish(),
       regex: z.string().min(1, expecting('a pattern')).nullish(),
       choice: z.array(z.string()).min(1, expecting('at least one text')).nullish(),
     })
-    .nullish(),
+    .nullish()
+    .describe(
+      "vLLM's way to say the same, and two more: a pattern that the answer matches, or texts of which it is one. Exactly one of the three.",
+    ),
   ...samplingFields,
-  prediction: z.object({ type: z.literal('content'), content }).nullish(),
-  tools: z.array(tool).nullish(),
-  tool_choice: toolChoice.nullish(),
-  logprobs: z.boolean().nullish(),
-  top_logprobs: integer(0, 20).nullish(),
-  store: z.boolean().nullish(),
-  metadata: metadataField.nullish(),
+  prediction: z
+    .object({ type: z.literal('content'), content })
+    .nullish()
+    .describe('What the answer probably holds. Where it is right, the answer comes faster.'),
+  tools: z.array(chatTool).nullish().describe('Functions that the model may call. Their names are unique.'),
+  tool_choice: toolChoice
+    .nullish()
+    .describe('Whether it may, must or must not call one. Default: `auto` where there are tools.'),
+  logprobs: z.boolean().nullish().describe('Whether the log-probabilities of all tokens are wanted. Default: false.'),
+  top_logprobs: integer(0, 20)
+    .nullish()
+    .describe('How many alternatives are wanted beside each. Only together with `logprobs`.'),
+  store: z.boolean().nullish().describe('Whether the completion can be fetched later. Default: false.'),
+  metadata: metadataField.nullish().describe('What a stored completion can be found again by.'),
 });
 
-type Wire = z.infer<typeof bodySchema>;
+type Wire = z.infer<typeof chatCompletionsBody>;
 
 function thinkingOf({ thinking, reasoning_effort }: Wire, card: ModelCard): Thinking {
   if (card.profile === 'r1') return 'high';
@@ -264,6 +308,12 @@ function responseFormatOf({ response_format: format, structured_outputs: structu
     default:
       return { type: 'text' };
   }
+}
+
+function formatPlace({ response_format: format, structured_outputs: structured }: Wire): string {
+  const way = Object.entries(structured ?? {}).find(([, value]) => value != null)?.[0];
+  if (way !== undefined) return `structured_outputs.${way}`;
+  return format?.type === 'json_schema' ? 'response_format.json_schema.schema' : 'response_format';
 }
 
 function toolChoiceOf(wire: Wire): ToolChoice {

@@ -96,6 +96,16 @@ export interface SamplingRequest {
   readonly contextWindow: number;
 }
 
+/** Where the caller wrote what may turn out to be wrong only later, as wire paths for errors to name. */
+export interface RequestPlaces {
+  readonly messages: 'messages' | 'input';
+  /** What `responseFormat` came from. */
+  readonly format: string;
+  /** Each of `tools`, and the name that the schema of its arguments has there. */
+  readonly tools: readonly string[];
+  readonly schema: 'parameters' | 'input_schema';
+}
+
 export interface ChatRequest extends SamplingRequest {
   readonly model: string;
   /** At least one. Every tool result answers a call of the assistant message before it, and no call lacks its result. */
@@ -113,4 +123,5 @@ export interface ChatRequest extends SamplingRequest {
   readonly topLogprobs: number | undefined;
   /** What the answer is expected to hold; empty when the caller expects nothing. */
   readonly prediction: string;
+  readonly places: RequestPlaces;
 }

@@ -14,6 +14,7 @@ import {
   expecting,
   integer,
   maxTokensOf,
+  modelName,
   samplingFields,
   samplingOf,
   speculationOf,
@@ -49,7 +50,7 @@ export interface CompletionsRequest {
  * API reference, FIM completion, October 2026, and OpenAI's "Create completion".
  */
 export function parseCompletionsRequest(body: unknown, cards: readonly ModelCard[]): CompletionsRequest {
-  const wire = checkShape(bodySchema, body);
+  const wire = checkShape(completionsBody, body);
   const card = cardNamed(cards, wire.model);
   const echo = wire.echo === true;
   if (echo && wire.suffix != null) {
@@ -85,25 +86,36 @@ const defaultMaxTokens = 4096;
 
 const tokenIds = z.array(integer(0, Number.MAX_SAFE_INTEGER)).min(1, expecting('at least one token'));
 
-const bodySchema = z.object({
+export const completionsBody = z.object({
   ...samplingFields,
-  model: z.string(),
-  prompt: z.union(
-    [
-      z.string(),
-      tokenIds,
-      z.array(z.string()).min(1, expecting('at least one prompt')),
-      z.array(tokenIds).min(1, expecting('at least one prompt')),
-    ],
-    expecting('string, token ids, or array of either'),
-  ),
-  suffix: z.string().nullish(),
-  echo: z.boolean().nullish(),
-  max_tokens: integer(0, Number.MAX_SAFE_INTEGER).nullish(),
-  logprobs: integer(0, 20).nullish(),
+  model: modelName,
+  prompt: z
+    .union(
+      [
+        z.string(),
+        tokenIds,
+        z.array(z.string()).min(1, expecting('at least one prompt')),
+        z.array(tokenIds).min(1, expecting('at least one prompt')),
+      ],
+      expecting('string, token ids, or array of either'),
+    )
+    .describe('What to go on with: a text or tokens as they stand, or several of either.'),
+  suffix: z.string().nullish().describe('What comes after the text that is wanted: the gap between both is filled.'),
+  echo: z
+    .boolean()
+    .nullish()
+    .describe('Whether the prompt is wanted back before the text. Not together with `suffix`.'),
+  max_tokens: integer(0, Number.MAX_SAFE_INTEGER)
+    .nullish()
+    .describe('How many tokens the text may have; 0 only with `echo`. Default: 4096, or what the context has left.'),
+  logprobs: integer(0, 20)
+    .nullish()
+    .describe(
+      'How many alternatives are wanted beside the log-probability of each token. Default: no log-probabilities.',
+    ),
 });
 
-function promptsOf(prompt: z.infer<typeof bodySchema>['prompt']): (string | readonly number[])[] {
+function promptsOf(prompt: z.infer<typeof completionsBody>['prompt']): (string | readonly number[])[] {
   if (typeof prompt === 'string') return [prompt];
   return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as (string | number[])[]);
 }

@@ -29,10 +29,21 @@ export interface UploadFields {
 
 const seconds = expecting('integer from 3600 to 2592000');
 const uploadSchema = z.object({
-  purpose: z.enum(uploadPurposes),
+  purpose: z.enum(uploadPurposes).describe('What the file is for. `batch`: JSON Lines of requests.'),
   'expires_after[anchor]': z.literal('created_at').optional(),
-  'expires_after[seconds]': z.coerce.number(seconds).int(seconds).min(3600, seconds).max(2592000, seconds).optional(),
+  'expires_after[seconds]': z.coerce
+    .number(seconds)
+    .int(seconds)
+    .min(3600, seconds)
+    .max(2592000, seconds)
+    .optional()
+    .describe('After how long it is deleted. Default: never.'),
 });
+
+const file = z.string().meta({ format: 'binary', description: 'The file, with its name.' });
+/** The forms, for those who read the description of the API. */
+export const uploadForm = z.object({ file, ...uploadSchema.shape });
+export const anthropicUploadForm = z.object({ file });
 
 /** The fields of a multipart form beside its file. Throws `RequestError` for the first mistake. */
 export function parseUploadFields(fields: Readonly<Record<string, string>>): UploadFields {

@@ -13,9 +13,13 @@ export const metadataField = z
   .record(z.string().min(1, key).max(64, key), z.string(value).max(512, value))
   .refine((metadata) => Object.keys(metadata).length <= 16, expecting('at most 16 keys'));
 
+export const metadataBody = z.object({
+  metadata: metadataField.nullable().describe('Takes the place of all there was; null: of nothing.'),
+});
+
 /** A body that changes nothing but what is attached. Throws `RequestError` for the first mistake. */
 export function parseMetadataChange(body: unknown): Readonly<Record<string, string>> {
-  return checkShape(z.object({ metadata: metadataField.nullable() }), body).metadata ?? {};
+  return checkShape(metadataBody, body).metadata ?? {};
 }
 
 /** What a list is to be narrowed by: `metadata[key]=value`, any number of times. */

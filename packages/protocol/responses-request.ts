@@ -21,7 +21,7 @@ import { effortNames, efforts } from './effort.ts';
 import { metadataField } from './metadata.ts';
 import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
-import { expecting, integer, jsonObject, maxTokensOf, samplingFields } from './sampling-fields.ts';
+import { expecting, integer, jsonObject, maxTokensOf, modelName, samplingFields } from './sampling-fields.ts';
 import { checkShape, fieldName } from './shape-error.ts';
 
 export interface ResponsesRequest {
@@ -65,7 +65,7 @@ export function parseResponsesRequest(
   cards: readonly ModelCard[],
   before: readonly Message[],
 ): ResponsesRequest {
-  const wire = checkShape(bodySchema, body);
+  const wire = checkShape(responsesBody, body);
   const card = cardNamed(cards, wire.model);
   if (wire.input == null && wire.instructions == null) {
     throw requestError('invalid-field', { field: 'input', problem: 'expected input or instructions, got neither' });
@@ -76,15 +76,22 @@ export function parseResponsesRequest(
     throw requestError('invalid-field', { field: 'background', problem: 'cannot be fetched later with store: false' });
   }
   const input = typeof wire.input === 'string' ? [{ role: 'user' as const, content: wire.input }] : (wire.input ?? []);
-  const ownMessages = messagesOf(input);
+  const placed = messagesOf(input);
+  const ownMessages = placed.map(({ message }) => message);
   const system = wire.instructions == null ? [] : [{ role: 'system' as const, content: wire.instructions }];
   const asked = [...system, ...before, ...ownMessages];
   // Instructions alone are a question too.
   const messages = ownMessages.length === 0 ? [...asked, { role: 'user' as const, content: '' }] : asked;
-  checkConversation(messages);
+  checkConversation(messages, (index, part) => {
+    const item = placed[index - system.length - before.length]?.item;
+    if (item === undefined || typeof wire.input === 'string') return 'input';
+    const own = part === 'calls' || part === 'call id' ? 'call_id' : 'role';
+    return fieldName(['input', item, own in (input[item] ?? {}) ? own : 'type']);
+  });
   const thinking = thinkingOf(wire, card);
   checkCustomTools(wire);
-  const tools = toolsOf(wire);
+  const offered = ownTools(wire);
+  const tools = offered.map(({ tool }) => tool);
   const customTools = new Set((wire.tools ?? []).flatMap(({ type, name = '' }) => (type === 'custom' ? [name] : [])));
   const wantsLogprobs = wire.top_logprobs != null || (wire.include ?? []).includes('message.output_text.logprobs');
   const chat: ChatRequest = {
@@ -104,6 +111,10 @@ export function parseResponsesRequest(
     priority: wire.service_tier === 'flex' ? 'batch' : 'interactive',
     userId: wire.user ?? wire.safety_identifier ?? '',
     contextWindow: card.contextWindow,
+    places: {
+      ...{ messages: 'input', schema: 'parameters', tools: offered.map(({ place }) => place) },
+      format: wire.text?.format?.type === 'json_schema' ? 'text.format.schema' : 'text.format',
+    },
   };
   return {
     ...{ chat, isBackground, storage, conversation: [...before, ...ownMessages], input, customTools },
@@ -171,27 +182,55 @@ const reasoningItem = z.object({
 });
 /** Calls of tools that ran elsewhere, and the like. */
 const otherItem = z.object({ type: z.string() });
-const item = z.union(
+export const responseItem = z.union(
   [callItem, customCallItem, outputItem, reasoningItem, messageItem, otherItem],
   expecting('an item'),
 );
-type Item = z.infer<typeof item>;
+type Item = z.infer<typeof responseItem>;
 
-const bodySchema = z.object({
-  model: z.string(),
-  input: z.union([z.string(), z.array(item)], expecting('string or array of items')).nullish(),
-  instructions: z.string().nullish(),
-  max_output_tokens: integer(1, Number.MAX_SAFE_INTEGER).nullish(),
+export const responsesBody = z.object({
+  model: modelName,
+  input: z
+    .union([z.string(), z.array(responseItem)], expecting('string or array of items'))
+    .nullish()
+    .describe('What is asked: a text, or messages, calls and their results. Items of other types are left out.'),
+  instructions: z
+    .string()
+    .nullish()
+    .describe('What the model is told beforehand. Not kept for responses that go on from this one.'),
+  max_output_tokens: integer(1, Number.MAX_SAFE_INTEGER)
+    .nullish()
+    .describe(
+      'How many tokens the answer may have, reasoning included. It must fit into the context beside the prompt. Default: what the context has left.',
+    ),
   temperature: samplingFields.temperature,
   top_p: samplingFields.top_p,
-  top_logprobs: integer(0, 20).nullish(),
-  include: z.array(z.string()).nullish(),
-  stream: z.boolean().nullish(),
-  store: z.boolean().nullish(),
-  background: z.boolean().nullish(),
-  previous_response_id: z.string().nullish(),
-  metadata: metadataField.nullish(),
-  reasoning: z.object({ effort: z.enum(effortNames).nullish() }).nullish(),
+  top_logprobs: integer(0, 20)
+    .nullish()
+    .describe(
+      'How many alternatives are wanted beside the log-probability of each token. Default: no log-probabilities.',
+    ),
+  include: z
+    .array(z.string())
+    .nullish()
+    .describe('`message.output_text.logprobs`: log-probabilities are wanted. Anything else has no effect.'),
+  stream: samplingFields.stream,
+  store: z
+    .boolean()
+    .nullish()
+    .describe(
+      'Whether the response can be fetched, and gone on from, later. `true`: also after the server has been started again. Default: while it runs.',
+    ),
+  background: z
+    .boolean()
+    .nullish()
+    .describe('Whether it is made without the caller waiting for it. Not with `store: false`. Default: false.'),
+  previous_response_id: z.string().nullish().describe('The response to go on from. It must be over.'),
+  metadata: metadataField.nullish().describe('Given back with the response.'),
+  reasoning: z
+    .object({ effort: z.enum(effortNames).nullish() })
+    .nullish()
+    .describe('How hard the model thinks. Default: as its name says, mostly `high`.'),
   text: z
     .object({
       format: z
@@ -206,7 +245,8 @@ const bodySchema = z.object({
         ])
         .nullish(),
     })
-    .nullish(),
+    .nullish()
+    .describe('What the answer must look like. The model is held to it. Default: text.'),
   tools: z
     .array(
       z.object({
@@ -219,15 +259,17 @@ const bodySchema = z.object({
         format: z.object({ type: z.string(), definition: z.string().optional() }).nullish(),
       }),
     )
-    .nullish(),
+    .nullish()
+    .describe('Functions that the model may call. Tools of other types are left out.'),
   tool_choice: z
     .union([z.enum(['none', 'auto', 'required']), z.object({ type: z.enum(['function', 'custom']), name: z.string() })])
-    .nullish(),
-  service_tier: z.string().nullish(),
-  user: z.string().nullish(),
-  safety_identifier: z.string().nullish(),
+    .nullish()
+    .describe('Whether it may, must or must not call one. Default: `auto`.'),
+  service_tier: samplingFields.service_tier,
+  user: z.string().nullish().describe('For whom the request is: caches are kept apart by it.'),
+  safety_identifier: z.string().nullish().describe('Stands for `user` where that is absent.'),
 });
-type Wire = z.infer<typeof bodySchema>;
+type Wire = z.infer<typeof responsesBody>;
 
 function thinkingOf({ reasoning }: Wire, card: ModelCard): Thinking {
   return reasoning?.effort == null ? card.thinking : efforts[reasoning.effort];
@@ -252,19 +294,16 @@ function checkCustomTools({ tools }: Wire): void {
   throw requestError('invalid-field', { field: `tools[${other}].name`, problem });
 }
 
-function toolsOf({ tools }: Wire): FunctionTool[] {
-  return (tools ?? []).flatMap(({ type, name, description, parameters, strict, format }) =>
-    (type === 'function' || type === 'custom') && name !== undefined
-      ? [
-          {
-            name,
-            description: description ?? undefined,
-            parameters: type === 'custom' ? customToolParameters(format?.definition) : (parameters ?? undefined),
-            isStrict: strict === true,
-          },
-        ]
-      : [],
-  );
+/** Those that a caller runs, each with where it stood. */
+function ownTools({ tools }: Wire): { readonly tool: FunctionTool; readonly place: string }[] {
+  return (tools ?? []).flatMap(({ type, name, description, parameters, strict, format }, index) => {
+    if ((type !== 'function' && type !== 'custom') || name === undefined) return [];
+    const tool = {
+      ...{ name, description: description ?? undefined, isStrict: strict === true },
+      parameters: type === 'custom' ? customToolParameters(format?.definition) : (parameters ?? undefined),
+    };
+    return [{ tool, place: fieldName(['tools', index]) }];
+  });
 }
 
 function wireTool({ name, description, parameters, isStrict }: FunctionTool): object {
@@ -289,14 +328,22 @@ function toolChoiceOf({ tool_choice: choice }: Wire, tools: readonly FunctionToo
   return { type: 'function', name: choice.name };
 }
 
+interface PlacedMessage {
+  readonly message: Message;
+  /** The number of its item, or of its last. */
+  readonly item: number;
+}
+
 /** One message for each turn: reasoning, words and calls of the assistant's that follow one another belong together. */
-function messagesOf(items: readonly Item[]): Message[] {
-  const messages: Message[] = [];
+function messagesOf(items: readonly Item[]): PlacedMessage[] {
+  const messages: PlacedMessage[] = [];
   let turn: { content: string[]; reasoning: string[]; toolCalls: ToolCall[] } | undefined;
-  const endTurn = () => {
+  /** `end`: the item after its last. */
+  const endTurn = (end: number) => {
     if (turn && (turn.content.length > 0 || turn.toolCalls.length > 0)) {
-      const { content, reasoning, toolCalls } = turn;
-      messages.push({ role: 'assistant', content: content.join(''), reasoning: reasoning.join(''), toolCalls });
+      const { toolCalls } = turn;
+      const [content, reasoning] = [turn.content.join(''), turn.reasoning.join('')];
+      messages.push({ item: end - 1, message: { role: 'assistant', content, reasoning, toolCalls } });
     }
     turn = undefined;
   };
@@ -311,20 +358,21 @@ function messagesOf(items: readonly Item[]): Message[] {
         own().content.push(text);
         continue;
       }
-      endTurn();
-      messages.push({ role: one.role === 'system' ? 'system' : 'user', content: text });
+      endTurn(index);
+      messages.push({ item: index, message: { role: one.role === 'system' ? 'system' : 'user', content: text } });
     } else if ('arguments' in one) {
       own().toolCalls.push({ id: one.call_id, name: one.name, arguments: one.arguments });
     } else if ('input' in one) {
       own().toolCalls.push({ id: one.call_id, name: one.name, arguments: customToolArguments(one.input) });
     } else if ('output' in one) {
-      endTurn();
-      messages.push({ role: 'tool', toolCallId: one.call_id, content: textOf(one.output, index, 'output') });
+      endTurn(index);
+      const message = { role: 'tool', toolCallId: one.call_id, content: textOf(one.output, index, 'output') } as const;
+      messages.push({ item: index, message });
     } else if (one.type === 'reasoning' && 'content' in one) {
       own().reasoning.push((one.content ?? []).map(({ text = '' }) => text).join('\n\n'));
     }
   }
-  endTurn();
+  endTurn(items.length);
   return messages;
 }
 

@@ -10,7 +10,7 @@ export interface Route {
   /** After the base; `:id` stands for a name. */
   readonly path: string;
   readonly bases: readonly string[];
-  /** Whose clients call it, and so whose envelope errors come in. */
+  /** Whose envelope its errors come in. */
   readonly dialect: Dialect;
   /** A body is JSON, but for those who take a form with a file. */
   readonly takes?: 'form';
@@ -18,43 +18,50 @@ export interface Route {
   readonly summary: string;
 }
 
-export type Dialect = 'openai' | 'anthropic';
+/** `deepseek`: what DeepSeek serves as its own; `openai`: what it took over whole, or does not have. */
+export type Dialect = 'deepseek' | 'openai' | 'anthropic';
 
 /** "v1 has no relationship with the model version" (DeepSeek); what is beta there is beta nowhere here. */
 const openaiBases = ['', '/v1', '/beta'];
 /** The SDK adds /v1 to its base, which is /anthropic on DeepSeek; clients of Anthropic's own take the bare one. */
 const anthropicBases = ['/anthropic', ''];
+const deepseek = { bases: openaiBases, dialect: 'deepseek' } as const;
 const openai = { bases: openaiBases, dialect: 'openai' } as const;
 const anthropic = { bases: anthropicBases, dialect: 'anthropic' } as const;
 
-const get = (path: string, summary: string) => ({ method: 'GET', path, summary }) as const;
-const post = (path: string, summary: string) => ({ method: 'POST', path, summary }) as const;
-const remove = (path: string, summary: string) => ({ method: 'DELETE', path, summary }) as const;
+const get = <P extends string>(path: P, summary: string) => ({ method: 'GET', path, summary }) as const;
+const post = <P extends string>(path: P, summary: string) => ({ method: 'POST', path, summary }) as const;
+const remove = <P extends string>(path: P, summary: string) => ({ method: 'DELETE', path, summary }) as const;
 
-const chat = { ...openai, tag: 'Chat completions' } as const;
-const texts = { ...openai, tag: 'Completions' } as const;
+const chat = { ...deepseek, tag: 'Chat completions' } as const;
+/** OpenAI's, which DeepSeek does not have. */
+const storedChats = { ...openai, tag: 'Chat completions' } as const;
+const texts = { ...deepseek, tag: 'Completions' } as const;
+const tokens = { ...openai, tag: 'Tokens and embeddings' } as const;
 const responses = { ...openai, tag: 'Responses' } as const;
 const messages = { ...anthropic, tag: 'Anthropic Messages' } as const;
-const models = { ...openai, tag: 'Models' } as const;
+const models = { ...deepseek, tag: 'Models' } as const;
 const batches = { ...openai, tag: 'Batches' } as const;
 const files = { ...openai, tag: 'Files' } as const;
 /** Anthropic's own paths for what has another shape on the same path; `anthropic-version` tells its clients apart. */
 const anthropicOnly = { ...anthropic, bases: ['/anthropic'] } as const;
 const anthropicFiles = { ...anthropicOnly, tag: 'Anthropic Files' } as const;
+const server = { ...deepseek, bases: [''], tag: 'Server' } as const;
 
 /** By operation id. */
 export const routes = {
   createChatCompletion: { ...chat, ...post('/chat/completions', 'Answer a conversation') },
-  listChatCompletions: { ...chat, ...get('/chat/completions', 'The completions that are stored') },
-  getChatCompletion: { ...chat, ...get('/chat/completions/:id', 'One that is stored') },
-  updateChatCompletion: { ...chat, ...post('/chat/completions/:id', 'Change what is attached to one') },
-  deleteChatCompletion: { ...chat, ...remove('/chat/completions/:id', 'Delete one') },
-  listChatCompletionMessages: { ...chat, ...get('/chat/completions/:id/messages', 'What it answers') },
+  listChatCompletions: { ...storedChats, ...get('/chat/completions', 'The completions that are stored') },
+  getChatCompletion: { ...storedChats, ...get('/chat/completions/:id', 'One that is stored') },
+  updateChatCompletion: { ...storedChats, ...post('/chat/completions/:id', 'Change what is attached to one') },
+  deleteChatCompletion: { ...storedChats, ...remove('/chat/completions/:id', 'Delete one') },
+  listChatCompletionMessages: { ...storedChats, ...get('/chat/completions/:id/messages', 'What it answers') },
 
   createCompletion: { ...texts, ...post('/completions', 'Go on with a text, or fill a gap in it') },
-  createEmbedding: { ...texts, ...post('/embeddings', 'Embeddings, where a model has them') },
-  tokenize: { ...texts, ...post('/tokenize', 'The tokens of a text or a conversation') },
-  detokenize: { ...texts, ...post('/detokenize', 'The text of tokens') },
+
+  createEmbedding: { ...tokens, ...post('/embeddings', 'Embeddings, where a model has them') },
+  tokenize: { ...tokens, ...post('/tokenize', 'The tokens of a text or a conversation') },
+  detokenize: { ...tokens, ...post('/detokenize', 'The text of tokens') },
 
   createResponse: { ...responses, ...post('/responses', 'Make a response') },
   countResponseTokens: { ...responses, ...post('/responses/input_tokens', 'Count the tokens of an input') },
@@ -88,6 +95,19 @@ export const routes = {
 
   listModels: { ...models, ...get('/models', 'The models there are') },
   getModel: { ...models, ...get('/models/:id', 'One model') },
+
+  getHealth: { ...server, ...get('/healthz', 'Whether the server answers') },
+  getOpenApi: { ...server, ...get('/openapi.json', 'This description of the API') },
 } as const satisfies Record<string, Route>;
 
 export type OperationId = keyof typeof routes;
+
+const patterns = Object.values(routes).flatMap(({ bases, path, dialect }) =>
+  bases.map((base) => ({ dialect, pattern: new RegExp(`^${base}${path.replaceAll(/:\w+/g, '[^/]+')}/?$`) })),
+);
+
+/** Whose envelope errors come in at a path that has no route, or none for the method that was used. */
+export function dialectAt(path: string): Dialect {
+  const found = patterns.find(({ pattern }) => pattern.test(path));
+  return found?.dialect ?? (path.startsWith('/anthropic/') ? 'anthropic' : 'deepseek');
+}

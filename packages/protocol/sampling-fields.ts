@@ -28,10 +28,15 @@ const biasRange = expecting('number from -100 to 100');
 const stopText = z.string().min(1, expecting('a text that is not empty'));
 
 // Kept as it came: a copy by key would lose a key such as "__proto__".
-export const jsonObject = z.custom<JsonObject>(
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-  expecting('object'),
-);
+export const jsonObject = z
+  .custom<JsonObject>(
+    (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    expecting('object'),
+  )
+  // What a description of it says, which cannot look into the check.
+  .meta({ type: 'object' });
+
+export const modelName = z.string().describe('The name of a model, as `GET /models` has it.');
 
 export const samplingFields = {
   stop: z
@@ -39,37 +44,90 @@ export const samplingFields = {
       [stopText, z.array(stopText).max(16, expecting('at most 16 texts'))],
       expecting('string or array of strings'),
     )
-    .nullish(),
-  stream: z.boolean().nullish(),
-  stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
-  temperature: z.number(temperatureRange).min(0, temperatureRange).max(2, temperatureRange).nullish(),
-  top_p: z.number(topPRange).gt(0, topPRange).max(1, topPRange).nullish(),
+    .nullish()
+    .describe('Up to 16 texts that end the answer; they are no part of it.'),
+  stream: z.boolean().nullish().describe('Whether the answer comes as server-sent events. Default: false.'),
+  stream_options: z
+    .object({
+      include_usage: z
+        .boolean()
+        .nullish()
+        .describe('Whether chunks before the last say `usage: null`; the last one has the usage anyway.'),
+    })
+    .nullish()
+    .describe('Only together with `stream`.'),
+  temperature: z
+    .number(temperatureRange)
+    .min(0, temperatureRange)
+    .max(2, temperatureRange)
+    .nullish()
+    .describe("How freely tokens are drawn; 0 takes the likeliest. Default: what the model's publisher recommends."),
+  top_p: z
+    .number(topPRange)
+    .gt(0, topPRange)
+    .max(1, topPRange)
+    .nullish()
+    .describe(
+      "The likeliest tokens that together have this probability are drawn from. Default: what the model's publisher recommends.",
+    ),
   // -1 is another way to say that there is no limit.
-  top_k: integer(-1, Number.MAX_SAFE_INTEGER).nullish(),
-  min_p: z.number(minPRange).min(0, minPRange).max(1, minPRange).nullish(),
+  top_k: integer(-1, Number.MAX_SAFE_INTEGER)
+    .nullish()
+    .describe(
+      "How many of the likeliest tokens are drawn from. Default, also for 0 and -1: what the model's publisher recommends, else all.",
+    ),
+  min_p: z
+    .number(minPRange)
+    .min(0, minPRange)
+    .max(1, minPRange)
+    .nullish()
+    .describe("Tokens less likely than this share of the likeliest one's probability are left out. Default: 0."),
   // Never an error on DeepSeek, whatever they are; what makes no sense has no effect here either.
-  frequency_penalty: z.number().min(-2).max(2).nullish().catch(null),
-  presence_penalty: z.number().min(-2).max(2).nullish().catch(null),
+  frequency_penalty: z
+    .number()
+    .min(-2)
+    .max(2)
+    .nullish()
+    .catch(null)
+    .describe(
+      'Taken off the logit of a token for each time that the answer has it. Default: 0. A value that makes no sense is no error and has no effect.',
+    ),
+  presence_penalty: z
+    .number()
+    .min(-2)
+    .max(2)
+    .nullish()
+    .catch(null)
+    .describe(
+      'Taken off the logit of a token once the answer has it. Default: 0. A value that makes no sense is no error and has no effect.',
+    ),
   logit_bias: z
     .record(
       z.string().regex(/^\d{1,9}$/, expecting('token ids as keys')),
       z.number(biasRange).min(-100, biasRange).max(100, biasRange),
     )
-    .nullish(),
+    .nullish()
+    .describe('What is added to the logits of tokens, by their ids.'),
   speculative: z
     .object({
       method: z.enum(['mtp', 'ngram', 'draft', 'none']),
-      num_draft_tokens: integer(1, 16).nullish(),
+      num_draft_tokens: integer(1, 16).nullish().describe('Tokens guessed at a time. Default: as many as pay.'),
     })
-    .nullish(),
-  service_tier: z.string().nullish(),
-  n: integer(1, 128).nullish(),
-  seed: integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER).nullish(),
+    .nullish()
+    .describe(
+      "Who guesses the answer ahead: it changes when tokens come and never which. `mtp`: the model's own module; `ngram`: what the text has had before; `draft`: a smaller model. Default: the best that the server has.",
+    ),
+  service_tier: z.string().nullish().describe('`flex`: the request may wait for others. Anything else has no effect.'),
+  n: integer(1, 128).nullish().describe('How many answers are wanted. The prompt is read once. Default: 1.'),
+  seed: integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+    .nullish()
+    .describe('The same request with the same seed has the same answer. Default: another one each time.'),
   user_id: z
     .string()
     .regex(/^[a-zA-Z0-9_-]{0,512}$/, expecting('at most 512 letters, digits, _ or -'))
-    .nullish(),
-  user: z.string().nullish(),
+    .nullish()
+    .describe('For whom the request is: caches are kept apart by it, and turns are shared out by it.'),
+  user: z.string().nullish().describe("OpenAI's name for `user_id`, which goes first."),
 };
 
 const fieldsSchema = z.object(samplingFields);

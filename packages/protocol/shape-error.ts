@@ -5,7 +5,7 @@
 // only, because later ones often follow from it.
 
 import type { z } from 'zod';
-import { type FieldProblem, type RequestError, requestError } from './request-error.ts';
+import { type RequestError, requestError } from './request-error.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -23,7 +23,9 @@ export function shapeError(issues: readonly Issue[], body: unknown): RequestErro
   return requestError(isOutOfRange ? 'invalid-field' : 'wrong-shape', { field, problem });
 }
 
-export interface ShapeProblem extends FieldProblem {
+export interface ShapeProblem {
+  readonly field: string;
+  readonly problem: string;
   readonly path: readonly PropertyKey[];
   /** Whether the value is the mistake, rather than its type. */
   readonly isOutOfRange: boolean;

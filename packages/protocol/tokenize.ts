@@ -30,7 +30,7 @@ export interface WireTokens {
 
 /** Throws `RequestError` for the first mistake. */
 export function parseTokenizeRequest(body: unknown, cards: readonly ModelCard[]): TokenizeRequest {
-  const wire = checkShape(tokenizeSchema, body);
+  const wire = checkShape(tokenizeBody, body);
   const hasTexts = wire.return_token_strs === true;
   if (wire.messages !== undefined) {
     if (wire.prompt !== undefined) {
@@ -49,20 +49,23 @@ export function parseDetokenizeRequest(
   body: unknown,
   cards: readonly ModelCard[],
 ): { readonly model: string; readonly tokens: readonly number[] } {
-  const { model, tokens } = checkShape(detokenizeSchema, body);
+  const { model, tokens } = checkShape(detokenizeBody, body);
   return { model: idOf(model, cards), tokens };
 }
 
-const tokenizeSchema = z.object({
-  model: z.string().optional(),
-  prompt: z.string().optional(),
-  messages: z.array(z.unknown()).optional(),
-  return_token_strs: z.boolean().nullish(),
+export const tokenizeBody = z.object({
+  model: z.string().optional().describe("Default: the server's first model."),
+  prompt: z.string().optional().describe('The text, taken as it stands. This or `messages`.'),
+  messages: z
+    .array(z.unknown())
+    .optional()
+    .describe('A conversation, with all fields that `/chat/completions` takes beside it.'),
+  return_token_strs: z.boolean().nullish().describe('Whether the texts of the tokens are wanted too. Default: false.'),
 });
 
-const detokenizeSchema = z.object({
-  model: z.string().optional(),
-  tokens: z.array(integer(0, Number.MAX_SAFE_INTEGER), expecting('array of token ids')),
+export const detokenizeBody = z.object({
+  model: z.string().optional().describe("Default: the server's first model."),
+  tokens: z.array(integer(0, Number.MAX_SAFE_INTEGER), expecting('array of token ids')).describe('Token ids.'),
 });
 
 /** The first model where none is named, as there often is only one. */

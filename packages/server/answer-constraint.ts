@@ -20,15 +20,15 @@ export function answerConstraint(
 
 /** The error that names what in the request cannot be enforced. */
 export function unenforceable({ pointer, tool, reason }: ConstraintRefusal, request: ChatRequest): RequestError {
-  const field =
-    tool === undefined
-      ? formatField(request.responseFormat)
-      : `tools[${request.tools.findIndex(({ name }) => name === tool)}].function.parameters`;
-  return requestError('unenforceable-format', { field, pointer, problem: reason });
+  const { format, schema, tools } = request.places;
+  const place = tools[request.tools.findIndex(({ name }) => name === tool)];
+  const field = place === undefined ? format : `${place}.${schema}`;
+  const at = pointer === '' ? '' : ` at ${pointer}`;
+  return requestError('unenforceable-format', { field, place: at, problem: reason });
 }
 
 function constraintOf(
-  { tools, toolChoice, responseFormat }: ChatRequest,
+  { tools, toolChoice, responseFormat, places }: ChatRequest,
   { calls }: ChatDialect,
 ): ConstraintSpec | undefined {
   const format = formatConstraint(responseFormat);
@@ -36,8 +36,8 @@ function constraintOf(
   const isForced = toolChoice.type !== 'auto';
   if (calls.type !== 'dsml') {
     const strict = tools.findIndex(({ isStrict }) => isStrict);
-    if (strict >= 0) throw withoutGrammar(`tools[${strict}].function.strict`);
-    if (format && !isForced) throw withoutGrammar('response_format');
+    if (strict >= 0) throw withoutGrammar(`${places.tools[strict]}.strict`);
+    if (format && !isForced) throw withoutGrammar(places.format);
     return undefined;
   }
   if (!isForced && !format && !tools.some(({ isStrict }) => isStrict)) return undefined;
@@ -58,19 +58,6 @@ function formatConstraint(format: ResponseFormat): ConstraintSpec | undefined {
 
 function toolSpec({ name, parameters, isStrict }: FunctionTool) {
   return { name, parameters, isStrict };
-}
-
-function formatField({ type }: ResponseFormat): string {
-  switch (type) {
-    case 'json-schema':
-      return 'response_format.json_schema.schema';
-    case 'regex':
-      return 'structured_outputs.regex';
-    case 'choice':
-      return 'structured_outputs.choice';
-    default:
-      return 'response_format';
-  }
 }
 
 function withoutGrammar(field: string): RequestError {

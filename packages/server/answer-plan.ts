@@ -6,16 +6,19 @@
 
 import type { BatchDetails } from '@hadal/protocol/batches';
 import type { Usage } from '@hadal/protocol/chat-event';
-import { errorBody, type RequestError } from '@hadal/protocol/request-error';
+import { errorEnvelope } from '@hadal/protocol/error-envelope';
+import type { RequestError } from '@hadal/protocol/request-error';
 import type { Delivery } from '@hadal/protocol/sampling-fields';
 import type { Store } from '@hadal/store/store';
 import { type Answer, type AnswerEvent, leaveAll, mergeChoices, type NumberedEvent } from './choices.ts';
+import type { FileLimits } from './files-endpoints.ts';
 import type { Provider } from './provider.ts';
 
 /** What every endpoint that answers with a model's words is given. */
 export interface EndpointOptions {
   readonly providers: readonly Provider[];
   readonly store: Store<BatchDetails>;
+  readonly fileLimits: FileLimits;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Aborts when the server stops: for what goes on without its caller. */
@@ -106,7 +109,7 @@ export function chunkStream<E extends AnswerEvent>(
     },
     end: 'data: [DONE]\n\n',
     // Clients look for an error in the stream and miss [DONE].
-    failure: (error) => serverSentEvent(errorBody(error)),
+    failure: (error) => serverSentEvent(errorEnvelope(error, 'deepseek')),
     keepAlive: ': keep-alive\n\n',
   };
 }

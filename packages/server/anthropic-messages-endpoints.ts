@@ -4,8 +4,9 @@
 // answer is carried out is `answer-plan`'s. As on DeepSeek no name is an error: clients of Anthropic's have theirs built in.
 
 import { parseAnthropicCountTokens, parseAnthropicMessages } from '@hadal/protocol/anthropic-messages-request';
-import { type AnthropicEvent, AnthropicWriter, anthropicErrorBody } from '@hadal/protocol/anthropic-messages-response';
+import { type AnthropicEvent, AnthropicWriter } from '@hadal/protocol/anthropic-messages-response';
 import type { ChatEvent } from '@hadal/protocol/chat-event';
+import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import type { ModelCard } from '@hadal/protocol/models';
 import { type Call, type EndpointOptions, planAnswer, serverSentEvent } from './answer-plan.ts';
 import type { NumberedEvent } from './choices.ts';
@@ -29,7 +30,7 @@ export function anthropicEndpoints(options: EndpointOptions) {
           stream: {
             frames: ({ event }) => writer.events(event).map(named),
             end: '',
-            failure: (error) => serverSentEvent(anthropicErrorBody(error), 'error'),
+            failure: (error) => serverSentEvent(errorEnvelope(error, 'anthropic'), 'error'),
             keepAlive: serverSentEvent({ type: 'ping' }, 'ping'),
           },
           whole: (events) => writer.collect(eventsOf(events)),

@@ -145,7 +145,10 @@ test("mistakes come in Anthropic's envelope", async () => {
   await assert.rejects(messages.create(pictured), /messages\[0\]\.content\[0\]: This model does not support image/);
   const orphan = { type: 'tool_result' as const, tool_use_id: 'nobody', content: '' };
   const orphaned = { ...hello, messages: [{ role: 'user' as const, content: [orphan] }] };
-  await assert.rejects(messages.create(orphaned), /messages\[0\]\.tool_call_id: expected the id of an unanswered call/);
+  await assert.rejects(
+    messages.create(orphaned),
+    /messages\[0\]\.content\[0\]\.tool_use_id: expected the id of an unanswered call/,
+  );
   await messages.create(hello);
   await assert.rejects(messages.create(hello), (error) => error instanceof RateLimitError);
 });

@@ -4,7 +4,6 @@
 // killed at any moment: what is answered is in the store, one process works on a batch at a time, and what is half done is
 // done again or gone on with. Answers come from the same endpoints as everybody's; this knows no dialect of the API.
 
-import { anthropicErrorBody } from '@hadal/protocol/anthropic-messages-response';
 import {
   type Batch,
   type BatchDetails,
@@ -14,7 +13,9 @@ import {
   parseBatchLine,
   wireBatchAnswer,
 } from '@hadal/protocol/batches';
-import { errorBody, RequestError, requestError } from '@hadal/protocol/request-error';
+import { errorEnvelope } from '@hadal/protocol/error-envelope';
+import { RequestError, requestError } from '@hadal/protocol/request-error';
+import { dialectAt } from '@hadal/protocol/routes';
 import type { LineUsage, NewLine, StoredBatch } from '@hadal/store/batches';
 import type { Endpoint, EndpointOptions } from './answer-plan.ts';
 import { explainFailure } from './failure.ts';
@@ -131,7 +132,8 @@ export class BatchRunner implements AsyncDisposable {
       problems.push({ code: 'invalid_request', message: error.message, param: null, line });
     const customIds = new Set<string>();
     let lines: NewLine[] = [];
-    if (file === undefined) note(requestError('unknown-object', { kind: 'File', id: details.inputFileId }), null);
+    if (file === undefined)
+      note(requestError('unknown-object', { field: 'input_file_id', kind: 'File', id: details.inputFileId }), null);
     for await (const read of file ? readJsonLines(store.files.read(file), maxLineBytes) : []) {
       if (problems.length >= maxProblems) break;
       const parsed = read.type === 'mistake' ? read.error : attempt(() => parseBatchLine(read.value, details));
@@ -224,7 +226,10 @@ export class BatchRunner implements AsyncDisposable {
       };
       const result = await answered().catch((error) => {
         const shown = explain(error);
-        const body = details.endpoint === '/messages' ? anthropicErrorBody(shown) : errorBody(shown);
+        const body = errorEnvelope(
+          shown,
+          dialectAt(details.endpoint === '/messages' ? '/v1/messages' : details.endpoint),
+        );
         return { status: shown.status, body, isBusy: isBusy(shown) };
       });
       // What was cut short is no answer.

@@ -16,7 +16,7 @@ export function batchesEndpoints({ store, now, newId }: EndpointOptions, runner:
 
   async function named({ owner, params: { id } }: ApiCall): Promise<StoredBatch<BatchDetails>> {
     const batch = await batches.find(owner, id);
-    if (batch === undefined) throw requestError('unknown-object', { kind: 'Batch', id });
+    if (batch === undefined) throw requestError('unknown-object', { field: 'id', kind: 'Batch', id });
     return batch;
   }
 
@@ -32,7 +32,7 @@ export function batchesEndpoints({ store, now, newId }: EndpointOptions, runner:
   return {
     async create({ owner, body }: ApiCall) {
       const { windowMs, details } = parseBatchRequest(body);
-      const file = await findFile(files, owner, details.inputFileId);
+      const file = await findFile(files, owner, details.inputFileId, 'input_file_id');
       if (file.purpose !== 'batch') {
         const problem = `expected a file uploaded with purpose "batch", ${file.id} has ${JSON.stringify(file.purpose)}`;
         throw requestError('invalid-field', { field: 'input_file_id', problem });
@@ -70,7 +70,7 @@ export function batchesEndpoints({ store, now, newId }: EndpointOptions, runner:
       }));
       if (cancelled === undefined) {
         const problem = `expected a batch that is not over, ${id} is ${status}`;
-        throw requestError('invalid-field', { field: 'batch_id', problem });
+        throw requestError('invalid-field', { field: 'id', problem });
       }
       runner.cancel(id);
       return await shown(cancelled);

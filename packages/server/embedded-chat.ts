@@ -84,9 +84,9 @@ export async function* answerChat(
 }
 
 /** Throws where a call of a tool comes back to a thinking model without what was thought before it. */
-function checkReasoning({ thinking, messages }: ChatRequest): void {
+function checkReasoning({ thinking, messages, places }: ChatRequest): void {
   const isMissing = messages.some(
     (message) => message.role === 'assistant' && message.toolCalls.length > 0 && message.reasoning === '',
   );
-  if (thinking !== 'off' && isMissing) throw requestError('reasoning-missing');
+  if (thinking !== 'off' && isMissing) throw requestError('reasoning-missing', { field: places.messages });
 }

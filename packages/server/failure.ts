@@ -11,8 +11,12 @@ export function requestErrorOf(error: unknown, limitBytes: number, contentType: 
   if (error instanceof RequestError) return error;
   const { code, statusCode, message } = fastifyErrorOf(error);
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return requestError('body-too-large', { limitBytes });
+  // Fastify gives what ends the reading of a body this status.
+  if (code === 'ECONNRESET' && statusCode === 400) {
+    return requestError('malformed-http', { problem: 'the connection was closed before the body was whole' });
+  }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
-    return requestError('unsupported-media-type', { expected: 'application/json', passed: contentType });
+    return requestError('unsupported-media-type', { expected: 'application/json', passed: contentType ?? 'none' });
   }
   // Fastify's own refusals carry a code and a status; a bug of ours has neither.
   if (code.startsWith('FST_ERR_') && statusCode >= 400 && statusCode < 500) {

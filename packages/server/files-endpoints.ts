@@ -17,10 +17,17 @@ import type { EndpointOptions } from './answer-plan.ts';
 import type { ApiCall } from './api-call.ts';
 import { FileDownload } from './file-download.ts';
 
-/** Of each owner. DeepSeek's, but for the size of a file, which is OpenAI's: batches are larger than images. */
-export const fileLimits = { fileBytes: 512 * 1024 ** 2, files: 10_000, totalBytes: 25 * 1024 ** 3 } as const;
+export interface FileLimits {
+  readonly fileBytes: number;
+  /** Of each owner's. */
+  readonly files: number;
+  readonly totalBytes: number;
+}
 
-export function filesEndpoints({ store: { files }, now, newId }: EndpointOptions) {
+/** DeepSeek's, but for the size of a file, which is OpenAI's: batches are larger than images. */
+export const defaultFileLimits: FileLimits = { fileBytes: 512 * 1024 ** 2, files: 10_000, totalBytes: 25 * 1024 ** 3 };
+
+export function filesEndpoints({ store: { files }, fileLimits, now, newId }: EndpointOptions) {
   async function upload(call: ApiCall, fieldsOf: typeof parseUploadFields): Promise<StoredFile> {
     const { owner } = call;
     const total = await files.total(owner);
@@ -106,10 +113,10 @@ export function filesEndpoints({ store: { files }, now, newId }: EndpointOptions
   };
 }
 
-/** Throws `RequestError` where there is none. */
-export async function findFile(files: Files, owner: string, id: string): Promise<StoredFile & FileCard> {
+/** `field`: where the caller named it. Throws `RequestError` where there is none. */
+export async function findFile(files: Files, owner: string, id: string, field = 'id'): Promise<StoredFile & FileCard> {
   const file = await files.find(owner, id);
-  if (file === undefined) throw requestError('unknown-object', { kind: 'File', id });
+  if (file === undefined) throw requestError('unknown-object', { field, kind: 'File', id });
   return file;
 }
 

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
-import OpenAI, { BadRequestError, NotFoundError, toFile } from 'openai';
-import { fileLimits } from './files-endpoints.ts';
+import { BadRequestError, NotFoundError, toFile } from 'openai';
 import { serveToy, type ToyServer } from './testing/serve-toy.ts';
 import { clientOf, until } from './testing/toy-requests.ts';
 
@@ -66,6 +65,7 @@ test('fields may come before the file or after it, and a file may expire', async
   const problem = async (...parts: [string, string | Blob][]) => (await upload(...parts)).error?.message;
   assert.match((await problem(file)) ?? '', /^.*purpose: expected .*"user_data".*but it is missing/);
   assert.match((await problem(file, ['purpose', 'fun'])) ?? '', /purpose: expected .* got "fun"/);
+  assert.equal(await problem(file, file, ['purpose', 'batch']), 'file: expected one file, got 2');
   assert.equal(await problem(['purpose', 'batch']), 'file: expected a file, but it is missing');
   assert.equal(await problem(['file', 'text'], ['purpose', 'batch']), 'file: expected a file, but it is missing');
   assert.match((await problem(file, ['purpose', 'batch'], ['expires_after[anchor]', 'created_at'])) ?? '', /got one/);
@@ -166,15 +166,17 @@ test('an upload whose caller goes away leaves nothing', async () => {
   assert.equal(toy.log.filter(({ level }) => Number(level) >= 50).length, 0);
 });
 
-test('more than an owner may keep is refused, with how much that is', async () => {
-  await using toy = await serve();
-  const { store } = toy;
-  const description = { filename: 'a', purpose: 'batch', mimeType: 'text/plain', expiresMs: undefined };
-  const head = (id: string) => ({ id, owner: '', createdMs: 1 });
-  for (let i = 0; i < fileLimits.files; i++) await store.files.write(head(`f${i}`), [], () => description);
-  const file = await toFile(Buffer.from('x'), 'x');
-  await assert.rejects(
-    clientOf(toy).files.create({ file, purpose: 'batch' }),
-    (error) => error instanceof OpenAI.BadRequestError && /no room for it .* 10000 files/.test(error.message),
-  );
+test('more than an owner may keep is refused, and nothing of it is kept', async () => {
+  const fileLimits = { fileBytes: 5_000_000, files: 3, totalBytes: 6_000_000 };
+  await using toy = await serve({ fileLimits });
+  const { files } = clientOf(toy);
+  const upload = async (bytes: number) =>
+    await files.create({ file: await toFile(Buffer.alloc(bytes), 'x'), purpose: 'batch' });
+  await assert.rejects(upload(5_000_001), /413 file: is larger than 5000000 bytes/);
+  await upload(4_000_000);
+  await assert.rejects(upload(2_500_000), (error) => error instanceof BadRequestError && error.param === 'file');
+  assert.deepEqual(await toy.store.files.total(''), { count: 1, bytes: 4_000_000 });
+  await upload(1);
+  await upload(1);
+  await assert.rejects(upload(1), /there is no room for it beside the others: 3 files of together 6000000 bytes/);
 });

@@ -3,8 +3,9 @@
 // Owns the table from operations to what carries them out; a row that is missing does not compile.
 
 import type { BatchEndpoint } from '@hadal/protocol/batches';
+import { refuseEmbedding } from '@hadal/protocol/embeddings-request';
 import { anthropicModel, anthropicModels, cardNamed, wireModel, wireModels } from '@hadal/protocol/models';
-import { requestError } from '@hadal/protocol/request-error';
+import { openApiDocument } from '@hadal/protocol/openapi/document';
 import type { OperationId } from '@hadal/protocol/routes';
 import type { Endpoint, EndpointOptions } from './answer-plan.ts';
 import { anthropicEndpoints } from './anthropic-messages-endpoints.ts';
@@ -28,9 +29,11 @@ function openEndpoints(options: EndpointOptions, shelf: ResponseShelf): Readonly
     '/completions': completionsEndpoint(options),
     '/responses': responsesEndpoints(options, shelf).create,
     '/messages': anthropicEndpoints(options).messages,
-    '/embeddings'({ body }) {
-      throw requestError('embeddings-unsupported', { model: modelAsked(body) });
-    },
+    '/embeddings': ({ body }) =>
+      refuseEmbedding(
+        body,
+        options.providers.map(({ model }) => model),
+      ),
   };
 }
 
@@ -66,6 +69,7 @@ function openHandlers(
   const batches = batchesEndpoints(options, batchRunner);
   const files = filesEndpoints(options);
   const tokens = tokenEndpoints(options.providers);
+  let openApi: object | undefined;
   return {
     createChatCompletion: endpoints['/chat/completions'],
     listChatCompletions: completions.list,
@@ -111,11 +115,12 @@ function openHandlers(
 
     listModels: () => wireModels(cards),
     getModel: ({ params }) => wireModel(cardNamed(cards, params.id)),
-  };
-}
 
-/** What a body names as its model, whatever else is wrong with it. */
-function modelAsked(body: unknown): string {
-  const { model } = (body ?? {}) as Record<string, unknown>;
-  return typeof model === 'string' ? model : 'the model';
+    getHealth: () => ({ status: 'ok' }),
+    getOpenApi() {
+      // Made when somebody asks, as it takes longer than anything else at the start.
+      openApi ??= openApiDocument();
+      return openApi;
+    },
+  };
 }

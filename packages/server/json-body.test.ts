@@ -19,6 +19,8 @@ test('JSON is parsed as JSON.parse does, whatever stands in its strings', () => 
 test('what is not JSON is refused with its place', () => {
   assert.throws(() => parseJsonBody('{"a": 1,}'), /position 8/);
   assert.throws(() => parseJsonBody('  '), /the body is empty/);
+  assert.throws(() => parseJsonBody(Buffer.from('"\xe9"', 'latin1')), /it is no UTF-8/);
+  assert.equal(parseJsonBody(Buffer.from('"é"')), 'é');
 });
 
 test('nesting is bounded, at 128 levels', () => {

@@ -1,14 +1,17 @@
-// The text of a request body as JSON.
+// A request body as JSON.
 //
-// Owns what malformed means, and a bound on nesting: later stages walk values by recursion. Knows nothing about what the
-// JSON should say.
+// Owns what malformed means, the encoding included (bytes that are no UTF-8 would become other words than were sent), and a bound
+// on nesting: later stages walk values by recursion. Knows nothing about what the JSON should say.
 
+import { isUtf8 } from 'node:buffer';
 import { requestError } from '@hadal/protocol/request-error';
 
 const maxDepth = 128;
 
 /** Throws `RequestError` with the place of the mistake, where V8 tells it. */
-export function parseJsonBody(text: string): unknown {
+export function parseJsonBody(body: string | Buffer): unknown {
+  if (typeof body !== 'string' && !isUtf8(body)) throw requestError('malformed-json', { problem: 'it is no UTF-8' });
+  const text = body.toString();
   if (text.trim() === '') throw requestError('malformed-json', { problem: 'the body is empty' });
   checkDepth(text);
   try {

@@ -59,7 +59,9 @@ export class PromptEncoder {
   }
 
   #tooLong(prompt: number, completion: number, limit: number): RequestError {
-    return requestError('context-exceeded', { limit: this.room(limit), prompt, completion });
+    return requestError('context-exceeded', {
+      ...{ limit: this.room(limit), requested: prompt + completion, prompt, completion },
+    });
   }
 }
 

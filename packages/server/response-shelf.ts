@@ -79,12 +79,12 @@ export class ResponseShelf implements AsyncDisposable {
     return parseResponsesRequest(body, this.#cards, before);
   }
 
-  /** Throws `RequestError` where there is none. */
-  async find(owner: string, id: string): Promise<Shelved> {
+  /** `field`: where the caller named it. Throws `RequestError` where there is none. */
+  async find(owner: string, id: string, field = 'id'): Promise<Shelved> {
     const here = this.#byId.get(id);
     if (here?.owner === owner) return here;
     const stored = await this.#options.store.responses.find(owner, id);
-    if (stored === undefined) throw requestError('unknown-object', { kind: 'Response', id });
+    if (stored === undefined) throw requestError('unknown-object', { field, kind: 'Response', id });
     const { asked, input } = stored;
     return { owner, run: await this.#runOf(stored), asked: asked as readonly Message[], input, stop: () => {} };
   }
@@ -242,7 +242,7 @@ export class ResponseShelf implements AsyncDisposable {
   }
 
   async #earlier(owner: string, id: string): Promise<readonly Message[]> {
-    const { run, asked } = await this.find(owner, id);
+    const { run, asked } = await this.find(owner, id, 'previous_response_id');
     if (!run.isOver) {
       const problem = `expected a response that is over, ${id} is ${run.response.status}`;
       throw requestError('invalid-field', { field: 'previous_response_id', problem });

@@ -66,7 +66,7 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
       const { run, stop } = await shelf.find(owner, id);
       if (!run.response.background) {
         const problem = 'only responses in the background can be cancelled';
-        throw requestError('invalid-field', { field: 'response_id', problem });
+        throw requestError('invalid-field', { field: 'id', problem });
       }
       stop();
       // It is over within one step of the engine.

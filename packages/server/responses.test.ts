@@ -133,6 +133,16 @@ test('a response in the background goes on alone, can be followed, fetched, canc
   await assert.rejects(client.responses.retrieve(begun.id), NotFoundError);
 });
 
+test('a call without a body may announce one', async () => {
+  await using toy = await serveToy({ script: () => ['ok'] });
+  const headers = { 'content-type': 'application/json' };
+  for (const method of ['POST', 'DELETE']) {
+    const path = `/responses/resp_0${method === 'POST' ? '/cancel' : ''}`;
+    const response = await fetch(toy.server.url + path, { method, headers });
+    assert.match(await response.text(), /Response with id 'resp_0' not found/);
+  }
+});
+
 test('an answer that is cut off is incomplete, and says why', async () => {
   await using toy = await serveToy({ script: () => ['abcdefgh'] });
   const { responses } = clientOf(toy);

@@ -1,16 +1,17 @@
 // The HTTP server.
 //
-// Owns the socket: routes, request ids, the log line of each request, errors in DeepSeek's envelope, and an orderly end.
+// Owns the socket: routes, request ids, the log line of each request, errors in the envelope of their path, and an orderly end.
 // Knows models only as providers. Whatever happens, a caller gets the envelope and never a stack trace.
 
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { Readable } from 'node:stream';
-import { anthropicErrorBody } from '@hadal/protocol/anthropic-messages-response';
 import type { BatchDetails } from '@hadal/protocol/batches';
-import { errorBody, type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
-import { type Dialect, type OperationId, type Route, routes } from '@hadal/protocol/routes';
+import { errorEnvelope } from '@hadal/protocol/error-envelope';
+import { operations } from '@hadal/protocol/openapi/operations';
+import { type RequestError, type RequestErrorCode, requestError } from '@hadal/protocol/request-error';
+import { type Dialect, dialectAt, type OperationId, type Route, routes } from '@hadal/protocol/routes';
 import type { Store } from '@hadal/store/store';
 import {
   type FastifyBaseLogger,
@@ -24,10 +25,12 @@ import { deliverAnswer } from './answer-delivery.ts';
 import { type ApiCall, isPlan } from './api-call.ts';
 import { requestErrorOf } from './failure.ts';
 import { FileDownload } from './file-download.ts';
+import { defaultFileLimits, type FileLimits } from './files-endpoints.ts';
 import { openApi } from './handlers.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { Logger } from './logger.ts';
 import type { Provider } from './provider.ts';
+import { serveReferencePage } from './reference-page.ts';
 import { readUpload } from './upload.ts';
 
 export interface ServerOptions {
@@ -38,9 +41,12 @@ export interface ServerOptions {
   readonly providers: readonly Provider[];
   /** Where what must survive is kept; its owner closes it after the server. */
   readonly store: Store<BatchDetails>;
+  readonly fileLimits?: FileLimits;
   readonly logger: Logger;
   /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
   readonly keepAliveMs?: number;
+  /** How long a request may take to arrive, body included. Default 2 minutes. */
+  readonly requestTimeoutMs?: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
   /** A new name for a request and its answer. */
@@ -64,6 +70,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     dialect?: Dialect;
     takes?: 'form' | undefined;
+    takesBody?: boolean;
   }
 }
 
@@ -79,16 +86,8 @@ const abortMs = 2_000;
 
 /** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
-  const {
-    port,
-    host,
-    providers,
-    store,
-    logger,
-    keepAliveMs = 10_000,
-    now = Date.now,
-    newId = () => randomUUID(),
-  } = options;
+  const { port, host, providers, store, logger, keepAliveMs = 10_000, requestTimeoutMs = 600_000 } = options;
+  const { fileLimits = defaultFileLimits, now = Date.now, newId = () => randomUUID() } = options;
   checkProviders(providers);
   const loggerInstance: FastifyBaseLogger = logger;
   const app = fastify({
@@ -96,8 +95,11 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: newId,
     bodyLimit: bodyLimitBytes,
-    // As long as an upload may take.
-    requestTimeout: 600_000,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      headersTimeout: Math.min(requestTimeoutMs, 60_000),
+      connectionsCheckingInterval: Math.min(requestTimeoutMs / 4, 30_000),
+    },
     forceCloseConnections: 'idle',
     rewriteUrl: anthropicUrl,
     // Refused by our own hook, in our own envelope.
@@ -125,7 +127,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     return reply
       .code(shown.status)
       .headers({ 'content-type': 'application/json; charset=utf-8', 'x-request-id': request.id })
-      .send(isAnthropic(request) ? anthropicErrorBody(shown) : errorBody(shown));
+      .send(errorEnvelope(shown, dialectOf(request)));
   }
 
   function cancellation(response: ServerResponse): AbortSignal {
@@ -139,13 +141,17 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   }
 
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, text: string) =>
-    parseJsonBody(text),
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) =>
+    // Clients announce JSON even where they send nothing.
+    request.routeOptions.config.takesBody === false ? undefined : parseJsonBody(body),
   );
   app.addContentTypeParser('multipart/form-data', async ({ headers, routeOptions }: FastifyRequest, form: Readable) => {
     // Read by the handler, piece by piece.
     if (routeOptions.config.takes === 'form') return form;
-    throw requestError('unsupported-media-type', { expected: 'application/json', passed: headers['content-type'] });
+    throw requestError('unsupported-media-type', {
+      expected: 'application/json',
+      passed: headers['content-type'] ?? 'none',
+    });
   });
   app.decorateRequest('answerOutcome', null);
   app.decorateRequest('errorCode', null);
@@ -163,15 +169,21 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     throw requestError('unknown-route', { method: request.method, path: pathOf(request) });
   });
 
+  const registered: string[] = [];
+  // What answers GET answers HEAD as well.
+  app.addHook('onRoute', ({ method, url }) => void (method !== 'HEAD' && registered.push(`${method} ${url}`)));
   const stopping = new AbortController();
-  const api = openApi({ providers, store, now, stopping: stopping.signal, newId }, logger);
+  const api = openApi({ providers, store, fileLimits, now, stopping: stopping.signal, newId }, logger);
   for (const [operation, route] of Object.entries<Route>(routes)) {
     const handle = api.handlers[operation as OperationId];
     for (const base of route.bases) {
       app.route({
         method: route.method,
         url: base + route.path,
-        config: { dialect: route.dialect, takes: route.takes },
+        config: {
+          ...{ dialect: route.dialect, takes: route.takes },
+          takesBody: 'body' in operations[operation as OperationId],
+        },
         async handler(request, reply) {
           const call: ApiCall = {
             ...{ id: request.id, body: request.body, signal: cancellation(reply.raw) },
@@ -190,7 +202,9 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
       });
     }
   }
-  app.get('/healthz', async () => ({ status: 'ok' }));
+
+  serveReferencePage(app);
+  logger.debug({ routes: registered }, 'routes');
 
   const url = await listen(app, host, port).catch(async (error) => {
     stopping.abort();
@@ -264,10 +278,13 @@ function refuseConnection(error: Error & { readonly code?: string }, socket: Soc
     socket.destroy();
     return;
   }
-  const shown = requestError('malformed-http', { problem: error.message });
-  const body = JSON.stringify(errorBody(shown));
+  const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  const shown = isLate ? requestError('request-timeout') : requestError('malformed-http', { problem: error.message });
+  const body = JSON.stringify(errorEnvelope(shown, 'deepseek'));
   const head = ['Content-Type: application/json; charset=utf-8', `Content-Length: ${Buffer.byteLength(body)}`];
-  socket.end(['HTTP/1.1 400 Bad Request', ...head, 'Connection: close', '', body].join('\r\n'));
+  socket.end(
+    [`HTTP/1.1 ${shown.status} ${STATUS_CODES[shown.status]}`, ...head, 'Connection: close', '', body].join('\r\n'),
+  );
 }
 
 function logRequest(request: FastifyRequest, response: ServerResponse): void {
@@ -292,16 +309,15 @@ function anthropicUrl({ url = '/', headers }: IncomingMessage): string {
     : url;
 }
 
-/** Whether the caller expects Anthropic's envelope. */
-function isAnthropic(request: FastifyRequest): boolean {
-  const { dialect } = request.routeOptions?.config ?? {};
-  return dialect === undefined ? pathOf(request).startsWith('/anthropic/') : dialect === 'anthropic';
+/** Whose envelope the caller expects. */
+function dialectOf(request: FastifyRequest): Dialect {
+  return request.routeOptions?.config?.dialect ?? dialectAt(pathOf(request));
 }
 
 /** Throws `RequestError` where the body is no form. */
 function formOf({ body, headers }: FastifyRequest): Readable {
   if (body instanceof Readable) return body;
-  const passed = headers['content-type'];
+  const passed = headers['content-type'] ?? 'none';
   throw requestError('unsupported-media-type', { expected: 'multipart/form-data', passed });
 }
 

@@ -60,5 +60,5 @@ function shown({ completion, metadata }: StoredCompletion) {
 }
 
 function unknown(id: string) {
-  return requestError('unknown-object', { kind: 'Chat completion', id });
+  return requestError('unknown-object', { field: 'id', kind: 'Chat completion', id });
 }

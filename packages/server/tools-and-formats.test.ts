@@ -48,6 +48,27 @@ test('tools are refused where the checkpoint was not taught to call any', async 
     assert.match(error.message, /tools: this model was not taught to call tools/);
     return true;
   });
+  const call = { id: '1', type: 'function' as const, function: { name: 'weather', arguments: '{}' } };
+  const called: OpenAI.ChatCompletionMessageParam[] = [
+    ...hello.messages,
+    { role: 'assistant', tool_calls: [call] },
+    { role: 'tool', tool_call_id: '1', content: 'sun' },
+  ];
+  const history = completions.create({ ...hello, messages: called });
+  await assert.rejects(history, /400 messages: this model was not taught to call tools, and there are calls/);
+});
+
+test('a conversation that the chat template does not take is the mistake of whoever sends it', async () => {
+  const refusal = "{% if messages[0].role == 'system' %}{{ raise_exception('No system messages.') }}{% endif %}";
+  await using toy = await serveToy({ script: () => ['ok'], chatTemplate: refusal + v2Template });
+  const answer = await post(toy.server.url, {
+    ...hello,
+    messages: [{ role: 'system', content: 'a' }, ...hello.messages],
+  });
+  assert.equal(answer.status, 400);
+  const { error } = (await answer.json()) as { error: { message: string } };
+  const reason = 'the chat template of this model does not take this conversation: No system messages.';
+  assert.equal(error.message, `messages: ${reason}`);
 });
 
 test('tools make a round trip: schemas in, calls out, results in, answer out', async () => {

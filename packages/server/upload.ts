@@ -5,7 +5,6 @@
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { Busboy, type BusboyFileStream, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy';
 import { RequestError, requestError } from '@hadal/protocol/request-error';
 
@@ -37,19 +36,20 @@ const fileField = 'file';
 export function readUpload(body: Readable, headers: IncomingHttpHeaders, limitBytes: number): Upload {
   const fields = new Map<string, string>();
   let named: Omit<FilePart, 'stream'> | undefined;
+  let files = 0;
 
   async function* content() {
     const parser = openParser(headers, limitBytes);
     const arrived = Promise.withResolvers<FilePart | undefined>();
     parser.on('field', (name, value) => void fields.set(name, value));
     parser.on('file', (name, stream, filename, _encoding, mimeType) => {
-      if (name === fileField) arrived.resolve({ stream, filename: filename ?? '', mimeType });
+      // A form that ends within a part is told by the parser too.
+      stream.on('error', () => {});
+      if (name === fileField && files++ === 0) arrived.resolve({ stream, filename: filename ?? '', mimeType });
       // What nobody reads must be let through, or the form never ends.
       else stream.resume();
     });
-    const whole = pipeline(body, parser).catch((error) => {
-      throw asMistake(error);
-    });
+    const whole = fed(parser, body);
     whole.then(() => arrived.resolve(undefined), arrived.reject);
     arrived.promise.catch(() => {});
     try {
@@ -61,11 +61,15 @@ export function readUpload(body: Readable, headers: IncomingHttpHeaders, limitBy
       for await (const chunk of file.stream) yield chunk as Uint8Array;
       if (file.stream.truncated) throw requestError('file-too-large', { limitBytes });
       await whole;
+      if (files > 1)
+        throw requestError('invalid-field', { field: fileField, problem: `expected one file, got ${files}` });
     } catch (error) {
       throw asMistake(error);
     } finally {
-      whole.catch(() => {});
+      body.unpipe(parser);
       parser.destroy();
+      // The caller reads no answer before everything is sent.
+      body.resume();
     }
   }
 
@@ -76,6 +80,17 @@ export function readUpload(body: Readable, headers: IncomingHttpHeaders, limitBy
       return { filename: named.filename, mimeType: named.mimeType, fields: Object.fromEntries(fields) };
     },
   };
+}
+
+/** Resolves when `parser` has read all of `body`. Unlike a pipeline it never closes the connection, which the answer needs. */
+async function fed(parser: BusboyInstance, body: Readable): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const cut = () => reject(new Error('the connection was closed before the body was whole'));
+    body.once('error', cut).once('close', () => !body.readableEnded && cut());
+    // It may find more than one mistake.
+    parser.once('finish', resolve).on('error', reject).once('close', resolve);
+    body.pipe(parser);
+  });
 }
 
 function openParser(headers: IncomingHttpHeaders, limitBytes: number): BusboyInstance {

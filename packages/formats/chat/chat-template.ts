@@ -46,27 +46,44 @@ export interface ChatTemplateFile {
   readonly source: string;
 }
 
-/** Runs a template over its variables; throws one line where the template does. */
+/** A template cannot show what it was given, or says that it must not. */
+export class TemplateError extends Error {
+  override readonly name = 'TemplateError';
+  /** In the template's words, or its interpreter's; `message` also says which template. */
+  readonly reason: string;
+
+  constructor(reason: string, where: string) {
+    super(notRun(where, reason));
+    this.reason = reason;
+  }
+}
+
+/** Runs a template over its variables; throws `TemplateError`, one line, where the template does. */
 export type RenderTemplate = (variables: Record<string, unknown>) => string;
 
+/** Throws one line where `source` is no template. */
 export function compileTemplate(source: string, where: string): RenderTemplate {
-  const fail = (error: unknown): never => {
-    const reason = (error instanceof Error ? error.message : String(error)).replaceAll('\n', ' ');
-    throw new Error(`${where}: expected a Jinja template that we can run, ${reason}`);
-  };
   let template: Template;
   try {
     template = new Template(source);
   } catch (error) {
-    return fail(error);
+    throw new Error(notRun(where, reasonOf(error)));
   }
   return (variables) => {
     try {
       return template.render(variables);
     } catch (error) {
-      return fail(error);
+      throw new TemplateError(reasonOf(error), where);
     }
   };
+}
+
+function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replaceAll('\n', ' ');
+}
+
+function notRun(where: string, reason: string): string {
+  return `${where}: expected a Jinja template that we can run, ${reason}`;
 }
 
 function namedTemplates(value: unknown, where: string): Map<string, string> {

@@ -1,8 +1,11 @@
 // A model that says what a test tells it to.
 //
 // Owns an `Engine` whose every answer is a script: a text for a prompt. Its tokenizer is real if small (special tokens and
-// single bytes), so prompts, limits and counts are those of any other model. Never used outside tests.
+// single bytes), so prompts, limits and counts are those of any other model; constraints are compiled, to be refused as by any
+// other, and then do not bind it. Never used outside tests.
 
+import { ConstraintCache } from '@hadal/engine/constraints/constraint-cache';
+import { makeVocabulary } from '@hadal/engine/constraints/vocabulary';
 import type { Engine, GenerateRequest, TokenEvent } from '@hadal/engine/engine';
 import { endOfSentence, specialTokens } from '@hadal/formats/special-tokens';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
@@ -27,12 +30,18 @@ export interface ToyEngine extends Engine {
 export function openToyEngine({ contextLength = 4096, capacity = Infinity, script }: ToyEngineOptions): ToyEngine {
   const tokenizer = openByteTokenizer();
   const requests: GenerateRequest[] = [];
+  let constraints: ConstraintCache | undefined;
   const stats = { running: 0, generatedTokens: 0, aborted: 0 };
 
   async function* generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent> {
-    const { prompt, maxTokens, stopTokens, topLogprobs, promptLogprobs, startDeadlineMs } = request;
+    const { prompt, maxTokens, stopTokens, topLogprobs, promptLogprobs, startDeadlineMs, constraint } = request;
     requests.push(request);
     if (requests.length > capacity) return yield { type: 'refused', waiting: capacity };
+    if (constraint !== undefined) {
+      constraints ??= new ConstraintCache(makeVocabulary({ tokenizer, stopTokens }));
+      const compiled = constraints.compile(constraint);
+      if (compiled.type === 'refused') return yield { type: 'unenforceable', refusal: compiled };
+    }
     yield { type: 'accepted' };
     stats.running++;
     if (promptLogprobs === 'all') {
