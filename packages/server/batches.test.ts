@@ -164,7 +164,7 @@ test('mistakes of who makes a batch are refused at once', async () => {
   );
   await assert.rejects(client.batches.retrieve('batch_x'), NotFoundError);
   const made = await outcome(client, (await submit(client, [line('a', question('x'))])).id);
-  await refused(client.batches.cancel(made.id), /batch_id: expected a batch that is not over, .* is completed/);
+  await refused(client.batches.cancel(made.id), /id: expected a batch that is not over, .* is completed/);
   const list = await Array.fromAsync(client.batches.list({ limit: 1 }));
   assert.deepEqual(
     list.map((batch) => batch.id),
