@@ -266,6 +266,7 @@ export const model = z.object({
   input_modalities: z.array(z.string()),
   output_modalities: z.array(z.string()),
   effort: z.object({ supported_levels: z.array(z.string()), default_level: z.string() }),
+  api_capabilities: z.object({ anthropic_messages: z.object({ system_prompt_update: z.literal('leading-only') }) }),
 }) satisfies z.ZodType<WireModel>;
 
 const list = <T extends z.ZodType>(entry: T) => ({
