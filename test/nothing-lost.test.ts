@@ -34,7 +34,7 @@ async function killed(server: Running): Promise<void> {
 
 test('a batch whose server is killed again and again ends with every line answered exactly once', async () => {
   const home = join(directory, 'batch');
-  const count = 120;
+  const count = 300;
   const body = (i: number) => ({
     model: 'tiny',
     messages: [{ role: 'user', content: `${i}?` }],
@@ -53,7 +53,7 @@ test('a batch whose server is killed again and again ends with every line answer
   const { id } = await client.batches.create(asked);
   // In the midst of checking, of answering, and of answering again.
   const answered: number[] = [];
-  for (const part of [0, 0.2, 0.5]) {
+  for (const part of [0, 0.1, 0.2]) {
     for (;;) {
       const { completed = 0 } = (await client.batches.retrieve(id)).request_counts ?? {};
       if (completed < part * count) {
@@ -81,7 +81,7 @@ test('a batch whose server is killed again and again ends with every line answer
   );
   // Whoever answered it: with a seed it is the answer that anybody gets.
   const contentOf = ({ choices }: OpenAI.ChatCompletion) => choices[0]?.message;
-  for (const i of [0, 40, 119]) {
+  for (const i of [0, 40, 299]) {
     const alone = await client.chat.completions.create(body(i) as OpenAI.ChatCompletionCreateParamsNonStreaming);
     assert.deepEqual(contentOf(answers[i].response.body), contentOf(alone));
   }

@@ -8,7 +8,9 @@ import { Migrator } from 'kysely/migration';
 import { Batches } from './batches.ts';
 import { Completions } from './completions.ts';
 import { Files } from './files.ts';
+import { Keys } from './keys.ts';
 import { Leases } from './leases.ts';
+import { Ledger } from './ledger.ts';
 import { Responses } from './responses.ts';
 import { openSqlite } from './sqlite.ts';
 import { migrations, type Tables } from './tables.ts';
@@ -29,6 +31,8 @@ export interface Store<B = unknown> extends AsyncDisposable {
   readonly completions: Completions;
   readonly responses: Responses;
   readonly leases: Leases;
+  readonly keys: Keys;
+  readonly ledger: Ledger;
 }
 
 /** Opens the store and brings its tables up to date. Throws an Error of one line where that cannot be. */
@@ -45,6 +49,8 @@ export async function openStore<B>({ path, now = Date.now, leaseMs = 10_000 }: S
       completions: new Completions(db),
       responses: new Responses(db),
       leases: new Leases(db, now, leaseMs),
+      keys: new Keys(db),
+      ledger: new Ledger(db),
       [Symbol.asyncDispose]: () => db.destroy(),
     };
   } catch (error) {
