@@ -8,6 +8,8 @@ import { shapeProblem } from '@hadal/protocol/shape-error';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { deepseekNames, type ModelName } from './model-names.ts';
+import { priceListOf, pricesSchema } from './price-settings.ts';
+import { noPrices, type PriceList } from './prices.ts';
 
 export interface Configuration {
   readonly host: string | undefined;
@@ -17,6 +19,7 @@ export interface Configuration {
   readonly missingReasoning: 'recover' | 'refuse' | undefined;
   /** Those that ship and those of the file, which come later and count. */
   readonly models: readonly ModelName[];
+  readonly prices: PriceList;
 }
 
 /** A file that says nothing. */
@@ -29,6 +32,7 @@ export const defaultConfiguration: Configuration = {
     missingReasoning: undefined,
   },
   models: deepseekNames,
+  prices: noPrices,
 };
 
 /** What is wrong with a file, all of it; the message is for the person who wrote it. */
@@ -65,6 +69,7 @@ const fileSchema = z.strictObject({
     .nullish(),
   // Null takes a name away that ships.
   models: z.record(z.string(), model.nullable()).nullish(),
+  prices: pricesSchema.nullish(),
 });
 
 /** Throws `ConfigurationError` with every mistake. `file` is how the person who wrote it calls it. */
@@ -83,7 +88,7 @@ export function parseConfiguration(text: string, file: string): Configuration {
     });
     throw new ConfigurationError(problems.join('\n'));
   }
-  const { server, models } = parsed.data;
+  const { server, models, prices } = parsed.data;
   const ms = (count: number | undefined) => (count === undefined ? undefined : count * 1000);
   const own = Object.entries(models ?? {});
   const isOwn = (id: string) => own.some(([name]) => name === id);
@@ -94,6 +99,7 @@ export function parseConfiguration(text: string, file: string): Configuration {
       ...deepseekNames.filter(({ id }) => !isOwn(id)),
       ...own.flatMap(([id, wire]) => (wire === null ? [] : [nameOf(id, wire)])),
     ],
+    prices: priceListOf(prices),
   };
 }
 
