@@ -118,6 +118,7 @@ async function serve(
     ...(configuration.keepAliveMs !== undefined && { keepAliveMs: configuration.keepAliveMs }),
     providers: namedProviders([local.provider], configuration.models),
     store,
+    prices: configuration.prices,
     logger: createLogger(log),
   });
   terminal.out(`${local.description} is ready at ${server.url}\n`);

@@ -52,7 +52,17 @@ interface Answer {
   readonly mediaType?: string;
 }
 
-export const commonErrors: readonly RequestErrorCode[] = ['malformed-http', 'internal', 'shutting-down'];
+export const commonErrors: readonly RequestErrorCode[] = [
+  ...([
+    'malformed-http',
+    'wrong-key',
+    'insufficient-balance',
+    'budget-spent',
+    'not-permitted',
+    'rate-limited',
+  ] as const),
+  ...(['internal', 'shutting-down'] as const),
+];
 /** Of every operation that reads a body. */
 export const bodyErrors: readonly RequestErrorCode[] = ['malformed-json', 'wrong-shape', 'invalid-field'];
 /** Of every operation that takes a form. */
