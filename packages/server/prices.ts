@@ -135,14 +135,6 @@ function localTime(format: Intl.DateTimeFormat, atMs: number): LocalTime {
   };
 }
 
-/** `110.5` for 110,500,000; at least two digits after the point, as DeepSeek shows money. */
-export function moneyText(millionths: number): string {
-  const sign = millionths < 0 ? '-' : '';
-  const digits = String(Math.abs(millionths)).padStart(7, '0');
-  const fraction = digits.slice(-6).replace(/0{1,4}$/, '');
-  return `${sign}${digits.slice(0, -6)}.${fraction}`;
-}
-
 /** Millionths of what a decimal text says; undefined where it is no such text or has more than six digits after the point. */
 export function parseMoney(text: string): number | undefined {
   const [, sign, whole, fraction = ''] = /^([+-]?)(\d{1,9})(?:\.(\d{1,6}))?$/.exec(text.trim()) ?? [];

@@ -3,6 +3,7 @@
 // Owns the one row of each answered request and the balances, which change in the same transaction: whatever ends the process,
 // a request is counted once or not at all. Amounts are whole millionths of a currency. What something costs is the server's.
 
+import type { UsageAxis, UsageSum } from '@hadal/protocol/account';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import type { Tables, UsageTable } from './tables.ts';
 
@@ -35,28 +36,12 @@ export interface Balance {
   readonly toppedUp: number;
 }
 
-/** What usage is added up by. */
-export const usageAxes = ['day', 'key', 'model', 'user', 'operation'] as const;
-export type UsageAxis = (typeof usageAxes)[number];
-
 export interface UsageQuery {
   readonly organization?: string | undefined;
   /** Times of answers: from `fromMs`, before `toMs`. */
   readonly fromMs: number;
   readonly toMs: number;
   readonly by: readonly UsageAxis[];
-}
-
-export interface UsageSum {
-  /** Of the axes asked for. */
-  readonly axes: Readonly<Partial<Record<UsageAxis, string>>>;
-  readonly requests: number;
-  readonly cacheHit: number;
-  readonly cacheMiss: number;
-  readonly completion: number;
-  readonly reasoning: number;
-  readonly cost: number;
-  readonly currency: string;
 }
 
 export interface AuditEntry {

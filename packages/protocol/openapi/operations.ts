@@ -353,6 +353,26 @@ export const operations = {
     errors: ['unknown-model'],
   },
 
+  getBalance: {
+    description:
+      'Of the organization whose key asks. Who was never given anything need not pay: the list is empty then.',
+    answer: { schema: answers.balance, description: 'Amounts are texts.' },
+    errors: [],
+  },
+  getUsage: {
+    query: {
+      from: { description: 'The first day, in UTC. Default: 30 days ago.', schema: z.string() },
+      to: { description: 'The last day. Default: today.', schema: z.string() },
+      by: {
+        description:
+          'What to add up by, with commas between: `day`, `key`, `model`, `user`, `operation`. Default: `day,model`.',
+        schema: z.string(),
+      },
+    },
+    answer: { schema: answers.usageList, description: 'Sums, of the organization whose key asks.' },
+    errors: ['invalid-field'],
+  },
+
   getHealth: { answer: { schema: answers.health, description: 'It does.' }, errors: [] },
   getOpenApi: {
     answer: { schema: z.looseObject({ openapi: z.string() }), description: 'An OpenAPI 3.1 document.' },
