@@ -74,6 +74,8 @@ export interface UsageSum {
   readonly completion: number;
   readonly reasoning: number;
   readonly cost: number;
+  /** Of the cost, what was taken from what is granted. */
+  readonly grantedCost: number;
   readonly currency: string;
 }
 

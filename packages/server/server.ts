@@ -33,6 +33,7 @@ import type { Logger } from './logger.ts';
 import { noPrices, type PriceList } from './prices.ts';
 import type { Provider } from './provider.ts';
 import { serveReferencePage } from './reference-page.ts';
+import { keepSwept, noRetention, type Retention } from './retention.ts';
 import { readUpload } from './upload.ts';
 
 export interface ServerOptions {
@@ -45,6 +46,7 @@ export interface ServerOptions {
   readonly store: Store<BatchDetails>;
   readonly fileLimits?: FileLimits;
   readonly prices?: PriceList;
+  readonly retention?: Retention;
   readonly logger: Logger;
   /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
   readonly keepAliveMs?: number;
@@ -94,7 +96,13 @@ const abortMs = 2_000;
 /** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
   const { port, host, providers, store, logger, keepAliveMs = 10_000, requestTimeoutMs = 600_000 } = options;
-  const { fileLimits = defaultFileLimits, prices = noPrices, now = Date.now, newId = () => randomUUID() } = options;
+  const {
+    fileLimits = defaultFileLimits,
+    prices = noPrices,
+    retention = noRetention,
+    now = Date.now,
+    newId = () => randomUUID(),
+  } = options;
   checkProviders(providers);
   const accounts = new Accounts({ store, prices: () => prices, now });
   const loggerInstance: FastifyBaseLogger = logger;
@@ -220,14 +228,17 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   serveReferencePage(app);
   logger.debug({ routes: registered }, 'routes');
 
+  const sweeper = keepSwept(store, () => retention, now, logger);
   const url = await listen(app, host, port).catch(async (error) => {
     stopping.abort();
+    sweeper[Symbol.dispose]();
     await api[Symbol.asyncDispose]();
     throw error;
   });
 
   async function close(graceMs = 10_000): Promise<void> {
     isClosing = true;
+    sweeper[Symbol.dispose]();
     stopping.abort();
     const abort = setTimeout(() => {
       for (const controller of running) controller.abort();

@@ -75,16 +75,16 @@ export class Ledger {
         .executeTakeFirst();
       if (numInsertedOrUpdatedRows !== 1n) return false;
       if (row.cost === 0) return true;
-      // In one statement, so that nobody's change in between is lost.
-      await transaction
-        .updateTable('balances')
-        .set({
-          topped_up: sql`topped_up - case when granted < ${row.cost} then ${row.cost} - case when granted > 0 then granted else 0 end else 0 end`,
-          granted: sql`granted - case when granted <= 0 then 0 when granted < ${row.cost} then granted else ${row.cost} end`,
-        })
-        .where('organization', '=', row.organization)
-        .where('currency', '=', row.currency)
-        .execute();
+      // Changes nothing, but nobody else changes it until this is through.
+      const balance = transaction.updateTable('balances').where('organization', '=', row.organization);
+      const own = balance.where('currency', '=', row.currency);
+      const held = await own.set({ granted: sql`granted` }).returning('granted').executeTakeFirst();
+      if (held) {
+        const granted = Math.min(Math.max(Number(held.granted), 0), row.cost);
+        const rest = row.cost - granted;
+        await own.set({ granted: sql`granted - ${granted}`, topped_up: sql`topped_up - ${rest}` }).execute();
+        await transaction.updateTable('usage').set({ granted_cost: granted }).where('id', '=', row.id).execute();
+      }
       if (row.key !== undefined) {
         await transaction
           .updateTable('keys')
@@ -136,6 +136,7 @@ export class Ledger {
         fn.sum<number>('completion_tokens').as('completion'),
         fn.sum<number>('reasoning_tokens').as('reasoning'),
         fn.sum<number>('cost').as('cost'),
+        fn.sum<number>('granted_cost').as('grantedCost'),
         'currency',
       ])
       .where('ended_ms', '>=', fromMs)
@@ -148,7 +149,8 @@ export class Ledger {
     return rows.map((row) => ({
       axes: Object.fromEntries(by.map((name) => [name, name === 'day' ? dayOf(Number(row.day)) : String(row[name])])),
       ...{ requests: Number(row.requests), cacheHit: Number(row.cacheHit), cacheMiss: Number(row.cacheMiss) },
-      ...{ completion: Number(row.completion), reasoning: Number(row.reasoning), cost: Number(row.cost) },
+      ...{ completion: Number(row.completion), reasoning: Number(row.reasoning) },
+      ...{ cost: Number(row.cost), grantedCost: Number(row.grantedCost) },
       currency: row.currency,
     }));
   }
@@ -157,6 +159,10 @@ export class Ledger {
   async forget(beforeMs: number): Promise<number> {
     const { numDeletedRows } = await this.#db.deleteFrom('usage').where('ended_ms', '<', beforeMs).executeTakeFirst();
     return Number(numDeletedRows);
+  }
+
+  async forgetAudit(beforeMs: number): Promise<void> {
+    await this.#db.deleteFrom('audit').where('at_ms', '<', beforeMs).execute();
   }
 
   async note({ atMs, actor, action, target, details }: AuditEntry): Promise<void> {
@@ -184,6 +190,6 @@ function columnsOf(row: UsageRow): Selectable<UsageTable> {
     ...{ user_id: row.user, model: row.model, operation: row.operation, finish_reason: row.finishReason },
     ...{ cache_hit_tokens: row.cacheHit, cache_miss_tokens: row.cacheMiss },
     ...{ completion_tokens: row.completion, reasoning_tokens: row.reasoning },
-    ...{ cost: row.cost, currency: row.currency },
+    ...{ cost: row.cost, granted_cost: 0, currency: row.currency },
   };
 }

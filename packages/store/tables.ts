@@ -150,6 +150,8 @@ export interface UsageTable {
   readonly completion_tokens: number;
   readonly reasoning_tokens: number;
   readonly cost: number;
+  /** Of the cost, what was taken from what is granted. */
+  readonly granted_cost: number;
   readonly currency: string;
 }
 
@@ -309,6 +311,7 @@ const second: Migration = {
       .addColumn('completion_tokens', 'bigint', (column) => column.notNull())
       .addColumn('reasoning_tokens', 'bigint', (column) => column.notNull())
       .addColumn('cost', 'bigint', (column) => column.notNull())
+      .addColumn('granted_cost', 'bigint', (column) => column.notNull())
       .addColumn('currency', 'text', (column) => column.notNull())
       .execute();
     await db.schema.createIndex('usage_ended').on('usage').column('ended_ms').execute();

@@ -119,6 +119,7 @@ async function serve(
     providers: namedProviders([local.provider], configuration.models),
     store,
     prices: configuration.prices,
+    retention: configuration.retention,
     logger: createLogger(log),
   });
   terminal.out(`${local.description} is ready at ${server.url}\n`);
