@@ -20,6 +20,14 @@ export function moneyText(millionths: number): string {
   return `${sign}${digits.slice(0, -6)}.${fraction}`;
 }
 
+/** Millionths of what a decimal text says; undefined where it is no such text or has more than six digits after the point. */
+export function parseMoney(text: string): number | undefined {
+  const [, sign, whole, fraction = ''] = /^([+-]?)(\d{1,9})(?:\.(\d{1,6}))?$/.exec(text.trim()) ?? [];
+  if (whole === undefined) return undefined;
+  const amount = Number(whole) * 1_000_000 + Number(fraction.padEnd(6, '0'));
+  return sign === '-' ? -amount : amount;
+}
+
 /** DeepSeek API reference, user balance. */
 export function wireBalance(balances: readonly BalanceInfo[]) {
   const total = ({ granted, toppedUp }: BalanceInfo) => granted + toppedUp;

@@ -2,17 +2,10 @@
 //
 // Owns their form there: amounts as people write them, times of the day as on a clock. What they mean is `prices.ts`'s.
 
+import { parseMoney } from '@hadal/protocol/account';
 import { expecting } from '@hadal/protocol/sampling-fields';
 import { z } from 'zod';
-import {
-  type ModelPrice,
-  noPrices,
-  openClock,
-  type PriceList,
-  type PriceWindow,
-  parseMoney,
-  weekdays,
-} from './prices.ts';
+import { type ModelPrice, noPrices, openClock, type PriceList, type PriceWindow, weekdays } from './prices.ts';
 
 const amount = z
   .union([z.number(), z.string()], expecting('an amount such as 0.55, for a million tokens'))

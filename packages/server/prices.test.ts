@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { moneyText } from '@hadal/protocol/account';
+import { moneyText, parseMoney } from '@hadal/protocol/account';
 import fc from 'fast-check';
 import { parseConfiguration } from './configuration.ts';
-import { costOf, noPrices, parseMoney } from './prices.ts';
+import { costOf, noPrices } from './prices.ts';
 
 const example = (name: string) => {
   const text = readFileSync(join(import.meta.dirname, `../../docs/examples/${name}.yaml`), 'utf8');

@@ -135,14 +135,6 @@ function localTime(format: Intl.DateTimeFormat, atMs: number): LocalTime {
   };
 }
 
-/** Millionths of what a decimal text says; undefined where it is no such text or has more than six digits after the point. */
-export function parseMoney(text: string): number | undefined {
-  const [, sign, whole, fraction = ''] = /^([+-]?)(\d{1,9})(?:\.(\d{1,6}))?$/.exec(text.trim()) ?? [];
-  if (whole === undefined) return undefined;
-  const amount = Number(whole) * 1_000_000 + Number(fraction.padEnd(6, '0'));
-  return sign === '-' ? -amount : amount;
-}
-
 function unreachable(value: never): never {
   throw new Error(`expected a known rule, got ${JSON.stringify(value)}`);
 }
