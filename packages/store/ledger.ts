@@ -96,6 +96,11 @@ export class Ledger {
     });
   }
 
+  /** Whether the call of this id has been counted. */
+  async has(id: string): Promise<boolean> {
+    return (await this.#db.selectFrom('usage').select('id').where('id', '=', id).executeTakeFirst()) !== undefined;
+  }
+
   /** One for each currency in which there was ever anything. */
   async balances(organization: string): Promise<Balance[]> {
     const query = this.#db.selectFrom('balances').selectAll().where('organization', '=', organization);
