@@ -6,6 +6,7 @@
 
 import { type ColumnType, type Kysely, sql } from 'kysely';
 import type { Migration, MigrationProvider } from 'kysely/migration';
+import { bytesType, numberKey } from './columns.ts';
 
 type Generated = ColumnType<number, never, never>;
 
@@ -115,7 +116,7 @@ const first: Migration = {
     const numbered = (name: string) =>
       db.schema
         .createTable(name)
-        .addColumn('number', 'integer', (column) => column.primaryKey().autoIncrement())
+        .addColumn('number', ...numberKey(db))
         .addColumn('id', 'text', (column) => column.notNull().unique())
         .addColumn('owner', 'text', (column) => column.notNull())
         .addColumn('created_ms', 'bigint', (column) => column.notNull());
@@ -130,7 +131,7 @@ const first: Migration = {
       .createTable('file_chunks')
       .addColumn('file_id', 'text', (column) => column.notNull().references('files.id').onDelete('cascade'))
       .addColumn('number', 'integer', (column) => column.notNull())
-      .addColumn('data', 'blob', (column) => column.notNull())
+      .addColumn('data', bytesType(db), (column) => column.notNull())
       .addPrimaryKeyConstraint('file_chunks_key', ['file_id', 'number'])
       .execute();
     await numbered('completions')
