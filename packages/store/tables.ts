@@ -5,7 +5,7 @@
 // server has no keys.
 
 import { type ColumnType, type Kysely, sql } from 'kysely';
-import type { Migration, MigrationProvider } from 'kysely/migration';
+import type { Migration } from 'kysely/migration';
 import { bytesType, numberKey } from './columns.ts';
 
 type Generated = ColumnType<number, never, never>;
@@ -183,6 +183,7 @@ const first: Migration = {
   },
 };
 
-export const migrations: MigrationProvider = {
-  getMigrations: async () => ({ '001-files-batches-completions-responses': first }),
+/** By name; they are made in the order of their names. */
+export const migrations: Readonly<Record<string, Migration>> = {
+  '001-files-batches-completions-responses': first,
 };
