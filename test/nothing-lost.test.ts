@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { dirname, join } from 'node:path';
+import { after } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { StorePlace } from '@hadal/store/database';
+import { testBoth } from '@hadal/store/testing/both-stores';
 import OpenAI, { toFile } from 'openai';
 import { type Running, startHadal } from './hadal.ts';
 import { writeTinyCheckpoint } from './tiny-checkpoint.ts';
@@ -19,9 +21,11 @@ after(async () => {
 const checkpoint = join(directory, 'tiny');
 writeTinyCheckpoint(checkpoint);
 
-async function start(home: string): Promise<{ readonly server: Running; readonly client: OpenAI }> {
+async function start(place: StorePlace): Promise<{ readonly server: Running; readonly client: OpenAI }> {
   const args = ['serve', '--port', '0', '--threads', '1', '--disk-cache', '0', '--model', checkpoint];
-  const server = startHadal(args, { env: { HADAL_HOME: home } });
+  const server = startHadal(args, {
+    env: 'url' in place ? { DATABASE_URL: place.url } : { HADAL_HOME: dirname(place.path) },
+  });
   started.add(server);
   const [, url] = await server.untilOutput(/is ready at (http:\S+)\n/);
   return { server, client: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 }) };
@@ -32,8 +36,7 @@ async function killed(server: Running): Promise<void> {
   await server.ended;
 }
 
-test('a batch whose server is killed again and again ends with every line answered exactly once', async () => {
-  const home = join(directory, 'batch');
+testBoth('a batch whose server is killed again and again ends with every line answered exactly once', async (place) => {
   const count = 120;
   const body = (i: number) => ({
     model: 'tiny',
@@ -44,7 +47,7 @@ test('a batch whose server is killed again and again ends with every line answer
   const lines = Array.from({ length: count }, (_, i) =>
     JSON.stringify({ custom_id: `line-${i}`, method: 'POST', url: '/v1/chat/completions', body: body(i) }),
   );
-  let { server, client } = await start(home);
+  let { server, client } = await start(place);
   const { id: input } = await client.files.create({
     file: await toFile(Buffer.from(lines.join('\n'))),
     purpose: 'batch',
@@ -64,7 +67,7 @@ test('a batch whose server is killed again and again ends with every line answer
       break;
     }
     await killed(server);
-    ({ server, client } = await start(home));
+    ({ server, client } = await start(place));
   }
   assert.ok((answered[2] ?? count) < count, 'killed before it was over');
   let batch = await client.batches.retrieve(id);
@@ -88,31 +91,43 @@ test('a batch whose server is killed again and again ends with every line answer
   await killed(server);
 });
 
-test('files, stored completions and responses are there after a kill, and one in the background ends as if nothing had been', async () => {
-  const home = join(directory, 'kept');
-  let { server, client } = await start(home);
-  const file = await client.files.create({ file: await toFile(Buffer.from('kept'), 'a.txt'), purpose: 'user_data' });
-  const asked = { model: 'tiny', messages: [{ role: 'user' as const, content: 'hello' }], max_tokens: 5, store: true };
-  const completion = await client.chat.completions.create(asked);
-  const response = await client.responses.create({ model: 'tiny', input: 'hello', max_output_tokens: 5, store: true });
-  const background = { model: 'tiny', input: 'hello', max_output_tokens: 300, background: true };
-  const begun = await client.responses.create({ ...background, stream: true });
-  let id = '';
-  const seen: OpenAI.Responses.ResponseStreamEvent[] = [];
-  for await (const event of begun) {
-    if (event.type === 'response.created') ({ id } = event.response);
-    seen.push(event);
-    if (seen.length === 12) break;
-  }
-  await killed(server);
-  ({ server, client } = await start(home));
-  assert.equal(await (await client.files.content(file.id)).text(), 'kept');
-  assert.deepEqual((await client.chat.completions.retrieve(completion.id)).choices, completion.choices);
-  assert.deepEqual((await client.responses.retrieve(response.id)).output, response.output);
-  // It is answered again from its seed: who had followed it goes on where they were.
-  const all = await Array.fromAsync(await client.responses.retrieve(id, { stream: true }));
-  const textsOf = (events: typeof seen) => events.map((event) => ('delta' in event ? event.delta : event.type));
-  assert.deepEqual(textsOf(all.slice(0, seen.length)), textsOf(seen));
-  assert.ok(['completed', 'incomplete'].includes((await client.responses.retrieve(id)).status ?? ''));
-  await killed(server);
-});
+testBoth(
+  'files, stored completions and responses are there after a kill, and one in the background ends as if nothing had been',
+  async (place) => {
+    let { server, client } = await start(place);
+    const file = await client.files.create({ file: await toFile(Buffer.from('kept'), 'a.txt'), purpose: 'user_data' });
+    const asked = {
+      model: 'tiny',
+      messages: [{ role: 'user' as const, content: 'hello' }],
+      max_tokens: 5,
+      store: true,
+    };
+    const completion = await client.chat.completions.create(asked);
+    const response = await client.responses.create({
+      model: 'tiny',
+      input: 'hello',
+      max_output_tokens: 5,
+      store: true,
+    });
+    const background = { model: 'tiny', input: 'hello', max_output_tokens: 300, background: true };
+    const begun = await client.responses.create({ ...background, stream: true });
+    let id = '';
+    const seen: OpenAI.Responses.ResponseStreamEvent[] = [];
+    for await (const event of begun) {
+      if (event.type === 'response.created') ({ id } = event.response);
+      seen.push(event);
+      if (seen.length === 12) break;
+    }
+    await killed(server);
+    ({ server, client } = await start(place));
+    assert.equal(await (await client.files.content(file.id)).text(), 'kept');
+    assert.deepEqual((await client.chat.completions.retrieve(completion.id)).choices, completion.choices);
+    assert.deepEqual((await client.responses.retrieve(response.id)).output, response.output);
+    // It is answered again from its seed: who had followed it goes on where they were.
+    const all = await Array.fromAsync(await client.responses.retrieve(id, { stream: true }));
+    const textsOf = (events: typeof seen) => events.map((event) => ('delta' in event ? event.delta : event.type));
+    assert.deepEqual(textsOf(all.slice(0, seen.length)), textsOf(seen));
+    assert.ok(['completed', 'incomplete'].includes((await client.responses.retrieve(id)).status ?? ''));
+    await killed(server);
+  },
+);
