@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { StorePlace } from '@hadal/store/database';
 import { testBoth } from '@hadal/store/testing/both-stores';
 import OpenAI, { toFile } from 'openai';
-import { type Running, startHadal } from './hadal.ts';
+import { hadal, type Running, startHadal } from './hadal.ts';
 import { writeTinyCheckpoint } from './tiny-checkpoint.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'hadal-'));
@@ -23,12 +23,14 @@ writeTinyCheckpoint(checkpoint);
 
 async function start(place: StorePlace): Promise<{ readonly server: Running; readonly client: OpenAI }> {
   const args = ['serve', '--port', '0', '--threads', '1', '--disk-cache', '0', '--model', checkpoint];
-  const server = startHadal(args, {
-    env: 'url' in place ? { DATABASE_URL: place.url } : { HADAL_HOME: dirname(place.path) },
-  });
+  const server = startHadal(args, { env: environmentOf(place) });
   started.add(server);
   const [, url] = await server.untilOutput(/is ready at (http:\S+)\n/);
   return { server, client: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 }) };
+}
+
+function environmentOf(place: StorePlace): Readonly<Record<string, string>> {
+  return 'url' in place ? { DATABASE_URL: place.url } : { HADAL_HOME: dirname(place.path) };
 }
 
 async function killed(server: Running): Promise<void> {
@@ -129,5 +131,37 @@ testBoth(
     assert.deepEqual(textsOf(all.slice(0, seen.length)), textsOf(seen));
     assert.ok(['completed', 'incomplete'].includes((await client.responses.retrieve(id)).status ?? ''));
     await killed(server);
+  },
+);
+
+testBoth(
+  'a backup made while the server runs brings back what there was, into a store of either kind',
+  async (place, kind) => {
+    const env = environmentOf(place);
+    const file = join(directory, `backup-${kind}`);
+    const { server, client } = await start(place);
+    const upload = async (name: string) =>
+      client.files.create({ file: await toFile(Buffer.from(name), name), purpose: 'user_data' });
+    const kept = await upload('kept');
+    const made = await hadal(['backup', file], { env });
+    assert.deepEqual([made.code, made.stderr], [0, '']);
+    assert.match(made.stdout, /^.*: [\d.]+ kB, 2 rows \(files 1\), checked\n$/);
+    const later = await upload('later');
+    await killed(server);
+
+    const refused = await hadal(['restore', file], { env });
+    assert.deepEqual([refused.code, refused.stdout], [1, '']);
+    assert.match(refused.stderr, /^hadal: the store has 4 rows already; --replace .*\n$/);
+    const restored = await hadal(['restore', '--replace', file], { env });
+    assert.deepEqual([restored.code, restored.stderr], [0, '']);
+    assert.match(restored.stdout, /of 20\S+Z: 2 rows \(files 1\) restored and compared, in the place of 4 rows\n$/);
+    const elsewhere = { path: join(directory, `from-${kind}`, 'hadal.db') };
+    assert.equal((await hadal(['restore', file], { env: environmentOf(elsewhere) })).code, 0);
+    for (const there of [place, elsewhere]) {
+      const again = await start(there);
+      assert.equal(await (await again.client.files.content(kept.id)).text(), 'kept');
+      await assert.rejects(again.client.files.retrieve(later.id), /404/);
+      await killed(again.server);
+    }
   },
 );

@@ -17,12 +17,12 @@ export async function openDatabase(place: StorePlace): Promise<Kysely<Tables>> {
   return new Kysely<Tables>({ dialect: 'url' in place ? await openPostgres(place.url) : await openSqlite(place.path) });
 }
 
-/** Throws where it cannot be done, or where a later version has been there. */
-export async function migrate(db: Kysely<Tables>): Promise<void> {
+/** Up to the migration `last`, or to the latest. Throws where it cannot be done, or where a later version has been there. */
+export async function migrate(db: Kysely<Tables>, last?: string): Promise<void> {
   const later = (await doneMigrations(db))?.find((name) => !Object.hasOwn(migrations, name));
-  if (later !== undefined) throw new Error(`the store has been migrated to ${later}, by a later version of Hadal`);
-  const provider = { getMigrations: async () => migrations };
-  const { error } = await new Migrator({ db, provider }).migrateToLatest();
+  if (later !== undefined) throw new Error(`the store has been used by a later version of Hadal (${later})`);
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
+  const { error } = await (last === undefined ? migrator.migrateToLatest() : migrator.migrateTo(last));
   if (error !== undefined) throw error;
 }
 

@@ -23,14 +23,15 @@ const retryMs = 5;
 /** SQLITE_BUSY. */
 const busy = 5;
 
-/** `path` is a file, made if need be, or `:memory:`. Throws where it is no database of ours to write to. */
-export async function openSqlite(path: string): Promise<Dialect> {
-  const database = openFile(path);
+export type SqliteAccess = 'read and write' | 'read';
+
+/** `path` is a file, made if need be where it is written to, or `:memory:`. Throws where it is no database. */
+export async function openSqlite(path: string, access: SqliteAccess = 'read and write'): Promise<Dialect> {
+  const database = openFile(path, access);
   try {
     // Readers never wait for the writer, nor for what another process reads.
-    await whenFree(database, () => {
-      database.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on;');
-    });
+    const settings = 'pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on;';
+    await whenFree(database, () => database.exec(access === 'read' ? 'pragma query_only = on' : settings));
   } catch (error) {
     database.close();
     throw new Error(`${path}: expected a database (${messageOf(error)})`);
@@ -45,9 +46,9 @@ export async function openSqlite(path: string): Promise<Dialect> {
   };
 }
 
-function openFile(path: string): DatabaseSync {
+function openFile(path: string, access: SqliteAccess): DatabaseSync {
   try {
-    return new DatabaseSync(path, { timeout: 0 });
+    return new DatabaseSync(path, { timeout: 0, readOnly: access === 'read' });
   } catch (error) {
     throw new Error(`${path}: expected a database (${messageOf(error)})`);
   }
