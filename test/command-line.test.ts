@@ -227,11 +227,13 @@ test('every command explains itself with examples', async () => {
   const commands = [...overview.matchAll(/^ {2}([a-z]+) (?:\[|<)/gm)].map((match) => match[1] as string);
   assert.deepEqual(commands.toSorted(), [
     'ask',
+    'backup',
     'chat',
     'convert',
     'eval',
     'help',
     'inspect',
+    'restore',
     'serve',
     'train',
     'verify',

@@ -61,7 +61,7 @@ function start(
   const child = spawn(process.execPath, [script, ...args], {
     detached: group === 'its own',
     // What a person keeps at home is none of a test's business, nor the other way round.
-    env: { ...process.env, NO_COLOR: '1', HADAL_HOME: home, ...env },
+    env: { ...process.env, NO_COLOR: '1', HADAL_HOME: home, DATABASE_URL: '', ...env },
   });
   const pid = child.pid as number;
   if (input !== undefined) child.stdin.end(input);

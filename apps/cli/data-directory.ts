@@ -1,7 +1,7 @@
 // Where Hadal keeps what outlives a process.
 //
-// Owns the place, HADAL_HOME or else `.hadal` in the home directory, and what stands where in it. Nothing is made before it
-// is needed.
+// Owns the place, HADAL_HOME or else `.hadal` in the home directory, and what stands where in it; the database alone may be
+// elsewhere. Nothing is made before it is needed.
 
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -16,9 +16,12 @@ export function prefixDirectory(): string {
   return writableDirectory('prefixes', 'to keep prefixes in', 'HADAL_HOME names another, --disk-cache 0 does without');
 }
 
-/** The database. Throws one line where it cannot be written to. */
-export function storePath(): string {
-  return join(writableDirectory('', 'to keep files and batches in', 'HADAL_HOME names another'), 'hadal.db');
+/** The database that DATABASE_URL names, or else a file here. Throws one line where that cannot be written to. */
+export function storePlace(): { readonly url: string } | { readonly path: string } {
+  const url = process.env.DATABASE_URL;
+  if (url) return { url };
+  const remedy = 'HADAL_HOME names another, DATABASE_URL a PostgreSQL database';
+  return { path: join(writableDirectory('', 'to keep files and batches in', remedy), 'hadal.db') };
 }
 
 function writableDirectory(name: string, purpose: string, remedy: string): string {

@@ -4,12 +4,14 @@
 
 import { Command } from 'commander';
 import { askCommand } from './commands/ask.ts';
+import { backupCommand } from './commands/backup.ts';
 import { chatCommand } from './commands/chat.ts';
 import { convertCommand } from './commands/convert.ts';
 import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { keysCommand } from './commands/keys.ts';
 import { organizationsCommand } from './commands/organizations.ts';
+import { restoreCommand } from './commands/restore.ts';
 import { serveCommand } from './commands/serve.ts';
 import { trainCommand } from './commands/train.ts';
 import { auditCommand, usageCommand } from './commands/usage.ts';
@@ -44,6 +46,8 @@ const commands = [
   trainCommand,
   evalCommand,
   verifyCommand,
+  backupCommand,
+  restoreCommand,
 ];
 for (const create of commands) {
   const command = create(terminal);

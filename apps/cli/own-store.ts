@@ -5,13 +5,13 @@
 import type { BatchDetails } from '@hadal/protocol/batches';
 import type { Organization } from '@hadal/store/keys';
 import { openStore, type Store } from '@hadal/store/store';
-import { storePath } from './data-directory.ts';
+import { storePlace } from './data-directory.ts';
 
 export type OwnStore = Store<BatchDetails>;
 
 /** Throws one line where it cannot be opened. */
 export async function openOwnStore(): Promise<OwnStore> {
-  return await openStore<BatchDetails>({ path: storePath() });
+  return await openStore<BatchDetails>(storePlace());
 }
 
 export async function noteAct(store: OwnStore, action: string, target: string, details: object): Promise<void> {

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { thinkEnd } from '@hadal/formats/special-tokens';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { openStore } from '@hadal/store/store';
+import { testBoth } from '@hadal/store/testing/both-stores';
 import type OpenAI from 'openai';
 import { BadRequestError, NotFoundError, toFile } from 'openai';
 import { serveToy } from './testing/serve-toy.ts';
@@ -225,35 +223,30 @@ test('a full queue is waited for, and no answer', async () => {
   assert.deepEqual(batch.request_counts, { total: 2, completed: 1, failed: 0 });
 });
 
-test('a batch goes on where a stopped server left it, and no line is answered twice', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'hadal-batch-'));
-  const open = () => openStore<BatchDetails>({ path: join(directory, 'hadal.db'), leaseMs: 500 });
-  try {
-    let id: string;
-    {
-      await using store = await open();
-      async function* script(prompt: string) {
-        if (/say \d*[5-9]</.test(prompt)) await new Promise(() => {});
-        yield* echo(prompt);
-      }
-      await using toy = await serveToy({ script, store });
-      const client = clientOf(toy, '/v1');
-      const lines = Array.from({ length: 20 }, (_, i) => line(`q${i}`, question(`say ${i}`)));
-      ({ id } = await submit(client, lines));
-      await until(() => toy.engine.stats.running >= 10 && toy.engine.requests.length >= 20);
-    }
+testBoth('a batch goes on where a stopped server left it, and no line is answered twice', async (place) => {
+  const open = () => openStore<BatchDetails>({ ...place, leaseMs: 500 });
+  let id: string;
+  {
     await using store = await open();
-    await using toy = await serveToy({ script: echo, store });
+    async function* script(prompt: string) {
+      if (/say \d*[5-9]</.test(prompt)) await new Promise(() => {});
+      yield* echo(prompt);
+    }
+    await using toy = await serveToy({ script, store });
     const client = clientOf(toy, '/v1');
-    const batch = await outcome(client, id);
-    assert.deepEqual(batch.request_counts, { total: 20, completed: 20, failed: 0 });
-    const answers = await answersOf(client, batch.output_file_id);
-    assert.deepEqual(
-      answers.map(({ custom_id }) => custom_id),
-      Array.from({ length: 20 }, (_, i) => `q${i}`),
-    );
-    assert.equal(toy.engine.requests.length, 10, 'only what had no answer');
-  } finally {
-    await rm(directory, { recursive: true });
+    const lines = Array.from({ length: 20 }, (_, i) => line(`q${i}`, question(`say ${i}`)));
+    ({ id } = await submit(client, lines));
+    await until(() => toy.engine.stats.running >= 10 && toy.engine.requests.length >= 20);
   }
+  await using store = await open();
+  await using toy = await serveToy({ script: echo, store });
+  const client = clientOf(toy, '/v1');
+  const batch = await outcome(client, id);
+  assert.deepEqual(batch.request_counts, { total: 20, completed: 20, failed: 0 });
+  const answers = await answersOf(client, batch.output_file_id);
+  assert.deepEqual(
+    answers.map(({ custom_id }) => custom_id),
+    Array.from({ length: 20 }, (_, i) => `q${i}`),
+  );
+  assert.equal(toy.engine.requests.length, 10, 'only what had no answer');
 });

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { openStore } from '@hadal/store/store';
+import { testBoth } from '@hadal/store/testing/both-stores';
 import OpenAI, { BadRequestError, NotFoundError } from 'openai';
 import { serveToy, type ToyServer } from './testing/serve-toy.ts';
 
@@ -206,18 +204,18 @@ test('what cannot be answered is refused, and a failure ends the stream with an 
   assert.equal((await responses.create({ model: 'toy', input: 'a' })).status, 'failed');
 });
 
-test('a response that is asked to be stored outlives the server; one that is not does not', async () => {
-  await using home = await temporaryStore();
+testBoth('a response that is asked to be stored outlives the server; one that is not does not', async (place) => {
+  const open = () => openStore<BatchDetails>({ ...place, leaseMs: 500 });
   let [kept, forgotten] = ['', ''];
   {
-    await using store = await home.open();
+    await using store = await open();
     await using toy = await serveToy({ script: () => [`so${thinkEnd}Hi`], store });
     const { responses } = clientOf(toy);
     kept = (await responses.create({ model: 'toy', input: 'Hello', store: true, metadata: { a: 'b' } })).id;
     forgotten = (await responses.create({ model: 'toy', input: 'Hello' })).id;
     assert.equal((await responses.retrieve(forgotten)).output_text, 'Hi');
   }
-  await using store = await home.open();
+  await using store = await open();
   await using toy = await serveToy({ script: () => [`and${thinkEnd}Bye`], store });
   const { responses } = clientOf(toy);
   const found = await responses.retrieve(kept);
@@ -231,40 +229,43 @@ test('a response that is asked to be stored outlives the server; one that is not
   await assert.rejects(responses.retrieve(kept), NotFoundError);
 });
 
-test('what the end of a server cuts short in the background is answered again, with the same seed', async () => {
-  await using home = await temporaryStore();
-  let begun = '';
-  let seed: number | undefined;
-  {
-    await using store = await home.open();
-    async function* script() {
-      yield `so${thinkEnd}first `;
-      await new Promise(() => {});
+testBoth(
+  'what the end of a server cuts short in the background is answered again, with the same seed',
+  async (place) => {
+    const open = () => openStore<BatchDetails>({ ...place, leaseMs: 500 });
+    let begun = '';
+    let seed: number | undefined;
+    {
+      await using store = await open();
+      async function* script() {
+        yield `so${thinkEnd}first `;
+        await new Promise(() => {});
+      }
+      await using toy = await serveToy({ script, store });
+      begun = (await clientOf(toy).responses.create({ model: 'toy', input: 'Go', background: true })).id;
+      seed = toy.engine.requests[0]?.seed;
+      assert.equal(typeof seed, 'number');
     }
-    await using toy = await serveToy({ script, store });
-    begun = (await clientOf(toy).responses.create({ model: 'toy', input: 'Go', background: true })).id;
-    seed = toy.engine.requests[0]?.seed;
-    assert.equal(typeof seed, 'number');
-  }
-  await using store = await home.open();
-  await using toy = await serveToy({ script: () => [`so${thinkEnd}first second`], store });
-  const { responses } = clientOf(toy);
-  let text = '';
-  const events = [];
-  for await (const event of await responses.retrieve(begun, { stream: true })) {
-    events.push(event);
-    if (event.type === 'response.output_text.delta') text += event.delta;
-  }
-  assert.equal(text, 'first second');
-  assert.equal(toy.engine.requests[0]?.seed, seed);
-  assert.deepEqual((await responses.retrieve(begun)).status, 'completed');
-  const again = await Array.fromAsync(await responses.retrieve(begun, { stream: true, starting_after: 3 }));
-  assert.deepEqual(again, events.slice(4), 'the events are stored too');
-});
+    await using store = await open();
+    await using toy = await serveToy({ script: () => [`so${thinkEnd}first second`], store });
+    const { responses } = clientOf(toy);
+    let text = '';
+    const events = [];
+    for await (const event of await responses.retrieve(begun, { stream: true })) {
+      events.push(event);
+      if (event.type === 'response.output_text.delta') text += event.delta;
+    }
+    assert.equal(text, 'first second');
+    assert.equal(toy.engine.requests[0]?.seed, seed);
+    assert.deepEqual((await responses.retrieve(begun)).status, 'completed');
+    const again = await Array.fromAsync(await responses.retrieve(begun, { stream: true, starting_after: 3 }));
+    assert.deepEqual(again, events.slice(4), 'the events are stored too');
+  },
+);
 
-test('a response that is deleted or cancelled while it is made stays so', async () => {
-  await using home = await temporaryStore();
-  await using store = await home.open();
+testBoth('a response that is deleted or cancelled while it is made stays so', async (place) => {
+  const open = () => openStore<BatchDetails>({ ...place, leaseMs: 500 });
+  await using store = await open();
   const gate = Promise.withResolvers<void>();
   async function* script() {
     yield `so${thinkEnd}first `;
@@ -330,11 +331,3 @@ test('a custom tool takes its input as it is, streamed and not, and the call goe
     /tools\[0\]\.name: expected apply_patch, the only custom tool, got "other"/,
   );
 });
-
-async function temporaryStore() {
-  const directory = await mkdtemp(join(tmpdir(), 'hadal-responses-'));
-  return {
-    open: () => openStore<BatchDetails>({ path: join(directory, 'hadal.db'), leaseMs: 500 }),
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
-  };
-}

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import fc from 'fast-check';
 import { unboundedScope } from './keys.ts';
 import type { UsageRow } from './ledger.ts';
 import { openStore, type Store } from './store.ts';
+import { testBoth } from './testing/both-stores.ts';
 
 const row = (id: string, more: Partial<UsageRow> = {}): UsageRow => ({
   ...{ id, endedMs: Date.parse('2026-11-26T12:00:00Z'), organization: '', key: undefined, user: '', model: 'm' },
@@ -16,8 +16,8 @@ async function addKey(store: Store, id: string, more: object = {}): Promise<void
   await store.keys.add({ id, organization: '', ...rest, scope: unboundedScope, keepsText: false, ...more }, `sk-${id}`);
 }
 
-test('a call is counted once, and what is granted goes first', async () => {
-  await using store = await openStore({ path: ':memory:' });
+testBoth('a call is counted once, and what is granted goes first', async (place) => {
+  await using store = await openStore(place);
   const { ledger, keys } = store;
   await addKey(store, 'k');
   await ledger.pay('', 'CNY', 'granted', 15);
@@ -39,8 +39,8 @@ test('a call is counted once, and what is granted goes first', async () => {
   assert.deepEqual([await ledger.has('a'), await ledger.has('z')], [true, false]);
 });
 
-test('whatever is charged side by side, the balance is what was paid in less what the rows say', async () => {
-  await using store = await openStore({ path: ':memory:' });
+testBoth('whatever is charged side by side, the balance is what was paid in less what the rows say', async (place) => {
+  await using store = await openStore(place);
   const { ledger } = store;
   // Before there is any balance, charges are nobody's.
   await ledger.pay('', 'CNY', 'granted', 0);
@@ -69,8 +69,8 @@ test('whatever is charged side by side, the balance is what was paid in less wha
   );
 });
 
-test('usage adds up by day, key, model, user and call, and currencies stay apart', async () => {
-  await using store = await openStore({ path: ':memory:' });
+testBoth('usage adds up by day, key, model, user and call, and currencies stay apart', async (place) => {
+  await using store = await openStore(place);
   const { ledger } = store;
   const day = (text: string) => Date.parse(`${text}T23:59:59.999Z`);
   await ledger.record(row('a', { endedMs: day('2026-11-25'), user: 'ann', model: 'x' }));
@@ -102,8 +102,8 @@ test('usage adds up by day, key, model, user and call, and currencies stay apart
   ]);
 });
 
-test('a key is found by itself alone, and members take theirs along when they go', async () => {
-  await using store = await openStore({ path: ':memory:' });
+testBoth('a key is found by itself alone, and members take theirs along when they go', async (place) => {
+  await using store = await openStore(place);
   const { keys } = store;
   assert.equal(await keys.isAny(), false);
   await keys.addOrganization({ id: 'org_b', name: 'b', createdMs: 1 });

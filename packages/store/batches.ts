@@ -44,6 +44,9 @@ export interface LineCounts {
   readonly failed: number;
 }
 
+/** Rows in one statement, which may have some 30,000 values. */
+const insertedTogether = 500;
+
 type Change<D> = (batch: StoredBatch<D>) => Pick<StoredBatch<D>, 'status' | 'details'>;
 
 /** `D`: what else there is to a batch. */
@@ -103,7 +106,10 @@ export class Batches<D> {
       ...{ batch_id: batchId, number, custom_id: customId, body: JSON.stringify(body) },
     }));
     await this.#db.transaction().execute(async (transaction) => {
-      for (const row of rows) await transaction.insertInto('batch_lines').values(row).execute();
+      for (let start = 0; start < rows.length; start += insertedTogether) {
+        const some = rows.slice(start, start + insertedTogether);
+        await transaction.insertInto('batch_lines').values(some).execute();
+      }
     });
   }
 
@@ -193,8 +199,14 @@ async function changeBatch<D>(
   from: readonly string[],
   change: Change<D>,
 ): Promise<StoredBatch<D> | undefined> {
-  const query = db.selectFrom('batches').selectAll().where('id', '=', id).where('status', 'in', from);
-  const row = await query.executeTakeFirst();
+  // A write, though it changes nothing: nobody else can change the row until the transaction is over.
+  const row = await db
+    .updateTable('batches')
+    .set((batch) => ({ status: batch.ref('status') }))
+    .where('id', '=', id)
+    .where('status', 'in', from)
+    .returningAll()
+    .executeTakeFirst();
   if (row === undefined) return undefined;
   const batch = batchOf<D>(row);
   const changed = { ...batch, ...change(batch) };

@@ -75,8 +75,15 @@ export class Completions {
   /** Puts other metadata in the place of all there was. Whether there was such a completion. */
   async setMetadata(owner: string, id: string, metadata: Metadata): Promise<boolean> {
     return await this.#db.transaction().execute(async (transaction) => {
-      const rows = transaction.selectFrom('completions').select('id').where('id', '=', id).where('owner', '=', owner);
-      if ((await rows.executeTakeFirst()) === undefined) return false;
+      // A write, though it changes nothing: whoever replaces the same metadata waits until the transaction is over.
+      const row = await transaction
+        .updateTable('completions')
+        .set({ owner })
+        .where('id', '=', id)
+        .where('owner', '=', owner)
+        .returning('id')
+        .executeTakeFirst();
+      if (row === undefined) return false;
       await transaction.deleteFrom('completion_metadata').where('completion_id', '=', id).execute();
       await addMetadata(transaction, id, metadata);
       return true;
@@ -94,6 +101,7 @@ export class Completions {
     const { numDeletedRows } = await query.executeTakeFirst();
     return numDeletedRows > 0n;
   }
+
   async #whole(row: Selectable<CompletionsTable>): Promise<StoredCompletion> {
     const metadata = await this.#db
       .selectFrom('completion_metadata')

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import fc from 'fast-check';
 import type { StoredFile } from './files.ts';
 import { openStore, type Store } from './store.ts';
+import { testBoth } from './testing/both-stores.ts';
 
 const description = { filename: 'a.txt', purpose: 'user_data', mimeType: 'text/plain', expiresMs: undefined };
 
@@ -26,8 +27,8 @@ async function bytesOf(content: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-test('a file comes back byte for byte, however it was cut into pieces', async () => {
-  await using store = await openStore({ path: ':memory:' });
+testBoth('a file comes back byte for byte, however it was cut into pieces', async (place) => {
+  await using store = await openStore(place);
   const large = Buffer.from(Array.from({ length: 3_000_001 }, (_, i) => i * 31));
   const cuts = fc.array(fc.nat(large.length), { maxLength: 6 }).map((places) => places.sort((a, b) => a - b));
   await fc.assert(
@@ -43,15 +44,18 @@ test('a file comes back byte for byte, however it was cut into pieces', async ()
   );
 });
 
-test('nothing is left of an upload that fails, and a file half written is none', async () => {
+testBoth('nothing is left of an upload that fails, and a file half written is none', async (place) => {
   let nowMs = 1000;
-  await using store = await openStore({ path: ':memory:', now: () => nowMs });
+  await using store = await openStore({ ...place, now: () => nowMs });
   const { promise: rest, reject } = Promise.withResolvers<Uint8Array>();
+  const { promise: halfWritten, resolve } = Promise.withResolvers<void>();
   async function* content() {
     yield Buffer.alloc(2 ** 21);
+    resolve();
     yield await rest;
   }
   const writing = write(store, 'f', content());
+  await halfWritten;
   assert.equal(await store.files.find('ann', 'f'), undefined);
   assert.deepEqual((await store.files.list(page))?.rows, []);
   nowMs += 60_000;
@@ -61,9 +65,9 @@ test('nothing is left of an upload that fails, and a file half written is none',
   assert.deepEqual(await store.files.total('ann'), { count: 0, bytes: 0 });
 });
 
-test('a file ends when it expires, and its owner alone sees it', async () => {
+testBoth('a file ends when it expires, and its owner alone sees it', async (place) => {
   let nowMs = 1000;
-  await using store = await openStore({ path: ':memory:', now: () => nowMs });
+  await using store = await openStore({ ...place, now: () => nowMs });
   await write(store, 'f', [Buffer.from('x')], { expiresMs: 5000 });
   assert.equal(await store.files.find('bob', 'f'), undefined);
   assert.equal(await store.files.delete('bob', 'f'), false);
@@ -74,8 +78,8 @@ test('a file ends when it expires, and its owner alone sees it', async () => {
   assert.equal(await store.files.delete('ann', 'f'), false, 'the sweep has taken it');
 });
 
-test('pages of a list join without gaps, forwards and backwards', async () => {
-  await using store = await openStore({ path: ':memory:' });
+testBoth('pages of a list join without gaps, forwards and backwards', async (place) => {
+  await using store = await openStore(place);
   const ids = ['a', 'b', 'c', 'd', 'e'];
   for (const id of ids) await write(store, id, [], { purpose: id === 'c' ? 'batch' : 'user_data' });
   await write(store, 'z', [], { owner: 'bob' });
@@ -94,8 +98,8 @@ test('pages of a list join without gaps, forwards and backwards', async () => {
   assert.equal(await list({ after: 'z' }), undefined, "another owner's");
 });
 
-test('completions are narrowed by model and by metadata, which can be replaced', async () => {
-  await using store = await openStore({ path: ':memory:' });
+testBoth('completions are narrowed by model and by metadata, which can be replaced', async (place) => {
+  await using store = await openStore(place);
   const add = (id: string, model: string, metadata: Record<string, string>) =>
     store.completions.add({
       ...{ id, owner: 'ann', createdMs: 1, model, metadata, completion: { id }, messages: [{ role: 'user' }] },
@@ -117,13 +121,13 @@ test('completions are narrowed by model and by metadata, which can be replaced',
   assert.deepEqual(await list({}), ['2', '3']);
 });
 
-test('a line of a batch is answered once, and no custom id stands twice', async () => {
-  await using store = await openStore<object>({ path: ':memory:' });
+testBoth('a line of a batch is answered once, and no custom id stands twice', async (place) => {
+  await using store = await openStore<object>(place);
   const { batches } = store;
   await batches.add({ id: 'b', owner: 'ann', createdMs: 1, expiresMs: 2, status: 'in_progress', details: {} });
   const line = (number: number, customId = `c${number}`) => ({ number, customId, body: { n: number } });
   await batches.addLines('b', [line(0), line(1)]);
-  await assert.rejects(batches.addLines('b', [line(2), line(3, 'c1')]), /UNIQUE/);
+  await assert.rejects(batches.addLines('b', [line(2), line(3, 'c1')]), /unique/i);
   assert.deepEqual(await batches.counts('b'), { total: 2, completed: 0, failed: 0 }, 'all or none');
   const usage = { prompt: 10, cacheHit: 4, completion: 2, reasoning: 1 };
   assert.equal(await batches.answer('b', 1, { isError: false, json: 'first', usage }), true);
@@ -139,41 +143,35 @@ test('a line of a batch is answered once, and no custom id stands twice', async 
   assert.deepEqual([await status('validating', 'failed'), await status('in_progress', 'done')], [undefined, 'done']);
 });
 
-test('a claim holds until it is given back or its holder falls silent', async () => {
+testBoth('a claim holds until it is given back or its holder falls silent', async (place) => {
   let nowMs = 0;
-  const path = join(await mkdtemp(join(tmpdir(), 'hadal-store-')), 'store.db');
-  try {
-    await using one = await openStore({ path, now: () => nowMs, leaseMs: 100 });
-    await using two = await openStore({ path, now: () => nowMs, leaseMs: 100 });
-    assert.equal(await one.leases.claim('work'), true);
-    assert.equal(await two.leases.claim('work'), false);
-    nowMs = 90;
-    assert.equal(await one.leases.claim('work'), true, 'renewed');
-    nowMs = 150;
-    assert.equal(await two.leases.claim('work'), false);
-    nowMs = 190;
-    assert.equal(await two.leases.claim('work'), true, 'the first fell silent');
-    assert.equal(await one.leases.claim('work'), false);
-    await one.leases.release('work');
-    assert.equal(await one.leases.claim('work'), false, "nobody gives back another's");
-    {
-      await using _held = await two.leases.hold('work');
-    }
-    assert.equal(await one.leases.claim('work'), true);
-  } finally {
-    await rm(join(path, '..'), { recursive: true });
+  await using one = await openStore({ ...place, now: () => nowMs, leaseMs: 100 });
+  await using two = await openStore({ ...place, now: () => nowMs, leaseMs: 100 });
+  assert.equal(await one.leases.claim('work'), true);
+  assert.equal(await two.leases.claim('work'), false);
+  nowMs = 90;
+  assert.equal(await one.leases.claim('work'), true, 'renewed');
+  nowMs = 150;
+  assert.equal(await two.leases.claim('work'), false);
+  nowMs = 190;
+  assert.equal(await two.leases.claim('work'), true, 'the first fell silent');
+  assert.equal(await one.leases.claim('work'), false);
+  await one.leases.release('work');
+  assert.equal(await one.leases.claim('work'), false, "nobody gives back another's");
+  {
+    await using _held = await two.leases.hold('work');
   }
+  assert.equal(await one.leases.claim('work'), true);
 });
 
-test('what was written is there after the process was killed in the middle of more', async () => {
+testBoth('what was written is there after the process was killed in the middle of more', async (place) => {
   const directory = await mkdtemp(join(tmpdir(), 'hadal-store-'));
   try {
-    const path = join(directory, 'store.db');
     const program = join(directory, 'writer.ts');
     await writeFile(
       program,
       `import { openStore } from ${JSON.stringify(join(import.meta.dirname, 'store.ts'))};
-       const store = await openStore({ path: ${JSON.stringify(path)} });
+       const store = await openStore(${JSON.stringify(place)});
        await store.leases.claim('work');
        for (let i = 0; ; i++) {
          const head = { id: 'f' + i, owner: 'ann', createdMs: i };
@@ -188,7 +186,7 @@ test('what was written is there after the process was killed in the middle of mo
       if (told === 50) child.kill('SIGKILL');
     });
     await new Promise((resolve) => child.once('close', resolve));
-    await using store = await openStore({ path });
+    await using store = await openStore(place);
     assert.equal(await store.leases.claim('work'), true, 'its holder is seen to be dead');
     for (let i = 0; i <= told; i++) {
       const found = await store.files.find('ann', `f${i}`);
@@ -198,4 +196,72 @@ test('what was written is there after the process was killed in the middle of mo
   } finally {
     await rm(directory, { recursive: true });
   }
+});
+
+testBoth('several that open an empty store at once all find its tables', async (place) => {
+  const program = `import { openStore } from ${JSON.stringify(join(import.meta.dirname, 'store.ts'))};
+    process.send('ready');
+    process.once('message', async () => {
+      await using store = await openStore(${JSON.stringify(place)});
+      await store.files.total('ann');
+      process.disconnect();
+    });`;
+  const directory = await mkdtemp(join(tmpdir(), 'hadal-store-'));
+  try {
+    await writeFile(join(directory, 'opener.ts'), program);
+    const children = Array.from({ length: 5 }, () => fork(join(directory, 'opener.ts')));
+    const ends = children.map((child) => once(child, 'close'));
+    await Promise.all(children.map((child) => once(child, 'message')));
+    for (const child of children) child.send('go');
+    assert.deepEqual(
+      (await Promise.all(ends)).map(([code]) => code),
+      [0, 0, 0, 0, 0],
+    );
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+testBoth('changes to one batch from several sides all happen, one after another', async (place) => {
+  await using one = await openStore<{ count: number }>(place);
+  await using two = await openStore<{ count: number }>(place);
+  await one.batches.add({ id: 'b', owner: 'ann', createdMs: 1, expiresMs: 2, status: 'open', details: { count: 0 } });
+  const add = (store: Store<{ count: number }>) =>
+    store.batches.update('b', ['open'], ({ details }) => ({ status: 'open', details: { count: details.count + 1 } }));
+  await Promise.all(Array.from({ length: 40 }, (_, i) => add(i % 2 === 0 ? one : two)));
+  assert.equal((await one.batches.find('ann', 'b'))?.details.count, 40);
+  const end = (store: Store<{ count: number }>) =>
+    store.batches.update('b', ['open'], ({ details }) => ({ status: 'over', details }));
+  const ends = await Promise.all(Array.from({ length: 8 }, (_, i) => end(i % 2 === 0 ? one : two)));
+  assert.equal(ends.filter((ended) => ended !== undefined).length, 1, 'it is over once');
+});
+
+testBoth('metadata replaced from several sides is one of the new ones, whole', async (place) => {
+  await using one = await openStore(place);
+  await using two = await openStore(place);
+  const row = { id: 'c', owner: 'ann', createdMs: 1, model: 'x', completion: {}, messages: [] };
+  await one.completions.add({ ...row, metadata: { from: 'start', by: 'start' } });
+  const replaced = Array.from({ length: 20 }, (_, i) =>
+    (i % 2 === 0 ? one : two).completions.setMetadata('ann', 'c', { from: `${i}`, by: `${i}` }),
+  );
+  assert.ok((await Promise.all(replaced)).every((was) => was));
+  const { from, by } = (await two.completions.find('ann', 'c'))?.metadata ?? {};
+  assert.equal(from, by);
+});
+
+testBoth('text comes back as it was, whatever is in it, and numbers come back as numbers', async (place) => {
+  await using store = await openStore(place);
+  const names = fc.string({ unit: 'binary', maxLength: 8 });
+  const zeros = fc.string({ unit: fc.constantFrom('\0', '\x10', '0', '1', 'é', '𝄞'), maxLength: 12 });
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(names, zeros), async (filename) => {
+      await write(store, 'f', [], { filename });
+      assert.equal((await store.files.find('ann', 'f'))?.filename, filename);
+    }),
+    { numRuns: 200, seed: 2 },
+  );
+  const createdMs = Number.MAX_SAFE_INTEGER;
+  await store.files.write({ id: '\0', owner: '\0', createdMs }, [], () => description);
+  assert.equal((await store.files.find('\0', '\0'))?.createdMs, createdMs);
+  assert.equal(await store.files.find('\0', '\x100'), undefined);
 });

@@ -3,26 +3,21 @@
 // Owns the database and everything in it, opened and closed as one. What is written has been written when the promise
 // resolves: it is there after the process was killed. Several processes may share a store.
 
-import { Kysely } from 'kysely';
-import { Migrator } from 'kysely/migration';
 import { Batches } from './batches.ts';
 import { Completions } from './completions.ts';
+import { migrate, openDatabase, type StorePlace } from './database.ts';
 import { Files } from './files.ts';
 import { Keys } from './keys.ts';
 import { Leases } from './leases.ts';
 import { Ledger } from './ledger.ts';
 import { Responses } from './responses.ts';
-import { openSqlite } from './sqlite.ts';
-import { migrations, type Tables } from './tables.ts';
 
-export interface StoreOptions {
-  /** A file, made if need be, or `:memory:`. */
-  readonly path: string;
+export type StoreOptions = StorePlace & {
   /** Milliseconds since 1970. */
   readonly now?: () => number;
   /** How long a claim on something holds that only one process may work on. Default 10 seconds. */
   readonly leaseMs?: number;
-}
+};
 
 /** `B`: what there is to a batch besides its state. */
 export interface Store<B = unknown> extends AsyncDisposable {
@@ -36,11 +31,10 @@ export interface Store<B = unknown> extends AsyncDisposable {
 }
 
 /** Opens the store and brings its tables up to date. Throws an Error of one line where that cannot be. */
-export async function openStore<B>({ path, now = Date.now, leaseMs = 10_000 }: StoreOptions): Promise<Store<B>> {
-  const db = new Kysely<Tables>({ dialect: openSqlite(path) });
+export async function openStore<B>({ now = Date.now, leaseMs = 10_000, ...place }: StoreOptions): Promise<Store<B>> {
+  const db = await openDatabase(place);
   try {
-    const { error } = await new Migrator({ db, provider: migrations }).migrateToLatest();
-    if (error !== undefined) throw error;
+    await migrate(db);
     const files = new Files(db, now);
     await files.sweep();
     return {

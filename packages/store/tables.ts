@@ -5,7 +5,8 @@
 // server has no keys.
 
 import { type ColumnType, type Kysely, sql } from 'kysely';
-import type { Migration, MigrationProvider } from 'kysely/migration';
+import type { Migration } from 'kysely/migration';
+import { bytesType, numberKey } from './columns.ts';
 
 type Generated = ColumnType<number, never, never>;
 
@@ -187,7 +188,7 @@ const first: Migration = {
     const numbered = (name: string) =>
       db.schema
         .createTable(name)
-        .addColumn('number', 'integer', (column) => column.primaryKey().autoIncrement())
+        .addColumn('number', ...numberKey(db))
         .addColumn('id', 'text', (column) => column.notNull().unique())
         .addColumn('owner', 'text', (column) => column.notNull())
         .addColumn('created_ms', 'bigint', (column) => column.notNull());
@@ -202,7 +203,7 @@ const first: Migration = {
       .createTable('file_chunks')
       .addColumn('file_id', 'text', (column) => column.notNull().references('files.id').onDelete('cascade'))
       .addColumn('number', 'integer', (column) => column.notNull())
-      .addColumn('data', 'blob', (column) => column.notNull())
+      .addColumn('data', bytesType(db), (column) => column.notNull())
       .addPrimaryKeyConstraint('file_chunks_key', ['file_id', 'number'])
       .execute();
     await numbered('completions')
@@ -262,20 +263,19 @@ const second: Migration = {
       .addColumn('name', 'text', (column) => column.notNull().unique())
       .addColumn('created_ms', 'bigint', (column) => column.notNull())
       .execute();
-    await sql`insert into organizations (id, name, created_ms) values ('', 'default', 0)`.execute(db);
     await db.schema
       .createTable('members')
       .addColumn('id', 'text', (column) => column.primaryKey())
-      .addColumn('organization', 'text', (column) => column.notNull().references('organizations.id'))
+      .addColumn('organization', 'text', (column) => column.notNull())
       .addColumn('name', 'text', (column) => column.notNull())
       .addColumn('role', 'text', (column) => column.notNull())
       .addUniqueConstraint('members_name', ['organization', 'name'])
       .execute();
     await db.schema
       .createTable('keys')
-      .addColumn('number', 'integer', (column) => column.primaryKey().autoIncrement())
+      .addColumn('number', ...numberKey(db))
       .addColumn('id', 'text', (column) => column.notNull().unique())
-      .addColumn('organization', 'text', (column) => column.notNull().references('organizations.id'))
+      .addColumn('organization', 'text', (column) => column.notNull())
       .addColumn('member', 'text')
       .addColumn('role', 'text', (column) => column.notNull())
       .addColumn('name', 'text', (column) => column.notNull())
@@ -290,7 +290,7 @@ const second: Migration = {
       .execute();
     await db.schema
       .createTable('balances')
-      .addColumn('organization', 'text', (column) => column.notNull().references('organizations.id'))
+      .addColumn('organization', 'text', (column) => column.notNull())
       .addColumn('currency', 'text', (column) => column.notNull())
       .addColumn('granted', 'bigint', (column) => column.notNull())
       .addColumn('topped_up', 'bigint', (column) => column.notNull())
@@ -317,7 +317,7 @@ const second: Migration = {
     await db.schema.createIndex('usage_ended').on('usage').column('ended_ms').execute();
     await db.schema
       .createTable('audit')
-      .addColumn('number', 'integer', (column) => column.primaryKey().autoIncrement())
+      .addColumn('number', ...numberKey(db))
       .addColumn('at_ms', 'bigint', (column) => column.notNull())
       .addColumn('actor', 'text', (column) => column.notNull())
       .addColumn('action', 'text', (column) => column.notNull())
@@ -327,9 +327,8 @@ const second: Migration = {
   },
 };
 
-export const migrations: MigrationProvider = {
-  getMigrations: async () => ({
-    '001-files-batches-completions-responses': first,
-    '002-keys-balances-usage': second,
-  }),
+/** By name; they are made in the order of their names. */
+export const migrations: Readonly<Record<string, Migration>> = {
+  '001-files-batches-completions-responses': first,
+  '002-keys-balances-usage': second,
 };

@@ -6,7 +6,7 @@
 import { type DrafterName, drafterNames } from '@hadal/engine/speculation';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { Command, Option } from 'commander';
-import { prefixDirectory, storePath } from '../data-directory.ts';
+import { prefixDirectory, storePlace } from '../data-directory.ts';
 import { UsageError } from '../failure.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom, numberFrom } from '../option-parsers.ts';
@@ -64,6 +64,11 @@ export function serveCommand(terminal: Terminal): Command {
     .addHelpText(
       'after',
       `
+Environment:
+  HADAL_HOME    where everything is kept that outlives the server (default: ~/.hadal)
+  DATABASE_URL  a PostgreSQL database for files, batches, responses and completions, instead of a file in HADAL_HOME:
+                postgres://user:password@host/name
+
 Examples:
   hadal serve
   hadal keys create team && hadal serve --port 8080 --host 0.0.0.0
@@ -71,6 +76,7 @@ Examples:
   hadal serve --model DeepSeek-R1-Distill-Qwen-7B --dtype int8 --context 16384
   hadal serve --model DeepSeek-R1-Distill-Qwen-1.5B-Q8_0.gguf
   hadal serve --config hadal.yaml
+  DATABASE_URL=postgres://hadal@db.example/hadal hadal serve
   hadal serve --model DeepSeek-R1-Distill-Qwen-14B --draft-model DeepSeek-R1-Distill-Qwen-1.5B
   curl http://127.0.0.1:${defaultPort}/chat/completions -H 'content-type: application/json' \\
     -d '{"model": "hadal-nano", "messages": [{"role": "user", "content": "Hello"}]}'`,
@@ -103,7 +109,7 @@ async function serve(
     import('../configuration-file.ts'),
   ]);
   const configuration = readConfiguration(config);
-  await using store = await openStore<BatchDetails>({ path: storePath() });
+  await using store = await openStore<BatchDetails>(storePlace());
   const address = isSaid('host') ? host : (configuration.host ?? host);
   if (!isLoopback(address) && !(await store.keys.isAny())) {
     const advice = 'make one first: hadal keys create NAME';
