@@ -97,6 +97,7 @@ export const routes = {
   getModel: { ...models, ...get('/models/:id', 'One model') },
 
   getHealth: { ...server, ...get('/healthz', 'Whether the server answers') },
+  getMetrics: { ...server, ...get('/metrics', 'What is measured, for Prometheus') },
   getOpenApi: { ...server, ...get('/openapi.json', 'This description of the API') },
 } as const satisfies Record<string, Route>;
 

@@ -174,7 +174,7 @@ export class BatchRunner implements AsyncDisposable {
 
   /** Until all are answered, or `signal` aborts, or the time is up. */
   async #answerLines(batch: Stored, signal: AbortSignal): Promise<void> {
-    const { now, store } = this.#options;
+    const { now, store, metrics } = this.#options;
     const late = AbortSignal.timeout(Math.min(batch.expiresMs - now(), 2 ** 31 - 1));
     const ended = new AbortController();
     const until = AbortSignal.any([signal, late, ended.signal]);
@@ -182,7 +182,9 @@ export class BatchRunner implements AsyncDisposable {
     const work = async () => {
       for await (const line of lines) {
         const answered = await this.#answerLine(batch, line, until);
-        if (answered) await store.batches.answer(batch.id, line.number, answered);
+        if (!answered) continue;
+        await store.batches.answer(batch.id, line.number, answered);
+        metrics.noteBatchLine(answered.isError ? 'failed' : 'completed');
       }
     };
     try {
@@ -247,7 +249,7 @@ export class BatchRunner implements AsyncDisposable {
 
   /** What could not be answered in time says so. */
   async #expireLines({ id }: Stored): Promise<void> {
-    const { store, newId } = this.#options;
+    const { store, newId, metrics } = this.#options;
     const message = 'This request could not be executed before the completion window expired.';
     for (;;) {
       const lines = await store.batches.unanswered(id, -1, insertedTogether);
@@ -256,6 +258,7 @@ export class BatchRunner implements AsyncDisposable {
         const failure = { code: 'batch_expired', message };
         const json = lineOf({ id: `batch_req_${newId().replaceAll('-', '')}`, line, failure });
         await store.batches.answer(id, line.number, { isError: true, json, usage: noUsage });
+        metrics.noteBatchLine('expired');
       }
     }
   }

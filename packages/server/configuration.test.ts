@@ -25,7 +25,16 @@ test('the table in the documentation is the one that ships', () => {
   );
   assert.deepEqual(server, {
     ...{ host: '127.0.0.1', port: 10_935, keepAliveMs: 10_000, startTimeoutMs: 600_000, missingReasoning: 'recover' },
+    metricsAt: 'on',
   });
+});
+
+test('metrics are on, off, or at an address of their own', () => {
+  const metricsAt = (value: string) => parse(`server: { metrics: ${value} }`).metricsAt;
+  assert.deepEqual([metricsAt('on'), metricsAt('off')], ['on', 'off']);
+  assert.deepEqual(metricsAt('{ host: 127.0.0.1, port: 9090 }'), { host: '127.0.0.1', port: 9090 });
+  assert.throws(() => metricsAt('{ host: 127.0.0.1, port: 90900 }'), /hadal\.yaml:1: server\.metrics/);
+  assert.throws(() => metricsAt('9090'), /hadal\.yaml:1: server\.metrics/);
 });
 
 test('names are added, changed and taken away', () => {

@@ -8,6 +8,7 @@ import { shapeProblem } from '@hadal/protocol/shape-error';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { deepseekNames, type ModelName } from './model-names.ts';
+import type { MetricsPlace } from './server.ts';
 
 export interface Configuration {
   readonly host: string | undefined;
@@ -15,6 +16,7 @@ export interface Configuration {
   readonly keepAliveMs: number | undefined;
   readonly startTimeoutMs: number | undefined;
   readonly missingReasoning: 'recover' | 'refuse' | undefined;
+  readonly metricsAt: MetricsPlace | undefined;
   /** Those that ship and those of the file, which come later and count. */
   readonly models: readonly ModelName[];
 }
@@ -27,6 +29,7 @@ export const defaultConfiguration: Configuration = {
     keepAliveMs: undefined,
     startTimeoutMs: undefined,
     missingReasoning: undefined,
+    metricsAt: undefined,
   },
   models: deepseekNames,
 };
@@ -61,6 +64,9 @@ const fileSchema = z.strictObject({
       keep_alive_seconds: z.number(seconds).gt(0, seconds).optional(),
       start_timeout_seconds: z.number(seconds).gt(0, seconds).optional(),
       missing_reasoning: z.enum(['recover', 'refuse']).optional(),
+      metrics: z
+        .union([z.enum(['on', 'off']), z.strictObject({ host: z.string(), port: integer(0, 65535) })])
+        .optional(),
     })
     .nullish(),
   // Null takes a name away that ships.
@@ -89,6 +95,7 @@ export function parseConfiguration(text: string, file: string): Configuration {
   const isOwn = (id: string) => own.some(([name]) => name === id);
   return {
     ...{ host: server?.host, port: server?.port, missingReasoning: server?.missing_reasoning },
+    metricsAt: server?.metrics,
     ...{ keepAliveMs: ms(server?.keep_alive_seconds), startTimeoutMs: ms(server?.start_timeout_seconds) },
     models: [
       ...deepseekNames.filter(({ id }) => !isOwn(id)),

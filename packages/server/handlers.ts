@@ -6,6 +6,7 @@ import type { BatchEndpoint } from '@hadal/protocol/batches';
 import { refuseEmbedding } from '@hadal/protocol/embeddings-request';
 import { anthropicModel, anthropicModels, cardNamed, wireModel, wireModels } from '@hadal/protocol/models';
 import { openApiDocument } from '@hadal/protocol/openapi/document';
+import { requestError } from '@hadal/protocol/request-error';
 import type { OperationId } from '@hadal/protocol/routes';
 import type { Endpoint, EndpointOptions } from './answer-plan.ts';
 import { anthropicEndpoints } from './anthropic-messages-endpoints.ts';
@@ -20,6 +21,7 @@ import { patientProvider } from './provider.ts';
 import { ResponseShelf } from './response-shelf.ts';
 import { responsesEndpoints } from './responses-endpoints.ts';
 import { storedCompletionsEndpoints } from './stored-completions-endpoints.ts';
+import { TextPage } from './text-page.ts';
 import { tokenEndpoints } from './token-endpoints.ts';
 
 /** What answers with a model's words, for connections and for batches alike. */
@@ -117,6 +119,10 @@ function openHandlers(
     getModel: ({ params }) => wireModel(cardNamed(cards, params.id)),
 
     getHealth: () => ({ status: 'ok' }),
+    async getMetrics() {
+      if (!options.servesMetrics) throw requestError('unknown-route', { method: 'GET', path: '/metrics' });
+      return new TextPage(await options.metrics.page(options.providers));
+    },
     getOpenApi() {
       // Made when somebody asks, as it takes longer than anything else at the start.
       openApi ??= openApiDocument();

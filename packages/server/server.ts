@@ -5,7 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { errorEnvelope } from '@hadal/protocol/error-envelope';
@@ -21,6 +21,7 @@ import {
   fastify,
   LogController,
 } from 'fastify';
+import { Registry } from 'prom-client';
 import { deliverAnswer } from './answer-delivery.ts';
 import { type ApiCall, isPlan } from './api-call.ts';
 import { requestErrorOf } from './failure.ts';
@@ -28,9 +29,14 @@ import { FileDownload } from './file-download.ts';
 import { defaultFileLimits, type FileLimits } from './files-endpoints.ts';
 import { openApi } from './handlers.ts';
 import { parseJsonBody } from './json-body.ts';
+import { listenErrorOf, urlOf } from './listen-error.ts';
 import type { Logger } from './logger.ts';
+import { Metrics } from './metrics.ts';
+import { listenForMetrics } from './metrics-listener.ts';
+import { observedProvider } from './observed-provider.ts';
 import type { Provider } from './provider.ts';
 import { serveReferencePage } from './reference-page.ts';
+import { TextPage } from './text-page.ts';
 import { readUpload } from './upload.ts';
 
 export interface ServerOptions {
@@ -43,6 +49,10 @@ export interface ServerOptions {
   readonly store: Store<BatchDetails>;
   readonly fileLimits?: FileLimits;
   readonly logger: Logger;
+  /** Where measurements are noted; somewhere of its own when absent. */
+  readonly metrics?: Metrics;
+  /** Where they can be read: at `/metrics` beside everything else (default), nowhere, or at another address. */
+  readonly metricsAt?: MetricsPlace;
   /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
   readonly keepAliveMs?: number;
   /** How long a request may take to arrive, body included. Default 2 minutes. */
@@ -53,9 +63,13 @@ export interface ServerOptions {
   readonly newId?: () => string;
 }
 
+export type MetricsPlace = 'on' | 'off' | { readonly host: string; readonly port: number };
+
 export interface HttpServer extends AsyncDisposable {
   /** Such as `http://127.0.0.1:10935`. */
   readonly url: string;
+  /** Where measurements are read, if anywhere. */
+  readonly metricsUrl: string | undefined;
   /**
    * Takes no more requests, lets answers end for up to `graceMs` (default 10 seconds), then aborts those that are left:
    * their streams still end properly, with finish_reason `aborted`.
@@ -68,15 +82,11 @@ declare module 'fastify' {
     errorCode: RequestErrorCode | null;
   }
   interface FastifyContextConfig {
+    operation?: OperationId;
     dialect?: Dialect;
     takes?: 'form' | undefined;
     takesBody?: boolean;
   }
-}
-
-/** The server could not take its address. The message is for the person who started it. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
 }
 
 // As DeepSeek, whose bodies may hold images.
@@ -88,6 +98,7 @@ const abortMs = 2_000;
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
   const { port, host, providers, store, logger, keepAliveMs = 10_000, requestTimeoutMs = 600_000 } = options;
   const { fileLimits = defaultFileLimits, now = Date.now, newId = () => randomUUID() } = options;
+  const { metrics = new Metrics(new Registry()), metricsAt = 'on' } = options;
   checkProviders(providers);
   const loggerInstance: FastifyBaseLogger = logger;
   const app = fastify({
@@ -157,8 +168,11 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   app.decorateRequest('errorCode', null);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
+    const begunMs = performance.now();
     reply.raw.once('close', () => {
       logRequest(request, reply.raw);
+      const { operation } = request.routeOptions.config;
+      metrics.noteRequest(operation, reply.raw.statusCode, performance.now() - begunMs);
       // A connection that was busy when the server began to close would otherwise linger until its keep-alive ends.
       if (isClosing) setImmediate(() => app.server.closeIdleConnections());
     });
@@ -173,7 +187,14 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   // What answers GET answers HEAD as well.
   app.addHook('onRoute', ({ method, url }) => void (method !== 'HEAD' && registered.push(`${method} ${url}`)));
   const stopping = new AbortController();
-  const api = openApi({ providers, store, fileLimits, now, stopping: stopping.signal, newId }, logger);
+  const api = openApi(
+    {
+      ...{ store, fileLimits, now, stopping: stopping.signal, newId },
+      providers: providers.map((provider) => observedProvider(provider, [(answer) => metrics.watch(answer)])),
+      ...{ metrics, servesMetrics: metricsAt === 'on' },
+    },
+    logger,
+  );
   for (const [operation, route] of Object.entries<Route>(routes)) {
     const handle = api.handlers[operation as OperationId];
     for (const base of route.bases) {
@@ -181,7 +202,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
         method: route.method,
         url: base + route.path,
         config: {
-          ...{ dialect: route.dialect, takes: route.takes },
+          ...{ operation: operation as OperationId, dialect: route.dialect, takes: route.takes },
           takesBody: 'body' in operations[operation as OperationId],
         },
         async handler(request, reply) {
@@ -195,7 +216,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
             explain: (error) => explain(error, request),
           };
           const result = await handle(call);
-          if (result instanceof FileDownload) return result.send(reply);
+          if (result instanceof FileDownload || result instanceof TextPage) return result.send(reply);
           if (!isPlan(result)) return result;
           return await deliverAnswer(request, reply, result, { keepAliveMs, explain: call.explain });
         },
@@ -206,7 +227,19 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   serveReferencePage(app);
   logger.debug({ routes: registered }, 'routes');
 
-  const url = await listen(app, host, port).catch(async (error) => {
+  async function listenEverywhere() {
+    const url = await listen(app, host, port);
+    if (typeof metricsAt === 'string') return { url, metricsUrl: metricsAt === 'on' ? `${url}/metrics` : undefined };
+    try {
+      const listener = await listenForMetrics(metricsAt, () => metrics.page(providers));
+      return { url, metricsUrl: listener.url, listener };
+    } catch (error) {
+      await app.close();
+      throw error;
+    }
+  }
+
+  const { url, metricsUrl, listener } = await listenEverywhere().catch(async (error) => {
     stopping.abort();
     await api[Symbol.asyncDispose]();
     throw error;
@@ -222,13 +255,14 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     try {
       await app.close();
       await api[Symbol.asyncDispose]();
+      await listener?.close();
     } finally {
       clearTimeout(abort);
       clearTimeout(cut);
     }
   }
 
-  return { url, close, [Symbol.asyncDispose]: () => close() };
+  return { url, metricsUrl, close, [Symbol.asyncDispose]: () => close() };
 }
 
 function checkProviders(providers: readonly Provider[]): void {
@@ -243,33 +277,9 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
     await app.listen({ host, port, listenTextResolver: (address) => `listening on ${address}` });
   } catch (error) {
     await app.close();
-    throw listenErrorOf(error, host, port);
+    throw listenErrorOf(error, host, port, 'PORT');
   }
-  const { port: actual } = app.server.address() as AddressInfo;
-  // Everyone's address is not one that a client can call.
-  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${actual}`;
-}
-
-function listenErrorOf(error: unknown, host: string, port: number): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  const cause = { cause: error };
-  switch (code) {
-    case 'EADDRINUSE':
-      return new ListenError(
-        `port ${port} on ${host} is already in use; choose another with PORT, for example PORT=${(port % 65535) + 1}`,
-        cause,
-      );
-    case 'EACCES':
-      return new ListenError(`port ${port} on ${host} needs more rights; choose one above 1023 with PORT`, cause);
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return new ListenError(`host ${host} is no address of this machine`, cause);
-    case 'ERR_SOCKET_BAD_PORT':
-      return new ListenError(`PORT: expected 0 to 65535, got ${port}`, cause);
-    default:
-      return error;
-  }
+  return urlOf(app.server, host);
 }
 
 /** Answers what is not even HTTP, where no framework can. */

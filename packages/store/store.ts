@@ -20,6 +20,8 @@ export interface StoreOptions {
   readonly now?: () => number;
   /** How long a claim on something holds that only one process may work on. Default 10 seconds. */
   readonly leaseMs?: number;
+  /** Hears of every statement that fails, whatever becomes of it. */
+  readonly onError?: (error: unknown) => void;
 }
 
 /** `B`: what there is to a batch besides its state. */
@@ -32,8 +34,12 @@ export interface Store<B = unknown> extends AsyncDisposable {
 }
 
 /** Opens the store and brings its tables up to date. Throws an Error of one line where that cannot be. */
-export async function openStore<B>({ path, now = Date.now, leaseMs = 10_000 }: StoreOptions): Promise<Store<B>> {
-  const db = new Kysely<Tables>({ dialect: openSqlite(path) });
+export async function openStore<B>(options: StoreOptions): Promise<Store<B>> {
+  const { path, now = Date.now, leaseMs = 10_000, onError = () => {} } = options;
+  const db = new Kysely<Tables>({
+    dialect: openSqlite(path),
+    log: (event) => void (event.level === 'error' && onError(event.error)),
+  });
   try {
     const { error } = await new Migrator({ db, provider: migrations }).migrateToLatest();
     if (error !== undefined) throw error;

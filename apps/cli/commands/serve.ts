@@ -89,6 +89,7 @@ async function serve(
     { namedProviders },
     { openStore },
     { readConfiguration },
+    { openMetrics },
   ] = await Promise.all([
     import('../local-model.ts'),
     import('@hadal/server/server'),
@@ -96,9 +97,11 @@ async function serve(
     import('@hadal/server/model-names'),
     import('@hadal/store/store'),
     import('../configuration-file.ts'),
+    import('@hadal/server/metrics'),
   ]);
   const configuration = readConfiguration(config);
-  await using store = await openStore<BatchDetails>({ path: storePath() });
+  const metrics = openMetrics();
+  await using store = await openStore<BatchDetails>({ path: storePath(), onError: () => metrics.noteStoreError() });
   const prefixes = diskCache > 0 ? { directory: prefixDirectory(), maxBytes: diskCache * 1e9 } : undefined;
   await using local = await openLocalModel(
     {
@@ -117,10 +120,12 @@ async function serve(
     host: isSaid('host') ? host : (configuration.host ?? host),
     ...(configuration.keepAliveMs !== undefined && { keepAliveMs: configuration.keepAliveMs }),
     providers: namedProviders([local.provider], configuration.models),
-    store,
+    ...{ store, metrics },
+    ...(configuration.metricsAt !== undefined && { metricsAt: configuration.metricsAt }),
     logger: createLogger(log),
   });
   terminal.out(`${local.description} is ready at ${server.url}\n`);
+  if (typeof configuration.metricsAt === 'object') terminal.out(`Metrics: ${server.metricsUrl}\n`);
   if (terminal.isInteractive) terminal.out(terminal.dim(`Talk with it: npx hadal chat --url ${server.url}\n`));
   await stopped;
 }
