@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ConfigurationError, defaultConfiguration, parseConfiguration } from './configuration.ts';
+import { ConfigurationError, defaultConfiguration, parseConfiguration, settingsForStart } from './configuration.ts';
 import { deepseekNames } from './model-names.ts';
 import { serveToy } from './testing/serve-toy.ts';
 import { clientOf, hello, post } from './testing/toy-requests.ts';
@@ -35,6 +35,13 @@ test('metrics are on, off, or at an address of their own', () => {
   assert.deepEqual(metricsAt('{ host: 127.0.0.1, port: 9090 }'), { host: '127.0.0.1', port: 9090 });
   assert.throws(() => metricsAt('{ host: 127.0.0.1, port: 90900 }'), /hadal\.yaml:1: server\.metrics/);
   assert.throws(() => metricsAt('9090'), /hadal\.yaml:1: server\.metrics/);
+});
+
+test('what is said otherwise and needs a start is named as in the file', () => {
+  const before = parse('server: { port: 1, metrics: { host: a, port: 2 } }');
+  assert.deepEqual(settingsForStart(before, parse('server: { port: 1, metrics: { host: a, port: 2 } }')), []);
+  const after = parse('server: { port: 2, metrics: { host: a, port: 3 }, keep_alive_seconds: 1 }\nmodels: { a: {} }');
+  assert.deepEqual(settingsForStart(before, after), ['server.port', 'server.metrics']);
 });
 
 test('names are added, changed and taken away', () => {

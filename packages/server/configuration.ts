@@ -3,6 +3,7 @@
 // Owns what can stand in it, what holds where it says nothing, and that all mistakes are told at once, each with its line.
 // Knows nothing of where the file lies, nor of the command line, whose options come before it.
 
+import { isDeepStrictEqual } from 'node:util';
 import { expecting, integer } from '@hadal/protocol/sampling-fields';
 import { shapeProblem } from '@hadal/protocol/shape-error';
 import { LineCounter, parseDocument } from 'yaml';
@@ -19,6 +20,21 @@ export interface Configuration {
   readonly metricsAt: MetricsPlace | undefined;
   /** Those that ship and those of the file, which come later and count. */
   readonly models: readonly ModelName[];
+}
+
+/** Where a file says what a running server cannot take over, or that it can. */
+const changes: Readonly<Record<keyof Configuration, 'while running' | `server.${string}`>> = {
+  ...{ models: 'while running', keepAliveMs: 'while running' },
+  ...{ host: 'server.host', port: 'server.port', metricsAt: 'server.metrics' },
+  ...{ startTimeoutMs: 'server.start_timeout_seconds', missingReasoning: 'server.missing_reasoning' },
+};
+
+/** What is said otherwise in `after` and takes effect only at a start, as a file names it. */
+export function settingsForStart(before: Configuration, after: Configuration): string[] {
+  return Object.entries(changes)
+    .filter(([, place]) => place !== 'while running')
+    .filter(([name]) => !isDeepStrictEqual(Reflect.get(before, name), Reflect.get(after, name)))
+    .map(([, place]) => place);
 }
 
 /** A file that says nothing. */

@@ -17,7 +17,7 @@ import { chatCompletionsEndpoint } from './chat-completions-endpoint.ts';
 import { completionsEndpoint } from './completions-endpoint.ts';
 import { filesEndpoints } from './files-endpoints.ts';
 import type { Logger } from './logger.ts';
-import { patientProvider } from './provider.ts';
+import { type Provider, patientProvider } from './provider.ts';
 import { ResponseShelf } from './response-shelf.ts';
 import { responsesEndpoints } from './responses-endpoints.ts';
 import { storedCompletionsEndpoints } from './stored-completions-endpoints.ts';
@@ -41,17 +41,29 @@ function openEndpoints(options: EndpointOptions, shelf: ResponseShelf): Readonly
 
 /** Everything that calls can do. */
 export interface Api extends AsyncDisposable {
+  /** Those of the providers that there are now. */
   readonly handlers: Readonly<Record<OperationId, Handler>>;
+  /** Answers from here on come from `providers`; those under way go on as they are. */
+  replaceProviders(providers: readonly Provider[]): void;
 }
 
 /** Also goes on with what was left unfinished, here or by a process that is gone. `logger` gets what nobody waits for. */
 export function openApi(options: EndpointOptions, logger: Logger): Api {
   const shelf = new ResponseShelf(options, logger);
-  const endpoints = openEndpoints(options, shelf);
-  const patient = { ...options, providers: options.providers.map(patientProvider) };
-  const batchRunner = new BatchRunner(options, openEndpoints(patient, shelf), logger);
+  const patientEndpoints = ({ providers }: EndpointOptions) =>
+    openEndpoints({ ...options, providers: providers.map(patientProvider) }, shelf);
+  const batchRunner = new BatchRunner(options, patientEndpoints(options), logger);
+  let handlers = openHandlers(options, openEndpoints(options, shelf), shelf, batchRunner);
   return {
-    handlers: openHandlers(options, endpoints, shelf, batchRunner),
+    get handlers() {
+      return handlers;
+    },
+    replaceProviders(providers) {
+      const replaced = { ...options, providers };
+      shelf.replaceProviders(providers);
+      batchRunner.replaceEndpoints(patientEndpoints(replaced));
+      handlers = openHandlers(replaced, openEndpoints(replaced, shelf), shelf, batchRunner);
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all([shelf, batchRunner].map((one) => one[Symbol.asyncDispose]()));
     },

@@ -39,12 +39,18 @@ import { serveReferencePage } from './reference-page.ts';
 import { TextPage } from './text-page.ts';
 import { readUpload } from './upload.ts';
 
-export interface ServerOptions {
+/** What a server can be given anew while it runs. */
+export interface ChangeableOptions {
+  /** At least one; their model ids differ. */
+  readonly providers: readonly Provider[];
+  /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
+  readonly keepAliveMs?: number | undefined;
+}
+
+export interface ServerOptions extends ChangeableOptions {
   /** 0 takes any free port. */
   readonly port: number;
   readonly host: string;
-  /** At least one; their model ids differ. */
-  readonly providers: readonly Provider[];
   /** Where what must survive is kept; its owner closes it after the server. */
   readonly store: Store<BatchDetails>;
   readonly fileLimits?: FileLimits;
@@ -53,8 +59,6 @@ export interface ServerOptions {
   readonly metrics?: Metrics;
   /** Where they can be read: at `/metrics` beside everything else (default), nowhere, or at another address. */
   readonly metricsAt?: MetricsPlace;
-  /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
-  readonly keepAliveMs?: number;
   /** How long a request may take to arrive, body included. Default 2 minutes. */
   readonly requestTimeoutMs?: number;
   /** Milliseconds since 1970. */
@@ -70,6 +74,8 @@ export interface HttpServer extends AsyncDisposable {
   readonly url: string;
   /** Where measurements are read, if anywhere. */
   readonly metricsUrl: string | undefined;
+  /** From here on; answers under way go on as they are. Throws, and changes nothing, where the options cannot be. */
+  replace(changes: ChangeableOptions): void;
   /**
    * Takes no more requests, lets answers end for up to `graceMs` (default 10 seconds), then aborts those that are left:
    * their streams still end properly, with finish_reason `aborted`.
@@ -96,10 +102,12 @@ const abortMs = 2_000;
 
 /** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
-  const { port, host, providers, store, logger, keepAliveMs = 10_000, requestTimeoutMs = 600_000 } = options;
+  const { port, host, providers, store, logger, requestTimeoutMs = 600_000 } = options;
   const { fileLimits = defaultFileLimits, now = Date.now, newId = () => randomUUID() } = options;
   const { metrics = new Metrics(new Registry()), metricsAt = 'on' } = options;
   checkProviders(providers);
+  let settings = changeableSettings(options);
+  let shown = providers;
   const loggerInstance: FastifyBaseLogger = logger;
   const app = fastify({
     loggerInstance,
@@ -187,16 +195,16 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   // What answers GET answers HEAD as well.
   app.addHook('onRoute', ({ method, url }) => void (method !== 'HEAD' && registered.push(`${method} ${url}`)));
   const stopping = new AbortController();
+  const observed = (provider: Provider) => observedProvider(provider, [(answer) => metrics.watch(answer)]);
   const api = openApi(
     {
       ...{ store, fileLimits, now, stopping: stopping.signal, newId },
-      providers: providers.map((provider) => observedProvider(provider, [(answer) => metrics.watch(answer)])),
+      providers: providers.map(observed),
       ...{ metrics, servesMetrics: metricsAt === 'on' },
     },
     logger,
   );
   for (const [operation, route] of Object.entries<Route>(routes)) {
-    const handle = api.handlers[operation as OperationId];
     for (const base of route.bases) {
       app.route({
         method: route.method,
@@ -215,10 +223,10 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
             upload: (limitBytes) => readUpload(formOf(request), request.headers, limitBytes),
             explain: (error) => explain(error, request),
           };
-          const result = await handle(call);
+          const result = await api.handlers[operation as OperationId](call);
           if (result instanceof FileDownload || result instanceof TextPage) return result.send(reply);
           if (!isPlan(result)) return result;
-          return await deliverAnswer(request, reply, result, { keepAliveMs, explain: call.explain });
+          return await deliverAnswer(request, reply, result, { ...settings, explain: call.explain });
         },
       });
     }
@@ -231,7 +239,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     const url = await listen(app, host, port);
     if (typeof metricsAt === 'string') return { url, metricsUrl: metricsAt === 'on' ? `${url}/metrics` : undefined };
     try {
-      const listener = await listenForMetrics(metricsAt, () => metrics.page(providers));
+      const listener = await listenForMetrics(metricsAt, () => metrics.page(shown));
       return { url, metricsUrl: listener.url, listener };
     } catch (error) {
       await app.close();
@@ -244,6 +252,13 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     await api[Symbol.asyncDispose]();
     throw error;
   });
+
+  function replace(changes: ChangeableOptions): void {
+    checkProviders(changes.providers);
+    settings = changeableSettings(changes);
+    shown = changes.providers;
+    api.replaceProviders(changes.providers.map(observed));
+  }
 
   async function close(graceMs = 10_000): Promise<void> {
     isClosing = true;
@@ -262,7 +277,11 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     }
   }
 
-  return { url, metricsUrl, close, [Symbol.asyncDispose]: () => close() };
+  return { url, metricsUrl, replace, close, [Symbol.asyncDispose]: () => close() };
+}
+
+function changeableSettings({ keepAliveMs = 10_000 }: ChangeableOptions) {
+  return { keepAliveMs };
 }
 
 function checkProviders(providers: readonly Provider[]): void {

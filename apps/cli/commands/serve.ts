@@ -5,10 +5,13 @@
 
 import { type DrafterName, drafterNames } from '@hadal/engine/speculation';
 import type { BatchDetails } from '@hadal/protocol/batches';
+import type { Configuration } from '@hadal/server/configuration';
+import type { ChangeableOptions } from '@hadal/server/server';
 import { Command, Option } from 'commander';
 import { prefixDirectory, storePath } from '../data-directory.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom, numberFrom } from '../option-parsers.ts';
+import { listenForSignals } from '../signals.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** The depth of the Challenger Deep, in metres. */
@@ -90,6 +93,7 @@ async function serve(
     { openStore },
     { readConfiguration },
     { openMetrics },
+    { configurationReload },
   ] = await Promise.all([
     import('../local-model.ts'),
     import('@hadal/server/server'),
@@ -98,8 +102,11 @@ async function serve(
     import('@hadal/store/store'),
     import('../configuration-file.ts'),
     import('@hadal/server/metrics'),
+    import('../configuration-reload.ts'),
   ]);
+  const signals = listenForSignals(terminal);
   const configuration = readConfiguration(config);
+  const logger = createLogger(log);
   const metrics = openMetrics();
   await using store = await openStore<BatchDetails>({ path: storePath(), onError: () => metrics.noteStoreError() });
   const prefixes = diskCache > 0 ? { directory: prefixDirectory(), maxBytes: diskCache * 1e9 } : undefined;
@@ -114,24 +121,27 @@ async function serve(
     },
     terminal,
   );
-  const stopped = stopRequest();
+  const changeable = ({ keepAliveMs, models }: Configuration): ChangeableOptions => ({
+    keepAliveMs,
+    providers: namedProviders([local.provider], models),
+  });
   await using server = await startServer({
     port: isSaid('port') ? port : (configuration.port ?? port),
     host: isSaid('host') ? host : (configuration.host ?? host),
-    ...(configuration.keepAliveMs !== undefined && { keepAliveMs: configuration.keepAliveMs }),
-    providers: namedProviders([local.provider], configuration.models),
+    ...changeable(configuration),
     ...{ store, metrics },
     ...(configuration.metricsAt !== undefined && { metricsAt: configuration.metricsAt }),
-    logger: createLogger(log),
+    logger,
   });
   terminal.out(`${local.description} is ready at ${server.url}\n`);
   if (typeof configuration.metricsAt === 'object') terminal.out(`Metrics: ${server.metricsUrl}\n`);
   if (terminal.isInteractive) terminal.out(terminal.dim(`Talk with it: npx hadal chat --url ${server.url}\n`));
-  await stopped;
-}
-
-function stopRequest(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  });
+  signals.onReload(
+    configurationReload(configuration, {
+      read: () => readConfiguration(config),
+      apply: (changed) => server.replace(changeable(changed)),
+      logger,
+    }),
+  );
+  await signals.stopped;
 }
