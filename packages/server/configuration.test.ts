@@ -25,7 +25,7 @@ test('the table in the documentation is the one that ships', () => {
   );
   assert.deepEqual(server, {
     ...{ host: '127.0.0.1', port: 10_935, keepAliveMs: 10_000, startTimeoutMs: 600_000, missingReasoning: 'recover' },
-    metricsAt: 'on',
+    ...{ metricsAt: 'on', cors: [], stallTimeoutMs: 300_000 },
   });
 });
 
@@ -35,6 +35,15 @@ test('metrics are on, off, or at an address of their own', () => {
   assert.deepEqual(metricsAt('{ host: 127.0.0.1, port: 9090 }'), { host: '127.0.0.1', port: 9090 });
   assert.throws(() => metricsAt('{ host: 127.0.0.1, port: 90900 }'), /hadal\.yaml:1: server\.metrics/);
   assert.throws(() => metricsAt('9090'), /hadal\.yaml:1: server\.metrics/);
+});
+
+test('origins are written as browsers send them', () => {
+  const cors = (value: string) => parse(`server: { cors: ${value} }`).cors;
+  assert.deepEqual(cors('[https://a.example, http://localhost:5173]'), ['https://a.example', 'http://localhost:5173']);
+  assert.deepEqual(cors('["*"]'), ['*']);
+  for (const wrong of ['a.example', 'https://a.example/', 'https://A.example', 'https://a.example/path', 'null']) {
+    assert.throws(() => cors(`["${wrong}"]`), /hadal\.yaml:1: server\.cors.*expected an origin such as/, wrong);
+  }
 });
 
 test('what is said otherwise and needs a start is named as in the file', () => {

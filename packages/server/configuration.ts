@@ -18,14 +18,17 @@ export interface Configuration {
   readonly startTimeoutMs: number | undefined;
   readonly missingReasoning: 'recover' | 'refuse' | undefined;
   readonly metricsAt: MetricsPlace | undefined;
+  readonly stallTimeoutMs: number | undefined;
+  /** Origins whose pages may call. */
+  readonly cors: readonly string[] | undefined;
   /** Those that ship and those of the file, which come later and count. */
   readonly models: readonly ModelName[];
 }
 
 /** Where a file says what a running server cannot take over, or that it can. */
 const changes: Readonly<Record<keyof Configuration, 'while running' | `server.${string}`>> = {
-  ...{ models: 'while running', keepAliveMs: 'while running' },
-  ...{ host: 'server.host', port: 'server.port', metricsAt: 'server.metrics' },
+  ...{ models: 'while running', keepAliveMs: 'while running', stallTimeoutMs: 'while running' },
+  ...{ host: 'server.host', port: 'server.port', metricsAt: 'server.metrics', cors: 'server.cors' },
   ...{ startTimeoutMs: 'server.start_timeout_seconds', missingReasoning: 'server.missing_reasoning' },
 };
 
@@ -46,6 +49,8 @@ export const defaultConfiguration: Configuration = {
     startTimeoutMs: undefined,
     missingReasoning: undefined,
     metricsAt: undefined,
+    stallTimeoutMs: undefined,
+    cors: undefined,
   },
   models: deepseekNames,
 };
@@ -58,6 +63,9 @@ export class ConfigurationError extends Error {
 const seconds = expecting('number of seconds above 0');
 const temperature = expecting('number from 0 to 2');
 const topP = expecting('number above 0 and at most 1');
+const origin = z.string().refine((text) => text === '*' || URL.parse(text)?.origin === text, {
+  error: ({ input }) => `expected an origin such as https://app.example.org, or "*", got ${JSON.stringify(input)}`,
+});
 const tokens = integer(1, Number.MAX_SAFE_INTEGER);
 
 const model = z.strictObject({
@@ -79,6 +87,8 @@ const fileSchema = z.strictObject({
       port: integer(0, 65535).optional(),
       keep_alive_seconds: z.number(seconds).gt(0, seconds).optional(),
       start_timeout_seconds: z.number(seconds).gt(0, seconds).optional(),
+      stall_timeout_seconds: z.number(seconds).gt(0, seconds).optional(),
+      cors: z.array(origin).optional(),
       missing_reasoning: z.enum(['recover', 'refuse']).optional(),
       metrics: z
         .union([z.enum(['on', 'off']), z.strictObject({ host: z.string(), port: integer(0, 65535) })])
@@ -111,7 +121,7 @@ export function parseConfiguration(text: string, file: string): Configuration {
   const isOwn = (id: string) => own.some(([name]) => name === id);
   return {
     ...{ host: server?.host, port: server?.port, missingReasoning: server?.missing_reasoning },
-    metricsAt: server?.metrics,
+    ...{ metricsAt: server?.metrics, cors: server?.cors, stallTimeoutMs: ms(server?.stall_timeout_seconds) },
     ...{ keepAliveMs: ms(server?.keep_alive_seconds), startTimeoutMs: ms(server?.start_timeout_seconds) },
     models: [
       ...deepseekNames.filter(({ id }) => !isOwn(id)),

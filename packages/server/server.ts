@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
+import { fastifyCors } from '@fastify/cors';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import { operations } from '@hadal/protocol/openapi/operations';
@@ -36,6 +37,7 @@ import { listenForMetrics } from './metrics-listener.ts';
 import { observedProvider } from './observed-provider.ts';
 import type { Provider } from './provider.ts';
 import { serveReferencePage } from './reference-page.ts';
+import { endWhenStalled } from './stalled-reader.ts';
 import { TextPage } from './text-page.ts';
 import { readUpload } from './upload.ts';
 
@@ -45,6 +47,8 @@ export interface ChangeableOptions {
   readonly providers: readonly Provider[];
   /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
   readonly keepAliveMs?: number | undefined;
+  /** How long a reader may take nothing of its answer before the connection is cut. Default 5 minutes. */
+  readonly stallTimeoutMs?: number | undefined;
 }
 
 export interface ServerOptions extends ChangeableOptions {
@@ -59,6 +63,8 @@ export interface ServerOptions extends ChangeableOptions {
   readonly metrics?: Metrics;
   /** Where they can be read: at `/metrics` beside everything else (default), nowhere, or at another address. */
   readonly metricsAt?: MetricsPlace;
+  /** Pages of which origins may call: `https://app.example.org`, or `*` for all. None when absent. */
+  readonly cors?: readonly string[];
   /** How long a request may take to arrive, body included. Default 2 minutes. */
   readonly requestTimeoutMs?: number;
   /** Milliseconds since 1970. */
@@ -97,6 +103,8 @@ declare module 'fastify' {
 
 // As DeepSeek, whose bodies may hold images.
 const bodyLimitBytes = 48 * 1024 * 1024;
+// How long a browser may remember who may call.
+const corsSeconds = 3600;
 // How long an aborted stream may take to say so before its connection is cut.
 const abortMs = 2_000;
 
@@ -104,7 +112,7 @@ const abortMs = 2_000;
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
   const { port, host, providers, store, logger, requestTimeoutMs = 600_000 } = options;
   const { fileLimits = defaultFileLimits, now = Date.now, newId = () => randomUUID() } = options;
-  const { metrics = new Metrics(new Registry()), metricsAt = 'on' } = options;
+  const { metrics = new Metrics(new Registry()), metricsAt = 'on', cors = [] } = options;
   checkProviders(providers);
   let settings = changeableSettings(options);
   let shown = providers;
@@ -159,6 +167,15 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     return controller.signal;
   }
 
+  if (cors.length > 0) {
+    await app.register(fastifyCors, {
+      origin: cors.includes('*') ? '*' : [...cors],
+      methods: [...new Set(Object.values(routes).map(({ method }) => method))],
+      exposedHeaders: ['x-request-id'],
+      maxAge: corsSeconds,
+      strictPreflight: false,
+    });
+  }
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) =>
     // Clients announce JSON even where they send nothing.
@@ -177,6 +194,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
     const begunMs = performance.now();
+    endWhenStalled(reply.raw, settings.stallTimeoutMs, () => request.log.warn('the reader has stopped reading'));
     reply.raw.once('close', () => {
       logRequest(request, reply.raw);
       const { operation } = request.routeOptions.config;
@@ -280,8 +298,8 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   return { url, metricsUrl, replace, close, [Symbol.asyncDispose]: () => close() };
 }
 
-function changeableSettings({ keepAliveMs = 10_000 }: ChangeableOptions) {
-  return { keepAliveMs };
+function changeableSettings({ keepAliveMs = 10_000, stallTimeoutMs = 300_000 }: ChangeableOptions) {
+  return { keepAliveMs, stallTimeoutMs };
 }
 
 function checkProviders(providers: readonly Provider[]): void {

@@ -121,8 +121,8 @@ async function serve(
     },
     terminal,
   );
-  const changeable = ({ keepAliveMs, models }: Configuration): ChangeableOptions => ({
-    keepAliveMs,
+  const changeable = ({ keepAliveMs, stallTimeoutMs, models }: Configuration): ChangeableOptions => ({
+    ...{ keepAliveMs, stallTimeoutMs },
     providers: namedProviders([local.provider], models),
   });
   await using server = await startServer({
@@ -130,6 +130,7 @@ async function serve(
     host: isSaid('host') ? host : (configuration.host ?? host),
     ...changeable(configuration),
     ...{ store, metrics },
+    ...(configuration.cors !== undefined && { cors: configuration.cors }),
     ...(configuration.metricsAt !== undefined && { metricsAt: configuration.metricsAt }),
     logger,
   });
