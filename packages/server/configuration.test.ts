@@ -25,7 +25,7 @@ test('the table in the documentation is the one that ships', () => {
   );
   assert.deepEqual(server, {
     ...{ host: '127.0.0.1', port: 10_935, keepAliveMs: 10_000, startTimeoutMs: 600_000, missingReasoning: 'recover' },
-    ...{ metricsAt: 'on', cors: [], stallTimeoutMs: 300_000 },
+    ...{ metricsAt: 'on', traces: 'off', cors: [], stallTimeoutMs: 300_000 },
   });
 });
 
@@ -35,6 +35,16 @@ test('metrics are on, off, or at an address of their own', () => {
   assert.deepEqual(metricsAt('{ host: 127.0.0.1, port: 9090 }'), { host: '127.0.0.1', port: 9090 });
   assert.throws(() => metricsAt('{ host: 127.0.0.1, port: 90900 }'), /hadal\.yaml:1: server\.metrics/);
   assert.throws(() => metricsAt('9090'), /hadal\.yaml:1: server\.metrics/);
+});
+
+test('traces are off, or sent to an endpoint', () => {
+  const traces = (value: string) => parse(`server: { traces: ${value} }`).traces;
+  assert.equal(traces('off'), 'off');
+  const whole = { endpoint: 'http://127.0.0.1:4318', headers: { authorization: 'Bearer a' }, ratio: 0.1 };
+  assert.deepEqual(traces(JSON.stringify(whole)), whole);
+  for (const wrong of ['{ ratio: 1 }', '{ endpoint: nowhere }', '{ endpoint: "http://a", ratio: 2 }', 'yes']) {
+    assert.throws(() => traces(wrong), /hadal\.yaml:1: server\.traces/, wrong);
+  }
 });
 
 test('origins are written as browsers send them', () => {

@@ -10,6 +10,9 @@ import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { deepseekNames, type ModelName } from './model-names.ts';
 import type { MetricsPlace } from './server.ts';
+import type { TracingOptions } from './tracing.ts';
+
+export type TracesPlace = 'off' | Omit<TracingOptions, 'logger'>;
 
 export interface Configuration {
   readonly host: string | undefined;
@@ -19,6 +22,8 @@ export interface Configuration {
   readonly missingReasoning: 'recover' | 'refuse' | undefined;
   readonly metricsAt: MetricsPlace | undefined;
   readonly stallTimeoutMs: number | undefined;
+  /** Where traces are sent. */
+  readonly traces: TracesPlace | undefined;
   /** Origins whose pages may call. */
   readonly cors: readonly string[] | undefined;
   /** Those that ship and those of the file, which come later and count. */
@@ -28,7 +33,13 @@ export interface Configuration {
 /** Where a file says what a running server cannot take over, or that it can. */
 const changes: Readonly<Record<keyof Configuration, 'while running' | `server.${string}`>> = {
   ...{ models: 'while running', keepAliveMs: 'while running', stallTimeoutMs: 'while running' },
-  ...{ host: 'server.host', port: 'server.port', metricsAt: 'server.metrics', cors: 'server.cors' },
+  ...{
+    host: 'server.host',
+    port: 'server.port',
+    metricsAt: 'server.metrics',
+    cors: 'server.cors',
+    traces: 'server.traces',
+  },
   ...{ startTimeoutMs: 'server.start_timeout_seconds', missingReasoning: 'server.missing_reasoning' },
 };
 
@@ -51,6 +62,7 @@ export const defaultConfiguration: Configuration = {
     metricsAt: undefined,
     stallTimeoutMs: undefined,
     cors: undefined,
+    traces: undefined,
   },
   models: deepseekNames,
 };
@@ -65,6 +77,12 @@ const temperature = expecting('number from 0 to 2');
 const topP = expecting('number above 0 and at most 1');
 const origin = z.string().refine((text) => text === '*' || URL.parse(text)?.origin === text, {
   error: ({ input }) => `expected an origin such as https://app.example.org, or "*", got ${JSON.stringify(input)}`,
+});
+const share = expecting('number from 0 to 1');
+const traces = z.strictObject({
+  endpoint: z.url({ protocol: /^https?$/ }),
+  headers: z.record(z.string(), z.string()).optional(),
+  ratio: z.number(share).min(0, share).max(1, share).optional(),
 });
 const tokens = integer(1, Number.MAX_SAFE_INTEGER);
 
@@ -89,6 +107,7 @@ const fileSchema = z.strictObject({
       start_timeout_seconds: z.number(seconds).gt(0, seconds).optional(),
       stall_timeout_seconds: z.number(seconds).gt(0, seconds).optional(),
       cors: z.array(origin).optional(),
+      traces: z.union([z.literal('off'), traces]).optional(),
       missing_reasoning: z.enum(['recover', 'refuse']).optional(),
       metrics: z
         .union([z.enum(['on', 'off']), z.strictObject({ host: z.string(), port: integer(0, 65535) })])
@@ -121,6 +140,7 @@ export function parseConfiguration(text: string, file: string): Configuration {
   const isOwn = (id: string) => own.some(([name]) => name === id);
   return {
     ...{ host: server?.host, port: server?.port, missingReasoning: server?.missing_reasoning },
+    traces: server?.traces,
     ...{ metricsAt: server?.metrics, cors: server?.cors, stallTimeoutMs: ms(server?.stall_timeout_seconds) },
     ...{ keepAliveMs: ms(server?.keep_alive_seconds), startTimeoutMs: ms(server?.start_timeout_seconds) },
     models: [

@@ -22,6 +22,8 @@ export interface WatchedAnswer {
 export type WatchedEvent = ChatEvent | CompletionEvent;
 
 export interface AnswerWatch {
+  /** What the answer does in between, in an asynchronous context of the watcher's. */
+  within?<T>(work: () => T): T;
   event(event: WatchedEvent): void;
   /** `failure`: what was thrown; undefined where the answer ended, or was left. */
   end(failure: unknown): void;
@@ -48,16 +50,22 @@ async function* watched<E extends WatchedEvent>(
   ask: () => AsyncGenerator<E, void, void>,
 ): AsyncGenerator<E, void, void> {
   const watches = watchers.map((watch) => watch(answer));
+  const events = ask();
+  const next = watches.reduce(
+    (step, watch) => () => watch.within?.(step) ?? step(),
+    () => events.next(),
+  );
   let failure: unknown;
   try {
-    for await (const event of ask()) {
-      for (const watch of watches) watch.event(event);
-      yield event;
+    for (let result = await next(); result.done !== true; result = await next()) {
+      for (const watch of watches) watch.event(result.value);
+      yield result.value;
     }
   } catch (error) {
     failure = error;
     throw error;
   } finally {
+    await events.return();
     for (const watch of watches) watch.end(failure);
   }
 }

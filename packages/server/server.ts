@@ -34,11 +34,12 @@ import { listenErrorOf, urlOf } from './listen-error.ts';
 import type { Logger } from './logger.ts';
 import { Metrics } from './metrics.ts';
 import { listenForMetrics } from './metrics-listener.ts';
-import { observedProvider } from './observed-provider.ts';
+import { observedProvider, type Watcher } from './observed-provider.ts';
 import type { Provider } from './provider.ts';
 import { serveReferencePage } from './reference-page.ts';
 import { endWhenStalled } from './stalled-reader.ts';
 import { TextPage } from './text-page.ts';
+import type { TracedRequest, Tracing } from './tracing.ts';
 import { readUpload } from './upload.ts';
 
 /** What a server can be given anew while it runs. */
@@ -61,6 +62,8 @@ export interface ServerOptions extends ChangeableOptions {
   readonly logger: Logger;
   /** Where measurements are noted; somewhere of its own when absent. */
   readonly metrics?: Metrics;
+  /** Where requests and answers are traced; nowhere when absent. Its owner closes it after the server. */
+  readonly tracing?: Tracing | undefined;
   /** Where they can be read: at `/metrics` beside everything else (default), nowhere, or at another address. */
   readonly metricsAt?: MetricsPlace;
   /** Pages of which origins may call: `https://app.example.org`, or `*` for all. None when absent. */
@@ -92,6 +95,7 @@ export interface HttpServer extends AsyncDisposable {
 declare module 'fastify' {
   interface FastifyRequest {
     errorCode: RequestErrorCode | null;
+    trace: TracedRequest | null;
   }
   interface FastifyContextConfig {
     operation?: OperationId;
@@ -112,7 +116,7 @@ const abortMs = 2_000;
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
   const { port, host, providers, store, logger, requestTimeoutMs = 600_000 } = options;
   const { fileLimits = defaultFileLimits, now = Date.now, newId = () => randomUUID() } = options;
-  const { metrics = new Metrics(new Registry()), metricsAt = 'on', cors = [] } = options;
+  const { metrics = new Metrics(new Registry()), metricsAt = 'on', cors = [], tracing } = options;
   checkProviders(providers);
   let settings = changeableSettings(options);
   let shown = providers;
@@ -191,13 +195,16 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   });
   app.decorateRequest('answerOutcome', null);
   app.decorateRequest('errorCode', null);
+  app.decorateRequest('trace', null);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
     const begunMs = performance.now();
+    request.trace = tracing?.request(request.method, request.routeOptions.url, request.id, request.headers) ?? null;
     endWhenStalled(reply.raw, settings.stallTimeoutMs, () => request.log.warn('the reader has stopped reading'));
     reply.raw.once('close', () => {
       logRequest(request, reply.raw);
       const { operation } = request.routeOptions.config;
+      request.trace?.end(reply.raw.statusCode, request.errorCode);
       metrics.noteRequest(operation, reply.raw.statusCode, performance.now() - begunMs);
       // A connection that was busy when the server began to close would otherwise linger until its keep-alive ends.
       if (isClosing) setImmediate(() => app.server.closeIdleConnections());
@@ -213,7 +220,8 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   // What answers GET answers HEAD as well.
   app.addHook('onRoute', ({ method, url }) => void (method !== 'HEAD' && registered.push(`${method} ${url}`)));
   const stopping = new AbortController();
-  const observed = (provider: Provider) => observedProvider(provider, [(answer) => metrics.watch(answer)]);
+  const watchers: Watcher[] = [(answer) => metrics.watch(answer), ...(tracing ? [tracing.watch] : [])];
+  const observed = (provider: Provider) => observedProvider(provider, watchers);
   const api = openApi(
     {
       ...{ store, fileLimits, now, stopping: stopping.signal, newId },
@@ -241,10 +249,13 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
             upload: (limitBytes) => readUpload(formOf(request), request.headers, limitBytes),
             explain: (error) => explain(error, request),
           };
-          const result = await api.handlers[operation as OperationId](call);
-          if (result instanceof FileDownload || result instanceof TextPage) return result.send(reply);
-          if (!isPlan(result)) return result;
-          return await deliverAnswer(request, reply, result, { ...settings, explain: call.explain });
+          const answer = async () => {
+            const result = await api.handlers[operation as OperationId](call);
+            if (result instanceof FileDownload || result instanceof TextPage) return result.send(reply);
+            if (!isPlan(result)) return result;
+            return await deliverAnswer(request, reply, result, { ...settings, explain: call.explain });
+          };
+          return await (request.trace?.within(answer) ?? answer());
         },
       });
     }
@@ -343,6 +354,7 @@ function logRequest(request: FastifyRequest, response: ServerResponse): void {
       isComplete: response.writableFinished,
       // The code and not the message, which may quote the caller.
       ...(request.errorCode !== null && { errorCode: request.errorCode }),
+      ...(request.trace !== null && { traceId: request.trace.traceId }),
       ...request.answerOutcome,
     },
     'request',

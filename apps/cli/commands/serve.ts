@@ -6,7 +6,9 @@
 import { type DrafterName, drafterNames } from '@hadal/engine/speculation';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import type { Configuration } from '@hadal/server/configuration';
+import type { Logger } from '@hadal/server/logger';
 import type { ChangeableOptions } from '@hadal/server/server';
+import type { Tracing } from '@hadal/server/tracing';
 import { Command, Option } from 'commander';
 import { prefixDirectory, storePath } from '../data-directory.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
@@ -125,11 +127,12 @@ async function serve(
     ...{ keepAliveMs, stallTimeoutMs },
     providers: namedProviders([local.provider], models),
   });
+  await using tracing = await tracingOf(configuration, logger);
   await using server = await startServer({
     port: isSaid('port') ? port : (configuration.port ?? port),
     host: isSaid('host') ? host : (configuration.host ?? host),
     ...changeable(configuration),
-    ...{ store, metrics },
+    ...{ store, metrics, tracing },
     ...(configuration.cors !== undefined && { cors: configuration.cors }),
     ...(configuration.metricsAt !== undefined && { metricsAt: configuration.metricsAt }),
     logger,
@@ -145,4 +148,13 @@ async function serve(
     }),
   );
   await signals.stopped;
+}
+
+/** Imports OpenTelemetry only where something is to be sent. */
+async function tracingOf({ traces }: Configuration, logger: Logger): Promise<Tracing | undefined> {
+  const endpoint = process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const place = traces ?? (endpoint ? { endpoint } : 'off');
+  if (place === 'off') return undefined;
+  const { openTracing } = await import('@hadal/server/tracing');
+  return openTracing({ ...place, logger });
 }
