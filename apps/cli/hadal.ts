@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { askCommand } from './commands/ask.ts';
 import { chatCommand } from './commands/chat.ts';
 import { convertCommand } from './commands/convert.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -33,6 +34,7 @@ const commands = [
   askCommand,
   serveCommand,
   inspectCommand,
+  doctorCommand,
   convertCommand,
   trainCommand,
   evalCommand,

@@ -17,7 +17,7 @@ import { listenForSignals } from '../signals.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** The depth of the Challenger Deep, in metres. */
-const defaultPort = 10935;
+export const defaultPort = 10935;
 
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
