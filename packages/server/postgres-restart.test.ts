@@ -49,7 +49,7 @@ test('a server whose PostgreSQL goes away answers what needs none, and goes on w
 
 async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; !(await isSo()); i++) {
-    assert.ok(i < 1000, 'expected it within ten seconds');
+    assert.ok(i < 6000, 'expected it within a minute');
     await delay(10);
   }
 }
