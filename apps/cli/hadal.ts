@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { askCommand } from './commands/ask.ts';
 import { chatCommand } from './commands/chat.ts';
 import { convertCommand } from './commands/convert.ts';
+import { deployCommand } from './commands/deploy.ts';
 import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -37,6 +38,7 @@ const commands = [
   trainCommand,
   evalCommand,
   verifyCommand,
+  deployCommand,
 ];
 for (const create of commands) {
   const command = create(terminal);
