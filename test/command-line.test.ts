@@ -229,6 +229,7 @@ test('every command explains itself with examples', async () => {
     'ask',
     'chat',
     'convert',
+    'deploy',
     'eval',
     'help',
     'inspect',

@@ -22,6 +22,32 @@ test('the examples of docs/deploy.md are what the commands print', async () => {
   }
 });
 
+test('the table of docs/deploy.md has the numbers that the plans have', async () => {
+  const text = readFileSync(join(import.meta.dirname, '../docs/deploy.md'), 'utf8');
+  const plan = async (...args: string[]) => JSON.parse((await deploy('vllm', ...args, '--json')).stdout);
+  const gib = (bytes: number, digits: number) => `${(bytes / 2 ** 30).toFixed(digits)} GiB`;
+  const [v3, flash, two, small, drafting] = await Promise.all([
+    plan('--model', 'V3', '--gpus', '8xH200'),
+    plan('--model', 'V4-Flash', '--gpus', '8xB200', '--utilization', '0.95'),
+    plan('--model', 'R1-Distill-Qwen-32B', '--gpus', '2xH20'),
+    plan('--model', 'R1-Distill-Qwen-14B', '--gpus', '2xRTX-4090', '--utilization', '0.98', '--users', '1'),
+    plan('--model', 'V4-Flash', '--gpus', '2xH20', '--utilization', '0.95', '--mtp', '--context', '912128'),
+  ]);
+  const rows: [string, string][] = [
+    ["V3's repository", `${v3.stored_bytes.toLocaleString('en')} bytes of tensors`],
+    ["V4-Flash's repository", gib(flash.stored_bytes, 2)],
+    ["V4-Flash's block", `${(flash.cache_bytes_per_token * 256).toLocaleString('en')} bytes`],
+    ['R1-Distill-Qwen-32B on two GPUs', gib(two.weights_bytes, 2)],
+    ['R1-Distill-Qwen-14B on two RTX 4090', `${small.largest_context.toLocaleString('en')} tokens`],
+    ['V4-Flash on eight B200', `| ${flash.users} |`],
+    ['V4-Flash on two H20', gib(drafting.free_bytes, 1)],
+  ];
+  for (const [name, number] of rows) {
+    const row = text.split('\n').find((line) => line.startsWith(`| ${name}`)) ?? assert.fail(name);
+    assert.ok(row.includes(number), `${row} has no ${number}`);
+  }
+});
+
 test('a directory and its config.json are the same model, and a program gets one object', async () => {
   const checkpoint = join(import.meta.dirname, 'golden/deepseek-v3');
   const [one, two] = await Promise.all(

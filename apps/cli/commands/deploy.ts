@@ -24,7 +24,7 @@ interface DeployOptions {
   readonly gpusPerNode: number;
   readonly format: 'command' | 'compose' | 'kubernetes' | 'hadal';
   readonly compare?: true;
-  readonly price: readonly string[];
+  readonly price?: readonly string[];
   readonly json?: true;
 }
 
@@ -51,7 +51,7 @@ export function deployCommand(terminal: Terminal): Command {
         .default('command'),
     )
     .option('--compare', 'the smallest fleet of each kind of GPU, and what it costs')
-    .option('--price <gpu=dollars>', 'of a GPU and an hour, may be given again', collect, [])
+    .option('--price <gpu=dollars>', 'of a GPU and an hour, may be given again', collect)
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -162,7 +162,7 @@ async function compare(
     import('../deployment/hardware-comparison.ts'),
     import('../deployment/plan-report.ts'),
   ]);
-  const own = asOption('--price', () => options.price.map(parsePrice));
+  const own = asOption('--price', () => (options.price ?? []).map(parsePrice));
   const prices: Prices = new Map([
     ...listedPrices.perHour,
     ...own.map(({ name, dollars }) => [name, dollars] as const),
@@ -209,7 +209,7 @@ function money(dollars: number | undefined): string {
   return dollars === undefined ? '' : dollars.toFixed(2);
 }
 
-function collect(text: string, before: readonly string[]): readonly string[] {
+function collect(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text];
 }
 

@@ -3,7 +3,12 @@
 // Owns the table: for each kind of card the smallest fleet that does what is asked, and what it costs. Prices are one provider's
 // list on one day, with its source; they move, so a person's own come before them and a card without one has none.
 
-import { type DeploymentPlan, type DeploymentRequest, planDeployment } from '@hadal/models/deployment/deployment-plan';
+import {
+  type DeploymentPlan,
+  type DeploymentRequest,
+  fleetSizes,
+  planDeployment,
+} from '@hadal/models/deployment/deployment-plan';
 import { findGpu, type Gpu, gpus } from '@hadal/models/deployment/gpu-fleet';
 
 import { kernelDoubt } from './plan-report.ts';
@@ -30,8 +35,7 @@ export interface ComparisonRow {
   readonly doubt: string | undefined;
 }
 
-/** Fleets that are for rent: parts of a node, then whole nodes. */
-const counts = [1, 2, 4, 8, 16, 32, 64] as const;
+const gpusPerNode = 8;
 
 /** Cheapest first, then those without a price, then those that are in doubt or that nothing helps. */
 export function compareHardware(request: Omit<DeploymentRequest, 'fleet'>, prices: Prices): ComparisonRow[] {
@@ -49,8 +53,8 @@ export function compareHardware(request: Omit<DeploymentRequest, 'fleet'>, price
 }
 
 function smallestPlan(request: Omit<DeploymentRequest, 'fleet'>, gpu: Gpu): DeploymentPlan | undefined {
-  for (const count of counts) {
-    const plan = planDeployment({ ...request, fleet: { gpu, count, perNode: 8 } });
+  for (const count of fleetSizes(gpusPerNode)) {
+    const plan = planDeployment({ ...request, fleet: { gpu, count, perNode: gpusPerNode } });
     if (plan.kind === 'fits') return plan;
   }
   return undefined;

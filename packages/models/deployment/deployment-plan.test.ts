@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type DeploymentRequest, demandOf, pagesOf, planDeployment } from './deployment-plan.ts';
+import { type DeploymentRequest, demandOf, fleetSizes, pagesOf, planDeployment } from './deployment-plan.ts';
 import { parseFleet } from './gpu-fleet.ts';
 import { gpusOf } from './layout.ts';
 import { findPublishedModel } from './published-models.ts';
@@ -59,6 +59,9 @@ test('what is left for the cache is what vLLM logs, within the slack of an estim
   // R1-Distill-Qwen-32B on two H20 at 0.90, which read 2,048 tokens at a time: 53.2 GiB.
   const { rank } = fitting(request('R1-Distill-Qwen-32B', '2xH20'));
   assert.ok(Math.abs(rank.free / GiB - 53.19) < 3, `${rank.free / GiB}`);
+  // R1-Distill-Qwen-14B on two 4090 at 0.98: 81,536 tokens (vLLM issue 13061).
+  const small = fitting(request('R1-Distill-Qwen-14B', '2xRTX-4090', { users: 1, utilization: 0.98 }));
+  assert.ok(Math.abs(small.largestContext / 81_536 - 1) < 0.1, `${small.largestContext}`);
 });
 
 test('V4-Flash on eight B200 holds as many million-token users as vLLM reports, in one group and in eight', () => {
@@ -155,6 +158,14 @@ test('more GPUs never fit less, longer conversations are never more, and what fi
     }
   });
   fc.assert(property, { numRuns: 60 });
+});
+
+test('fleets grow by even parts of a node, then by nodes', () => {
+  assert.deepEqual(fleetSizes(8).slice(0, 7), [1, 2, 4, 8, 16, 24, 32]);
+  assert.deepEqual(fleetSizes(6).slice(0, 6), [1, 2, 3, 6, 12, 18]);
+  const refusal = planDeployment(request('V4-Pro', '3xH200'));
+  assert.ok(refusal.kind === 'refused');
+  assert.deepEqual(refusal.changes[0], { kind: 'gpus', count: 8 });
 });
 
 test('what contradicts itself is refused in one line', () => {

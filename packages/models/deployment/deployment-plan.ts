@@ -223,12 +223,10 @@ function changesFor(request: DeploymentRequest): Change[] {
   const { model, fleet, quantization } = request;
   const fits = (change: Partial<DeploymentRequest>) => search({ ...request, ...change }).kind === 'fits';
   const changes: Change[] = [];
-  const most = Math.max(64, fleet.perNode * 8);
-  for (let count = fleet.count + 1; count <= most; count++) {
-    if (!fits({ fleet: { ...fleet, count } })) continue;
-    changes.push({ kind: 'gpus', count });
-    break;
-  }
+  const enoughGpus = fleetSizes(fleet.perNode).find(
+    (count) => count > fleet.count && fits({ fleet: { ...fleet, count } }),
+  );
+  if (enoughGpus) changes.push({ kind: 'gpus', count: enoughGpus });
   const narrower =
     model.stored === 'bf16' ? (['fp8', 'awq'] as const) : model.stored === 'fp8' ? (['awq'] as const) : [];
   const isWide = quantization === 'published' || quantization === 'bf16';
@@ -243,6 +241,12 @@ function changesFor(request: DeploymentRequest): Change[] {
   const users = largest(request.users ?? 1, (count) => fits({ users: count }));
   if (users > 0) changes.push({ kind: 'users', users });
   return changes;
+}
+
+/** As GPUs come: even parts of a node, then whole nodes, up to eight. */
+export function fleetSizes(perNode: number): number[] {
+  const parts = Array.from({ length: perNode }, (_, i) => i + 1).filter((count) => perNode % count === 0);
+  return [...parts, ...Array.from({ length: 7 }, (_, i) => perNode * (i + 2))];
 }
 
 /** The largest whole number below `limit` that is fine, where all smaller ones are; 0 where none is. */
