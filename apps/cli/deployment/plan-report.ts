@@ -225,13 +225,16 @@ function cacheBasis({ model, engine }: DeploymentRequest, dtype: CacheDtype, { t
   }
 }
 
-function reasonFor({ request, layout }: DeploymentPlan): string {
+function reasonFor({ request, layout, groupedFor }: DeploymentPlan): string {
   const { model, fleet, users } = request;
   const { tensor, pipeline, data } = layout;
   const idle = fleet.count - gpusOf(layout);
   const reasons: string[] = [];
-  if (data > 1 && model.mixture) reasons.push(`${data} groups with the experts in common, as ${users ?? 1} users need`);
-  else if (data > 1) reasons.push(`${data} copies: ${model.heads} heads are divided by at most ${tensor}`);
+  if (data > 1) {
+    const groups = model.mixture ? `${data} groups with the experts in common` : `${data} copies`;
+    const why = groupedFor === 'users' ? `as ${users ?? 1} users need` : `as ${tensor} is the most that divides it`;
+    reasons.push(`${groups}, ${why}`);
+  }
   if (pipeline > 1) reasons.push(`${pipeline} stages, as tensor parallelism stays within a node`);
   if (data === 1 && pipeline === 1 && tensor > 1) reasons.push('every answer from all GPUs: the shortest wait');
   if (gpusOf(layout) === 1) reasons.push('one GPU is enough');

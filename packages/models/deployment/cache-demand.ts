@@ -67,7 +67,7 @@ export function cacheDemand(model: ServedModel, range: LayerRange, options: Cach
       // One latent serves all heads, so every rank has all of it.
       const { rank, rope, indexWidth } = attention;
       if (!indexWidth) return { perToken: layers * (rank + rope) * half, perSequence: 0 };
-      const latent = options.dtype === 'fp8' ? rank + (rank / 128) * 4 + rope * 2 : (rank + rope) * 2;
+      const latent = options.dtype === 'fp8' ? rank + Math.ceil(rank / 128) * 4 + rope * 2 : (rank + rope) * 2;
       return { perToken: layers * (latent + indexKeyBytes(indexWidth, 'fp8')), perSequence: 0 };
     }
     case 'compressed':
@@ -142,7 +142,7 @@ function layersOf(attention: Compressed, { begin, end }: LayerRange): Compressed
 /** In FP8 with a scale for 64 values and one byte for alignment, the rotated part in bfloat16. */
 function entryBytes({ headDim, rope }: Compressed, dtype: CacheDtype): number {
   const nope = headDim - rope;
-  return dtype === 'fp8' ? nope + nope / 64 + 1 + rope * 2 : headDim * 2;
+  return dtype === 'fp8' ? nope + Math.ceil(nope / 64) + 1 + rope * 2 : headDim * 2;
 }
 
 /** With one scale in float32 for a key in FP8. */

@@ -55,6 +55,8 @@ export interface DeploymentPlan {
   readonly users: number;
   /** Sequences that each group of ranks is told to run at once. */
   readonly sequences: number;
+  /** Where there are several groups: whether one of all GPUs cannot be carried out, or does not hold the users. */
+  readonly groupedFor: 'division' | 'users';
   /** A layout for more users, where there is one: of groups that have the experts in common. */
   readonly wider: { readonly layout: Layout; readonly users: number } | undefined;
 }
@@ -129,6 +131,7 @@ function search(request: DeploymentRequest): DeploymentPlan | Omit<Refusal, 'cha
     };
   }
   const users = chosen.usersAt(context);
+  const isOneGroup = ({ layout }: Candidate) => layout.tensor === gpusOf(chosen.layout);
   const [widest] = candidates
     .filter(({ layout }) => layout.data > chosen.layout.data && layout.pipeline === 1)
     .sort((a, b) => b.usersAt(context) - a.usersAt(context));
@@ -136,6 +139,7 @@ function search(request: DeploymentRequest): DeploymentPlan | Omit<Refusal, 'cha
     ...{ kind: 'fits', request, layout: chosen.layout, rank: chosen.rank, context, users },
     cacheDtype: request.cacheDtype ?? usualCacheDtype(model),
     largestContext: chosen.contextFor(1),
+    groupedFor: candidates.some(isOneGroup) ? 'users' : 'division',
     sequences: sequencesOf(request, chosen.layout),
     wider:
       widest && widest.usersAt(context) > users ? { layout: widest.layout, users: widest.usersAt(context) } : undefined,

@@ -51,6 +51,13 @@ test('a layout that cannot be carried out says why', () => {
   assert.match(problem('V3', { tensor: 4, data: 3, expert: 12 }) ?? '', /12 GPUs are no whole number of nodes/);
 });
 
+test('on one GPU nothing is divided, so every model can be laid out there', () => {
+  const narrow = { ...(findPublishedModel('V3')?.config ?? {}), intermediate_size: 96, moe_intermediate_size: 32 };
+  for (const model of [servedModel('narrow', narrow, 'narrow'), modelOf('V4-Pro'), modelOf('R1-Distill-Qwen-7B')]) {
+    assert.deepEqual(layoutsFor(model, 1, options), [{ tensor: 1, pipeline: 1, data: 1, expert: 1 }]);
+  }
+});
+
 test('the published layouts are among them', () => {
   const has = (
     name: string,

@@ -67,7 +67,8 @@ export function layoutProblem(model: ServedModel, layout: Layout, options: Layou
     ['dense layers', denseWidth],
     ['shared experts', mixture?.sharedWidth ?? 0],
   ] as const) {
-    if (width % (inner * unit) !== 0) return `${what} of ${width} cannot be divided by ${inner} in blocks of ${unit}`;
+    if (inner > 1 && width % (inner * unit) !== 0)
+      return `${what} of ${width} cannot be divided by ${inner} in blocks of ${unit}`;
   }
   if (mixture && expert > mixture.experts) return `${mixture.experts} experts are fewer than ${expert} ranks`;
   const total = gpusOf(layout);
