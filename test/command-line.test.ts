@@ -224,19 +224,24 @@ test('a command called the wrong way says how to call it, and exits with 2', asy
 
 test('every command explains itself with examples', async () => {
   const { stdout: overview, code } = await hadal(['--help']);
-  const commands = [...overview.matchAll(/^ {2}([a-z]+) (?:\[|<)/gm)].map((match) => match[1] as string);
+  const commands = [...overview.matchAll(/^ {2}([a-z]+)(?:\|[a-z]+)? /gm)].map((match) => match[1] as string);
   assert.deepEqual(commands.toSorted(), [
     'ask',
+    'audit',
     'backup',
     'chat',
     'convert',
+    'deploy',
     'doctor',
     'eval',
     'help',
     'inspect',
+    'keys',
+    'organizations',
     'restore',
     'serve',
     'train',
+    'usage',
     'verify',
   ]);
   assert.equal(code, 0);

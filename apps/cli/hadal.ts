@@ -7,6 +7,7 @@ import { askCommand } from './commands/ask.ts';
 import { backupCommand } from './commands/backup.ts';
 import { chatCommand } from './commands/chat.ts';
 import { convertCommand } from './commands/convert.ts';
+import { deployCommand } from './commands/deploy.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
@@ -50,6 +51,7 @@ const commands = [
   verifyCommand,
   backupCommand,
   restoreCommand,
+  deployCommand,
 ];
 for (const create of commands) {
   const command = create(terminal);
