@@ -25,6 +25,7 @@ test('the table in the documentation is the one that ships', () => {
   );
   assert.deepEqual(server, {
     ...{ host: '127.0.0.1', port: 10_935, keepAliveMs: 10_000, startTimeoutMs: 600_000, missingReasoning: 'recover' },
+    ...{ localModel: true, upstreams: [] },
   });
 });
 

@@ -8,6 +8,7 @@ import { shapeProblem } from '@hadal/protocol/shape-error';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { deepseekNames, type ModelName } from './model-names.ts';
+import { type ConfiguredUpstream, upstreamOf, upstreamSchema } from './upstream/upstream-configuration.ts';
 
 export interface Configuration {
   readonly host: string | undefined;
@@ -15,6 +16,10 @@ export interface Configuration {
   readonly keepAliveMs: number | undefined;
   readonly startTimeoutMs: number | undefined;
   readonly missingReasoning: 'recover' | 'refuse' | undefined;
+  /** Whether a model is loaded in this process; undefined: yes. */
+  readonly localModel: boolean | undefined;
+  /** Models that run elsewhere. */
+  readonly upstreams: readonly ConfiguredUpstream[];
   /** Those that ship and those of the file, which come later and count. */
   readonly models: readonly ModelName[];
 }
@@ -27,7 +32,9 @@ export const defaultConfiguration: Configuration = {
     keepAliveMs: undefined,
     startTimeoutMs: undefined,
     missingReasoning: undefined,
+    localModel: undefined,
   },
+  upstreams: [],
   models: deepseekNames,
 };
 
@@ -61,8 +68,10 @@ const fileSchema = z.strictObject({
       keep_alive_seconds: z.number(seconds).gt(0, seconds).optional(),
       start_timeout_seconds: z.number(seconds).gt(0, seconds).optional(),
       missing_reasoning: z.enum(['recover', 'refuse']).optional(),
+      local_model: z.boolean().optional(),
     })
     .nullish(),
+  upstreams: z.record(z.string(), upstreamSchema).nullish(),
   // Null takes a name away that ships.
   models: z.record(z.string(), model.nullable()).nullish(),
 });
@@ -83,12 +92,18 @@ export function parseConfiguration(text: string, file: string): Configuration {
     });
     throw new ConfigurationError(problems.join('\n'));
   }
-  const { server, models } = parsed.data;
+  const { server, models, upstreams } = parsed.data;
+  if (server?.local_model === false && Object.keys(upstreams ?? {}).length === 0) {
+    const line = at(offsetOf(document, ['server', 'local_model']));
+    throw new ConfigurationError(`${line}: server.local_model: expected an upstream where no model is loaded`);
+  }
   const ms = (count: number | undefined) => (count === undefined ? undefined : count * 1000);
   const own = Object.entries(models ?? {});
   const isOwn = (id: string) => own.some(([name]) => name === id);
   return {
     ...{ host: server?.host, port: server?.port, missingReasoning: server?.missing_reasoning },
+    localModel: server?.local_model,
+    upstreams: Object.entries(upstreams ?? {}).map(([id, wire]) => upstreamOf(id, wire)),
     ...{ keepAliveMs: ms(server?.keep_alive_seconds), startTimeoutMs: ms(server?.start_timeout_seconds) },
     models: [
       ...deepseekNames.filter(({ id }) => !isOwn(id)),

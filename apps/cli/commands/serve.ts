@@ -89,6 +89,7 @@ async function serve(
     { namedProviders },
     { openStore },
     { readConfiguration },
+    { openUpstreams },
   ] = await Promise.all([
     import('../local-model.ts'),
     import('@hadal/server/server'),
@@ -96,31 +97,33 @@ async function serve(
     import('@hadal/server/model-names'),
     import('@hadal/store/store'),
     import('../configuration-file.ts'),
+    import('../upstreams.ts'),
   ]);
   const configuration = readConfiguration(config);
+  const logger = createLogger(log);
+  await using upstreams = openUpstreams(configuration.upstreams, logger);
+  const isLocal = configuration.localModel !== false || model.model !== undefined;
   await using store = await openStore<BatchDetails>({ path: storePath() });
   const prefixes = diskCache > 0 ? { directory: prefixDirectory(), maxBytes: diskCache * 1e9 } : undefined;
-  await using local = await openLocalModel(
-    {
-      ...localModelOptions(model),
-      prefixes,
-      draftModel,
-      speculation: speculative,
-      missingReasoning: strictReasoning ? 'refuse' : configuration.missingReasoning,
-      startTimeoutMs: configuration.startTimeoutMs,
-    },
-    terminal,
-  );
+  const localOptions = {
+    ...localModelOptions(model),
+    prefixes,
+    draftModel,
+    speculation: speculative,
+    missingReasoning: strictReasoning ? ('refuse' as const) : configuration.missingReasoning,
+    startTimeoutMs: configuration.startTimeoutMs,
+  };
+  await using local = isLocal ? await openLocalModel(localOptions, terminal) : undefined;
   const stopped = stopRequest();
   await using server = await startServer({
     port: isSaid('port') ? port : (configuration.port ?? port),
     host: isSaid('host') ? host : (configuration.host ?? host),
     ...(configuration.keepAliveMs !== undefined && { keepAliveMs: configuration.keepAliveMs }),
-    providers: namedProviders([local.provider], configuration.models),
+    providers: namedProviders([...(local ? [local.provider] : []), ...upstreams.providers], configuration.models),
     store,
-    logger: createLogger(log),
+    logger,
   });
-  terminal.out(`${local.description} is ready at ${server.url}\n`);
+  terminal.out(`${local?.description ?? upstreams.description} is ready at ${server.url}\n`);
   if (terminal.isInteractive) terminal.out(terminal.dim(`Talk with it: npx hadal chat --url ${server.url}\n`));
   await stopped;
 }
