@@ -1,6 +1,6 @@
 // From the chunks of an upstream's text completion to the events of one.
 //
-// Owns OpenAI's older form of log-probabilities, and how the text ended. A prompt that is wanted back comes as text, for upstreams do
+// Owns the two forms of log-probabilities there are, and how the text ended. A prompt that is wanted back comes as text, for upstreams do
 // not say where it ends.
 
 import type { FinishReason, Usage } from '@hadal/protocol/chat-event';
@@ -9,10 +9,12 @@ import type { CompletionEvent, ScoredToken } from '@hadal/protocol/completions-r
 import {
   type EventReader,
   finishReasonOf,
+  listOf,
   noUsage,
   objectOf,
   readChunk,
   textOf,
+  tokenLogprobOf,
   unknownUsage,
   unreadable,
   type Wire,
@@ -61,6 +63,13 @@ export class CompletionEventReader implements EventReader<CompletionEvent> {
 function logprobsOf(choice: Wire): ScoredToken[] {
   const wire = objectOf(choice.logprobs, 'logprobs');
   if (wire === undefined) return [];
+  // llama-server writes those of a chat.
+  if (wire.content !== undefined) {
+    return listOf(wire.content, 'logprobs').map((item) => ({
+      ...tokenLogprobOf(item),
+      top: listOf(item.top_logprobs, 'top_logprobs').map(tokenLogprobOf),
+    }));
+  }
   const { tokens, token_logprobs: logprobs, top_logprobs: tops } = wire;
   if (!Array.isArray(tokens) || !Array.isArray(logprobs)) throw unreadable('logprobs', tokens);
   return tokens.map((value, place): ScoredToken => {

@@ -40,6 +40,8 @@ const maxEventBytes = 16 * 2 ** 20;
 const maxRefusalBytes = 64 * 1024;
 /** As much as a model can say, with all that servers write around each token. */
 const maxAnswerBytes = 512 * 2 ** 20;
+/** What may come ahead of who reads it. */
+const maxUnreadBytes = 256 * 1024;
 /** How long to wait for the usage after the end of an answer. */
 const tailMs = 5_000;
 
@@ -63,18 +65,18 @@ export class UpstreamConnection {
     const { firstTokenMs, betweenTokensMs, totalMs } = this.#timeouts;
     const phases = new Phases(totalMs);
     try {
-      const response = await this.#send('POST', path, body, signal, phases, firstTokenMs);
+      const inbox = await this.#send('POST', path, body, signal, phases, firstTokenMs);
       let isDone = false;
       return {
         async *data() {
-          isDone = yield* eventData(response, phases);
+          isDone = yield* eventData(inbox, phases);
         },
         said: () => phases.enter('between-tokens', betweenTokensMs),
         over: () => phases.enter('between-tokens', tailMs),
         [Symbol.dispose]() {
           phases.stop();
-          if (isDone) drain(response);
-          else response.destroy();
+          if (isDone) inbox.drain();
+          else inbox.response.destroy();
         },
       };
     } catch (error) {
@@ -93,8 +95,7 @@ export class UpstreamConnection {
     try {
       const method = body === undefined ? 'GET' : 'POST';
       const place = from === 'root' ? `${this.#server.url.replace(/\/(v1|beta)\/?$/, '')}/${path}` : path;
-      const response = await this.#send(method, place, body, signal, phases, timeoutMs);
-      const text = await textOf(response, maxEventBytes);
+      const text = await textOf(await this.#send(method, place, body, signal, phases, timeoutMs), maxEventBytes);
       // Health is told without a body, too.
       return text === '' ? undefined : parsed(text);
     } finally {
@@ -115,7 +116,7 @@ export class UpstreamConnection {
     signal: AbortSignal,
     phases: Phases,
     firstMs: number,
-  ): Promise<IncomingMessage> {
+  ): Promise<Inbox> {
     const { url, apiKey } = this.#server;
     const target = new URL(path.includes('://') ? path : `${url.replace(/\/$/, '')}/${path}`);
     const text = body === undefined ? undefined : JSON.stringify(body);
@@ -127,7 +128,7 @@ export class UpstreamConnection {
         ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
       },
     };
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const inbox = await new Promise<Inbox>((resolve, reject) => {
       const request = this.#isSecure ? requestSecure(target, options) : requestPlain(target, options);
       phases.of((failure) => request.destroy(failure));
       // As an option, the signal would be the socket's too, which others use after this request.
@@ -143,31 +144,19 @@ export class UpstreamConnection {
         if (!socket.connecting) connected();
         else socket.once(this.#isSecure ? 'secureConnect' : 'connect', connected);
       });
-      request.once('response', resolve);
+      request.once('response', (response) => resolve(new Inbox(response)));
       request.on('error', (error: NodeJS.ErrnoException) => {
         if (error instanceof UpstreamFailure) reject(error);
         else reject(new UpstreamFailure(isConnected ? 'broken' : 'connect', error.code ?? error.message));
       });
       request.end(text);
     });
+    const { response } = inbox;
     phases.of((failure) => response.destroy(failure));
-    // It may fail while nobody reads it.
-    response.on('error', () => {});
-    if (response.statusCode === 200) return response;
-    const said = await textOf(response, maxRefusalBytes).catch(() => '');
+    if (response.statusCode === 200) return inbox;
+    const said = await textOf(inbox, maxRefusalBytes).catch(() => '');
     throw refusal(response.statusCode ?? 0, said, response.headers['retry-after'], Date.now());
   }
-}
-
-/** Reads what is left of a response whose end is known, so that its socket can be used again. */
-function drain(response: IncomingMessage): void {
-  if (response.complete) {
-    response.resume();
-    return;
-  }
-  const timer = setTimeout(() => response.destroy(), tailMs);
-  response.once('close', () => clearTimeout(timer));
-  response.resume();
 }
 
 /** How long the present phase of a call may still take, and whether it goes on at all. The time that our own caller takes to read is nobody's lateness. */
@@ -229,10 +218,10 @@ class Phases {
 }
 
 /** Whether the mark of the end has come. */
-async function* eventData(response: IncomingMessage, phases: Phases): AsyncGenerator<string, boolean, void> {
-  if (!/^text\/event-stream\b/i.test(response.headers['content-type'] ?? '')) {
+async function* eventData(inbox: Inbox, phases: Phases): AsyncGenerator<string, boolean, void> {
+  if (!/^text\/event-stream\b/i.test(inbox.response.headers['content-type'] ?? '')) {
     // Servers without streams answer as they can.
-    yield await textOf(response, maxEventBytes);
+    yield await textOf(inbox, maxEventBytes);
     return true;
   }
   // What is garbled must not pass for text.
@@ -259,7 +248,7 @@ async function* eventData(response: IncomingMessage, phases: Phases): AsyncGener
     }
   };
   let bytes = 0;
-  for await (const piece of pieces(response)) {
+  for await (const piece of inbox.pieces()) {
     bytes += piece.length;
     if (bytes > maxAnswerBytes) throw new UpstreamFailure('unreadable', `more than ${maxAnswerBytes} bytes`);
     feed(() => decoder.decode(piece, { stream: true }));
@@ -286,23 +275,72 @@ async function* eventData(response: IncomingMessage, phases: Phases): AsyncGener
 
 const endMark = '[DONE]';
 
-async function* pieces(response: IncomingMessage): AsyncGenerator<Buffer, void, void> {
-  try {
-    for await (const piece of response.iterator({ destroyOnReturn: false })) yield piece;
-  } catch (error) {
-    if (error instanceof UpstreamFailure) throw error;
-    throw new UpstreamFailure('broken', (error as NodeJS.ErrnoException).code ?? String(error));
+/**
+ * What comes of a response, kept from the moment it comes: a stream that fails forgets what was not read of it, and then nobody
+ * would know that output had begun.
+ */
+class Inbox {
+  readonly response: IncomingMessage;
+  readonly #pieces: Buffer[] = [];
+  #bytes = 0;
+  #end: 'open' | 'whole' | UpstreamFailure = 'open';
+  #changed = Promise.withResolvers<void>();
+
+  constructor(response: IncomingMessage) {
+    this.response = response;
+    response.on('data', (piece: Buffer) => {
+      this.#pieces.push(piece);
+      this.#bytes += piece.length;
+      if (this.#bytes > maxUnreadBytes) response.pause();
+      this.#changed.resolve();
+    });
+    response.on('end', () => this.#close('whole'));
+    response.on('error', (error: NodeJS.ErrnoException) =>
+      this.#close(
+        error instanceof UpstreamFailure ? error : new UpstreamFailure('broken', error.code ?? error.message),
+      ),
+    );
+    response.on('close', () => this.#close(new UpstreamFailure('broken', 'closed')));
+  }
+
+  /** Each piece once. Throws `UpstreamFailure` after the last one where the response did not end in order. */
+  async *pieces(): AsyncGenerator<Buffer, void, void> {
+    for (;;) {
+      const piece = this.#pieces.shift();
+      if (piece !== undefined) {
+        this.#bytes -= piece.length;
+        if (this.response.isPaused() && this.#bytes <= maxUnreadBytes) this.response.resume();
+        yield piece;
+      } else if (this.#end === 'open') {
+        await this.#changed.promise;
+        this.#changed = Promise.withResolvers();
+      } else if (this.#end === 'whole') return;
+      else throw this.#end;
+    }
+  }
+
+  /** Forgets what comes, so that the socket can be used again once it is over. */
+  drain(): void {
+    this.response.removeAllListeners('data').resume();
+    if (this.response.complete) return;
+    const timer = setTimeout(() => this.response.destroy(), tailMs);
+    this.response.once('close', () => clearTimeout(timer));
+  }
+
+  #close(end: 'whole' | UpstreamFailure): void {
+    if (this.#end === 'open') this.#end = end;
+    this.#changed.resolve();
   }
 }
 
-async function textOf(response: IncomingMessage, limitBytes: number): Promise<string> {
+async function textOf(inbox: Inbox, limitBytes: number): Promise<string> {
   const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const piece of pieces(response)) {
+  for await (const piece of inbox.pieces()) {
     parts.push(piece);
     bytes += piece.length;
     if (bytes <= limitBytes) continue;
-    response.destroy();
+    inbox.response.destroy();
     throw new UpstreamFailure('unreadable', `more than ${limitBytes} bytes`);
   }
   try {

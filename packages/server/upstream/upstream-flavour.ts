@@ -3,7 +3,7 @@
 // Owns the table of flavours: how each is told to think, to keep to a form, to go on with a beginning, to keep callers' caches
 // apart, and where it says that it is well. A row that is missing does not compile. Knows no request and no connection.
 
-export const flavours = ['vllm', 'sglang', 'llama-server', 'deepseek', 'hadal', 'openai'] as const;
+export const flavours = ['vllm', 'sglang', 'llama-server', 'transformers', 'deepseek', 'hadal', 'openai'] as const;
 export type Flavour = (typeof flavours)[number];
 
 export interface FlavourTraits {
@@ -12,7 +12,13 @@ export interface FlavourTraits {
   /** Whether it takes `top_k` and `min_p`. */
   readonly samplesFully: boolean;
   readonly takesLogitBias: boolean;
-  readonly takesSchemas: boolean;
+  readonly takesLogprobs: boolean;
+  /** Whether `/completions` gives the prompt back. */
+  readonly echoes: boolean;
+  /** Which forms an answer can be held to. */
+  readonly formats: 'schema' | 'json' | 'none';
+  /** Whether calls of tools can be asked for; otherwise they are the model's to make. */
+  readonly forcesCalls: boolean;
   /** How an answer that matches a pattern, or is one of several texts, is asked for; `grammar`: the texts only. */
   readonly patterns: 'structured_outputs' | 'regex' | 'grammar' | 'none';
   /** How an answer with a given beginning is asked for; `implied`: by an assistant's message that is the last. */
@@ -31,36 +37,52 @@ export interface FlavourTraits {
   readonly health: 'root' | 'models';
 }
 
+/** What most of them have. */
+const full: Pick<
+  FlavourTraits,
+  | 'samplesFully'
+  | 'takesLogitBias'
+  | 'takesLogprobs'
+  | 'echoes'
+  | 'formats'
+  | 'forcesCalls'
+  | 'takesReasoning'
+  | 'usageOnChunks'
+> = {
+  ...{ samplesFully: true, takesLogitBias: true, takesLogprobs: true, echoes: true },
+  ...{ formats: 'schema', forcesCalls: true, takesReasoning: true, usageOnChunks: false },
+};
+
 export const flavourTraits: Readonly<Record<Flavour, FlavourTraits>> = {
   vllm: {
-    ...{ thinking: 'template', samplesFully: true, takesLogitBias: true, takesSchemas: true },
-    ...{ patterns: 'structured_outputs', prefix: 'continue', takesReasoning: true, namespace: 'cache_salt' },
+    ...{ ...full, thinking: 'template', patterns: 'structured_outputs', prefix: 'continue', namespace: 'cache_salt' },
     ...{ fillsMiddle: false, tokenize: 'vllm', usageOnChunks: true, health: 'root' },
   },
   sglang: {
-    ...{ thinking: 'template', samplesFully: true, takesLogitBias: true, takesSchemas: true },
-    ...{ patterns: 'regex', prefix: 'continue', takesReasoning: true, namespace: 'cache_salt' },
-    ...{ fillsMiddle: false, tokenize: 'vllm', usageOnChunks: false, health: 'root' },
+    ...{ ...full, thinking: 'template', patterns: 'regex', prefix: 'continue', namespace: 'cache_salt' },
+    ...{ fillsMiddle: false, tokenize: 'vllm', health: 'root' },
   },
   'llama-server': {
-    ...{ thinking: 'template', samplesFully: true, takesLogitBias: true, takesSchemas: true },
-    ...{ patterns: 'grammar', prefix: 'implied', takesReasoning: true, namespace: 'none' },
-    ...{ fillsMiddle: false, tokenize: 'llama-server', usageOnChunks: false, health: 'root' },
+    ...{ ...full, thinking: 'template', patterns: 'grammar', prefix: 'implied', namespace: 'none', echoes: false },
+    ...{ fillsMiddle: false, tokenize: 'llama-server', health: 'root' },
+  },
+  // What it does not know it leaves out without a word, so it is not asked.
+  transformers: {
+    ...{ ...full, thinking: 'template', patterns: 'none', prefix: 'none', namespace: 'none', formats: 'none' },
+    ...{ samplesFully: false, takesLogprobs: false, echoes: false, forcesCalls: false, takesReasoning: false },
+    ...{ fillsMiddle: true, tokenize: 'none', health: 'root' },
   },
   deepseek: {
-    ...{ thinking: 'fields', samplesFully: false, takesLogitBias: false, takesSchemas: false },
-    ...{ patterns: 'none', prefix: 'field', takesReasoning: true, namespace: 'user_id' },
-    ...{ fillsMiddle: true, tokenize: 'none', usageOnChunks: false, health: 'models' },
+    ...{ ...full, thinking: 'fields', patterns: 'none', prefix: 'field', namespace: 'user_id', formats: 'json' },
+    ...{ samplesFully: false, takesLogitBias: false, fillsMiddle: true, tokenize: 'none', health: 'models' },
   },
   hadal: {
-    ...{ thinking: 'fields', samplesFully: true, takesLogitBias: true, takesSchemas: true },
-    ...{ patterns: 'structured_outputs', prefix: 'field', takesReasoning: true, namespace: 'user_id' },
-    ...{ fillsMiddle: true, tokenize: 'vllm', usageOnChunks: false, health: 'models' },
+    ...{ ...full, thinking: 'fields', patterns: 'structured_outputs', prefix: 'field', namespace: 'user_id' },
+    ...{ fillsMiddle: true, tokenize: 'vllm', health: 'models' },
   },
   openai: {
-    ...{ thinking: 'none', samplesFully: false, takesLogitBias: true, takesSchemas: true },
-    ...{ patterns: 'none', prefix: 'none', takesReasoning: false, namespace: 'none' },
-    ...{ fillsMiddle: true, tokenize: 'none', usageOnChunks: false, health: 'models' },
+    ...{ ...full, thinking: 'none', patterns: 'none', prefix: 'none', namespace: 'none' },
+    ...{ samplesFully: false, takesReasoning: false, fillsMiddle: true, tokenize: 'none', health: 'models' },
   },
 };
 

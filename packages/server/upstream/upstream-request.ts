@@ -5,7 +5,14 @@
 // no connection.
 
 import { fimBegin, fimEnd, fimHole } from '@hadal/formats/special-tokens';
-import type { ChatRequest, MaxTokens, Message, ResponseFormat, SamplingRequest } from '@hadal/protocol/chat-request';
+import type {
+  ChatRequest,
+  MaxTokens,
+  Message,
+  ResponseFormat,
+  SamplingRequest,
+  ToolChoice,
+} from '@hadal/protocol/chat-request';
 import type { CompletionRequest } from '@hadal/protocol/completions-request';
 import { isPrefixed } from '@hadal/protocol/conversation-rules';
 import { requestError } from '@hadal/protocol/request-error';
@@ -25,6 +32,12 @@ export function chatBody(request: ChatRequest, { name, flavour }: UpstreamModel)
   const { messages, tools, toolChoice, topLogprobs, maxReasoning, maxTokens } = request;
   const isPrefix = isPrefixed(messages);
   if (isPrefix && traits.prefix === 'none') throw unsupported(request.places.messages, 'the beginning of an answer');
+  if (topLogprobs !== undefined && !traits.takesLogprobs) throw unsupported('logprobs', 'log-probabilities');
+  if (!traits.forcesCalls && (toolChoice.type === 'required' || toolChoice.type === 'function')) {
+    throw unsupported('tool_choice', 'a demand for calls of tools');
+  }
+  // Tools that must not be called are not shown where that cannot be said.
+  const isOffered = tools.length > 0 && (traits.forcesCalls || toolChoice.type !== 'none');
   // By R1's rules reasoning has tokens of its own; an upstream has one limit for both.
   const most = { ...maxTokens, tokens: maxTokens.tokens + (maxReasoning ?? 0) };
   return {
@@ -39,7 +52,7 @@ export function chatBody(request: ChatRequest, { name, flavour }: UpstreamModel)
     ),
     ...thinking(request, traits),
     ...format(request.responseFormat, request.places.format, traits),
-    ...(tools.length > 0 && {
+    ...(isOffered && {
       tools: tools.map(({ name, description, parameters, isStrict }) => ({
         type: 'function',
         function: {
@@ -49,9 +62,8 @@ export function chatBody(request: ChatRequest, { name, flavour }: UpstreamModel)
           ...(isStrict && { strict: true }),
         },
       })),
-      tool_choice:
-        toolChoice.type === 'function' ? { type: 'function', function: { name: toolChoice.name } } : toolChoice.type,
     }),
+    ...(isOffered && traits.forcesCalls && { tool_choice: wireChoice(toolChoice) }),
     ...(topLogprobs !== undefined && { logprobs: true, top_logprobs: topLogprobs }),
     ...(isPrefix && traits.prefix === 'continue' && { continue_final_message: true, add_generation_prompt: false }),
     ...(flavour === 'hadal' && request.prediction !== '' && predicted(request.prediction)),
@@ -62,6 +74,8 @@ export function chatBody(request: ChatRequest, { name, flavour }: UpstreamModel)
 export function completionBody(request: CompletionRequest, model: UpstreamModel): object {
   const traits = flavourTraits[model.flavour];
   const { echo, topLogprobs, prompt, maxTokens, contextWindow } = request;
+  if (topLogprobs !== undefined && !traits.takesLogprobs) throw unsupported('logprobs', 'log-probabilities');
+  if (echo && !traits.echoes) throw unsupported('echo', 'the wish for the prompt');
   const bytes = typeof prompt === 'string' ? Buffer.byteLength(prompt) : prompt.length;
   return {
     model: model.name,
@@ -92,6 +106,10 @@ export function conversationBody(request: ChatRequest, { name, flavour }: Upstre
       })),
     }),
   };
+}
+
+function wireChoice(choice: ToolChoice): object | string {
+  return choice.type === 'function' ? { type: 'function', function: { name: choice.name } } : choice.type;
 }
 
 function gap({ prompt, suffix }: CompletionRequest, { flavour, fillMiddle }: UpstreamModel): object {
@@ -187,9 +205,10 @@ function format(wanted: ResponseFormat, place: string, traits: FlavourTraits): o
     case 'text':
       return {};
     case 'json-object':
+      if (traits.formats === 'none') throw unsupported(place, 'a form for the answer');
       return { response_format: { type: 'json_object' } };
     case 'json-schema': {
-      if (!traits.takesSchemas) throw unsupported(place, 'a schema for the answer');
+      if (traits.formats !== 'schema') throw unsupported(place, 'a schema for the answer');
       const { schema, isStrict: strict } = wanted;
       return { response_format: { type: 'json_schema', json_schema: { name: 'answer', schema, strict } } };
     }
@@ -200,7 +219,7 @@ function format(wanted: ResponseFormat, place: string, traits: FlavourTraits): o
     case 'choice': {
       const { options } = wanted;
       if (traits.patterns === 'structured_outputs') return { structured_outputs: { choice: options } };
-      if (traits.patterns === 'regex') return { regex: `(${options.map((text) => RegExp.escape(text)).join('|')})` };
+      if (traits.patterns === 'regex') return { regex: `(${options.map(literally).join('|')})` };
       if (traits.patterns === 'grammar') {
         return { grammar: `root ::= ${options.map((text) => JSON.stringify(text)).join(' | ')}` };
       }
@@ -209,6 +228,11 @@ function format(wanted: ResponseFormat, place: string, traits: FlavourTraits): o
     default:
       return unreachable(wanted);
   }
+}
+
+/** Only what every regular expression reads as an escape. */
+function literally(text: string): string {
+  return text.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
 
 function wireMessage(message: Message, { takesReasoning, prefix }: FlavourTraits): object {
