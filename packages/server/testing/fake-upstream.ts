@@ -105,7 +105,7 @@ export function providerAt(
   const usual = upstreamOf('m', { servers: [{ url: 'http://nowhere' }] });
   return openUpstreamProvider(
     {
-      ...{ ...usual, flavour: 'vllm', ...settings, timeouts: { ...usual.timeouts, ...timeouts } },
+      ...{ ...usual, flavour: 'vllm', contextWindow: 4096, ...settings, timeouts: { ...usual.timeouts, ...timeouts } },
       servers: urls.map((url) => ({ url, apiKey: undefined, concurrency })),
     },
     { logger: pino({ level: 'silent' }), ...options },

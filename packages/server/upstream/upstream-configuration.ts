@@ -67,17 +67,16 @@ export const upstreamSchema = z.strictObject({
 
 /** Where it says nothing, these hold. */
 const usual = {
-  ...{ contextWindow: 131_072, temperature: 1, topP: 1, concurrency: 64, maxWaiting: 1000, attempts: 3 },
+  ...{ temperature: 1, topP: 1, concurrency: 64, maxWaiting: 1000, attempts: 3 },
   ...{ connect: 5, firstToken: 600, betweenTokens: 60, queue: 600, health: 10 },
   ...{ breakerFailures: 3, breakerOpen: 10 },
 };
 
 export function upstreamOf(id: string, wire: z.infer<typeof upstreamSchema>): ConfiguredUpstream {
   const { timeouts = {}, breaker = {} } = wire;
-  const contextWindow = wire.context_window ?? usual.contextWindow;
   return {
-    ...{ id, model: wire.model ?? id, flavour: wire.flavour, contextWindow },
-    maxOutputTokens: Math.min(wire.max_output_tokens ?? contextWindow, contextWindow),
+    ...{ id, model: wire.model ?? id, flavour: wire.flavour },
+    ...{ contextWindow: wire.context_window, maxOutputTokens: wire.max_output_tokens },
     thinking: wire.thinking ?? 'high',
     ...{ temperature: wire.temperature ?? usual.temperature, topP: wire.top_p ?? usual.topP },
     ...{ beginsInThought: wire.reasoning_in_content ?? false, fillMiddle: wire.fill_middle },

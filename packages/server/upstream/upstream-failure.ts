@@ -36,6 +36,11 @@ export class UpstreamFailure extends Error {
     return this.status === 429;
   }
 
+  /** Whether the server answers and has nothing in this place. */
+  get isServerWithout(): boolean {
+    return this.status === 404 || this.status === 405 || this.status === 501;
+  }
+
   /** Whether it speaks against the server. A 500 may be the request's doing, which must not take a server from the others. */
   get isServersFault(): boolean {
     return this.kind === 'status' ? isServers(this.status) : true;

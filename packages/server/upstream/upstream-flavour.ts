@@ -91,10 +91,22 @@ const owners: Readonly<Record<string, Flavour>> = {
   ...{ vllm: 'vllm', sglang: 'sglang', llamacpp: 'llama-server', deepseek: 'deepseek', hadal: 'hadal' },
 };
 
-/** The flavour that a list of models shows, by the model that is asked for or else the first. */
-export function flavourOf(list: unknown, model: string): Flavour {
+/** What a server shows of itself. */
+export interface ServerTraits {
+  readonly flavour: Flavour;
+  /** undefined: it does not say. */
+  readonly contextWindow: number | undefined;
+}
+
+/** What a list of models says, of the model that is asked for or else of the first. */
+export function traitsIn(list: unknown, model: string): ServerTraits {
   const { data } = (list ?? {}) as { readonly data?: unknown };
-  const cards = Array.isArray(data) ? (data as { readonly id?: unknown; readonly owned_by?: unknown }[]) : [];
+  const cards: Readonly<Record<string, unknown>>[] = Array.isArray(data) ? data : [];
   const card = cards.find((one) => one?.id === model) ?? cards[0];
-  return owners[String(card?.owned_by)] ?? 'openai';
+  // vLLM's and SGLang's name for it, then ours.
+  const tokens = card?.max_model_len ?? card?.context_window;
+  return {
+    flavour: owners[String(card?.owned_by)] ?? 'openai',
+    contextWindow: Number.isSafeInteger(tokens) ? (tokens as number) : undefined,
+  };
 }

@@ -16,7 +16,7 @@ import { ChatEventReader } from './chat-event-reader.ts';
 import { CompletionEventReader } from './completion-event-reader.ts';
 import { UpstreamConnection, type UpstreamServer, type UpstreamTimeouts } from './upstream-connection.ts';
 import { failureShown, UpstreamFailure } from './upstream-failure.ts';
-import { type Flavour, flavourOf, flavourTraits } from './upstream-flavour.ts';
+import { type Flavour, flavourTraits, type ServerTraits, traitsIn } from './upstream-flavour.ts';
 import { watchHealth } from './upstream-health.ts';
 import { type Clock, prefixKeys, type ServerStatus, UpstreamPool } from './upstream-pool.ts';
 import { type RelayedRequest, type RelayParts, relayAnswer } from './upstream-relay.ts';
@@ -30,8 +30,10 @@ export interface Upstream {
   readonly model: string;
   /** undefined: as its servers say, or else `openai`. */
   readonly flavour: Flavour | undefined;
-  readonly contextWindow: number;
-  readonly maxOutputTokens: number;
+  /** undefined: as its servers say; callers are shown `usualContext`. */
+  readonly contextWindow: number | undefined;
+  /** undefined: as many as the context has. */
+  readonly maxOutputTokens: number | undefined;
   readonly thinking: ModelCard['thinking'];
   readonly temperature: number;
   readonly topP: number;
@@ -70,6 +72,8 @@ export interface UpstreamProviderOptions {
 /** How long a server may take to say how it is, or to count tokens. */
 const callMs = 5_000;
 const backoffMs = 100;
+/** What callers are told of a context that nobody has said. */
+const usualContext = 131_072;
 const breakerMaxMs = 120_000;
 /** Characters of a text that count as one part of its beginning. */
 const textPart = 2048;
@@ -77,7 +81,7 @@ const textPart = 2048;
 /** Makes no call of its own before the first request, but for the health checks. */
 export function openUpstreamProvider(upstream: Upstream, given: UpstreamProviderOptions): UpstreamProvider {
   const { logger, clock = systemClock, random = Math.random, newId = () => randomUUID(), patienceMs = 5_000 } = given;
-  const { id, servers, timeouts } = upstream;
+  const { id, servers, timeouts, contextWindow = usualContext } = upstream;
   const closing = new AbortController();
   const connections = servers.map((server) => new UpstreamConnection(server, timeouts));
   const pool = new UpstreamPool({
@@ -90,6 +94,8 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
     retries: { attempts: upstream.attempts, backoffMs },
   };
   let flavour = upstream.flavour;
+  /** What a server has shown; `nothing` where it shows none. */
+  let shown: ServerTraits | 'nothing' | undefined;
   const isMany = servers.length > 1;
 
   async function check(index: number): Promise<void> {
@@ -98,10 +104,15 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
       await connection.call({ path: 'health', from: 'root' }, callMs, closing.signal);
       return;
     }
-    const list = await connection.call({ path: 'models', from: 'base' }, callMs, closing.signal);
-    if (flavour !== undefined) return;
-    flavour = flavourOf(list, upstream.model);
-    logger.info({ model: id, flavour }, 'upstream recognized');
+    await look(index);
+  }
+
+  /** Reads the list of models, for what nobody has said. */
+  async function look(index: number): Promise<void> {
+    const connection = connections[index] as UpstreamConnection;
+    shown = traitsIn(await connection.call({ path: 'models', from: 'base' }, callMs, closing.signal), upstream.model);
+    if (flavour === undefined) logger.info({ model: id, flavour: shown.flavour }, 'upstream recognized');
+    flavour ??= shown.flavour;
   }
 
   const health = watchHealth(servers.length, {
@@ -114,8 +125,17 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
 
   /** How to talk to the servers. Where nobody has said, the first one that answers does. */
   async function model(): Promise<UpstreamModel> {
-    for (let index = 0; flavour === undefined && index < servers.length; index++) await check(index).catch(() => {});
-    return { name: upstream.model, flavour: flavour ?? 'openai', fillMiddle: upstream.fillMiddle };
+    const isSaid = upstream.flavour !== undefined && upstream.contextWindow !== undefined;
+    for (let index = 0; !isSaid && shown === undefined && index < servers.length; index++) {
+      await look(index).catch((error) => {
+        // One that answers and has no such list will have none later.
+        if (error instanceof UpstreamFailure && error.isServerWithout) shown = 'nothing';
+      });
+    }
+    return {
+      ...{ name: upstream.model, flavour: flavour ?? 'openai', fillMiddle: upstream.fillMiddle },
+      contextWindow: upstream.contextWindow ?? (typeof shown === 'object' ? shown.contextWindow : undefined),
+    };
   }
 
   async function* relay<E>(
@@ -144,7 +164,7 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
   return {
     model: {
       ...{ id, name: id, ownedBy: 'upstream', profile: 'current', thinking: upstream.thinking },
-      ...{ contextWindow: upstream.contextWindow, maxOutputTokens: upstream.maxOutputTokens },
+      ...{ contextWindow, maxOutputTokens: Math.min(upstream.maxOutputTokens ?? contextWindow, contextWindow) },
       maxReasoningTokens: 32_768,
       sampling: { temperature: upstream.temperature, topP: upstream.topP },
     },

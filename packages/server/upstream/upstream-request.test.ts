@@ -3,18 +3,18 @@ import { test } from 'node:test';
 import type { ChatRequest } from '@hadal/protocol/chat-request';
 import type { CompletionRequest } from '@hadal/protocol/completions-request';
 import { chatRequest } from '../testing/fake-upstream.ts';
-import { type Flavour, flavourOf, flavours } from './upstream-flavour.ts';
+import { type Flavour, flavours, traitsIn } from './upstream-flavour.ts';
 import { chatBody, completionBody } from './upstream-request.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: bodies are looked into
 type Body = any;
 
 const body = (flavour: Flavour, changes: Partial<ChatRequest> = {}): Body =>
-  chatBody(chatRequest(changes), { name: 'M', flavour, fillMiddle: undefined });
+  chatBody(chatRequest(changes), { name: 'M', flavour, fillMiddle: undefined, contextWindow: 4096 });
 const completion = (flavour: Flavour, changes: Partial<CompletionRequest> = {}, fillMiddle?: 'tokens'): Body => {
   const { messages, ...sampling } = chatRequest();
   const request = { ...sampling, prompt: 'a', suffix: undefined, echo: false, ...changes };
-  return completionBody(request, { name: 'M', flavour, fillMiddle });
+  return completionBody(request, { name: 'M', flavour, fillMiddle, contextWindow: undefined });
 };
 const tool = { name: 'f', description: undefined, parameters: { type: 'object' }, isStrict: true };
 
@@ -139,9 +139,11 @@ test('a gap is filled by the field, by tokens where the configuration says so, o
 
 test('a list of models shows whose it is', () => {
   const list = (...owners: string[]) => ({ data: owners.map((owned_by, i) => ({ id: `m${i}`, owned_by })) });
-  assert.equal(flavourOf(list('vllm'), 'm'), 'vllm');
-  assert.equal(flavourOf(list('other', 'hadal'), 'm1'), 'hadal');
+  assert.equal(traitsIn(list('vllm'), 'm').flavour, 'vllm');
+  assert.equal(traitsIn(list('other', 'hadal'), 'm1').flavour, 'hadal');
+  assert.equal(traitsIn({ data: [{ id: 'm', max_model_len: 9 }] }, 'm').contextWindow, 9);
+  assert.equal(traitsIn({ data: [{ id: 'm', context_window: 9 }] }, 'm').contextWindow, 9);
   for (const odd of [undefined, [], { data: 3 }, { data: [null] }, list('library')]) {
-    assert.equal(flavourOf(odd, 'm'), 'openai');
+    assert.deepEqual(traitsIn(odd, 'm'), { flavour: 'openai', contextWindow: undefined });
   }
 });

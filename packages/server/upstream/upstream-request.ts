@@ -24,10 +24,12 @@ export interface UpstreamModel {
   readonly flavour: Flavour;
   /** How a gap is filled: by the field of `/completions`, or by DeepSeek's tokens in the prompt; undefined: as the flavour does. */
   readonly fillMiddle: 'suffix' | 'tokens' | 'none' | undefined;
+  /** undefined: nobody knows. */
+  readonly contextWindow: number | undefined;
 }
 
 /** The body of `POST /chat/completions`. Throws `RequestError` for what the flavour cannot do. */
-export function chatBody(request: ChatRequest, { name, flavour }: UpstreamModel): object {
+export function chatBody(request: ChatRequest, { name, flavour, contextWindow }: UpstreamModel): object {
   const traits = flavourTraits[flavour];
   const { messages, tools, toolChoice, topLogprobs, maxReasoning, maxTokens } = request;
   const isPrefix = isPrefixed(messages);
@@ -47,7 +49,7 @@ export function chatBody(request: ChatRequest, { name, flavour }: UpstreamModel)
     ...sampling(request, traits, flavour),
     ...limit(
       most,
-      request.contextWindow,
+      contextWindow,
       messages.reduce((bytes, message) => bytes + sizeOf(message), 0),
     ),
     ...thinking(request, traits),
@@ -73,7 +75,7 @@ export function chatBody(request: ChatRequest, { name, flavour }: UpstreamModel)
 /** The body of `POST /completions`. Throws `RequestError` for what the flavour cannot do. */
 export function completionBody(request: CompletionRequest, model: UpstreamModel): object {
   const traits = flavourTraits[model.flavour];
-  const { echo, topLogprobs, prompt, maxTokens, contextWindow } = request;
+  const { echo, topLogprobs, prompt, maxTokens } = request;
   if (topLogprobs !== undefined && !traits.takesLogprobs) throw unsupported('logprobs', 'log-probabilities');
   if (echo && !traits.echoes) throw unsupported('echo', 'the wish for the prompt');
   const bytes = typeof prompt === 'string' ? Buffer.byteLength(prompt) : prompt.length;
@@ -82,7 +84,7 @@ export function completionBody(request: CompletionRequest, model: UpstreamModel)
     ...gap(request, model),
     ...streamed(traits),
     ...sampling(request, traits, model.flavour),
-    ...limit(maxTokens, contextWindow, bytes + Buffer.byteLength(request.suffix ?? '')),
+    ...limit(maxTokens, model.contextWindow, bytes + Buffer.byteLength(request.suffix ?? '')),
     ...(echo && { echo }),
     ...(topLogprobs !== undefined && { logprobs: topLogprobs }),
   };
@@ -170,8 +172,10 @@ function predicted(content: string): object {
  * A limit that was asked for is told. The usual one gives way to the context, which only the upstream can count: it is told where
  * it fits even if every byte were a token, and otherwise the context is the limit.
  */
-function limit({ type, tokens }: MaxTokens, contextWindow: number, promptBytes: number): object {
-  return type === 'asked' || tokens + promptBytes <= contextWindow ? { max_tokens: tokens } : {};
+function limit({ type, tokens }: MaxTokens, contextWindow: number | undefined, promptBytes: number): object {
+  return type === 'asked' || (contextWindow !== undefined && tokens + promptBytes <= contextWindow)
+    ? { max_tokens: tokens }
+    : {};
 }
 
 function sizeOf(message: Message): number {
