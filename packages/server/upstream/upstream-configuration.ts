@@ -54,7 +54,10 @@ export const upstreamSchema = z.strictObject({
   servers: z
     .array(
       z.strictObject({
-        url: z.string(address).refine(isAddress, address),
+        url: z
+          .string(address)
+          .regex(/^https?:\/\/[\w.[\]:-]+(\/\S*)?$/, address)
+          .refine(URL.canParse, address),
         key_env: z
           .string()
           .regex(/^[A-Za-z_]\w*$/, variable)
@@ -97,10 +100,6 @@ export function upstreamOf(id: string, wire: z.infer<typeof upstreamSchema>): Co
       ...{ url, keyEnv: key_env, concurrency: concurrency ?? usual.concurrency },
     })),
   };
-}
-
-function isAddress(text: string): boolean {
-  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
 function ms(count: number): number {
