@@ -7,8 +7,11 @@ export const flavours = ['vllm', 'sglang', 'llama-server', 'transformers', 'deep
 export type Flavour = (typeof flavours)[number];
 
 export interface FlavourTraits {
-  /** `fields`: DeepSeek's `thinking` and `reasoning_effort`. `template`: variables of the chat template. */
-  readonly thinking: 'fields' | 'template' | 'none';
+  /**
+   * `fields`: DeepSeek's `thinking` and `reasoning_effort`. `template`: variables of the chat template; `effort`: and the effort as
+   * a field beside them.
+   */
+  readonly thinking: 'fields' | 'template' | 'effort' | 'none';
   /** Whether it takes `top_k` and `min_p`. */
   readonly samplesFully: boolean;
   readonly takesLogitBias: boolean;
@@ -55,22 +58,22 @@ const full: Pick<
 
 export const flavourTraits: Readonly<Record<Flavour, FlavourTraits>> = {
   vllm: {
-    ...{ ...full, thinking: 'template', patterns: 'structured_outputs', prefix: 'continue', namespace: 'cache_salt' },
+    ...{ ...full, thinking: 'effort', patterns: 'structured_outputs', prefix: 'continue', namespace: 'cache_salt' },
     ...{ fillsMiddle: false, tokenize: 'vllm', usageOnChunks: true, health: 'root' },
   },
   sglang: {
-    ...{ ...full, thinking: 'template', patterns: 'regex', prefix: 'continue', namespace: 'cache_salt' },
+    ...{ ...full, thinking: 'effort', patterns: 'regex', prefix: 'continue', namespace: 'cache_salt' },
     ...{ fillsMiddle: false, tokenize: 'vllm', health: 'root' },
   },
   'llama-server': {
     ...{ ...full, thinking: 'template', patterns: 'grammar', prefix: 'implied', namespace: 'none', echoes: false },
     ...{ fillsMiddle: false, tokenize: 'llama-server', health: 'root' },
   },
-  // What it does not know it leaves out without a word, so it is not asked.
+  // What it does not know it leaves out without a word, so it is not asked. A suffix it only puts behind the text.
   transformers: {
     ...{ ...full, thinking: 'template', patterns: 'none', prefix: 'none', namespace: 'none', formats: 'none' },
     ...{ samplesFully: false, takesLogprobs: false, echoes: false, forcesCalls: false, takesReasoning: false },
-    ...{ fillsMiddle: true, tokenize: 'none', health: 'root' },
+    ...{ fillsMiddle: false, tokenize: 'none', health: 'root' },
   },
   deepseek: {
     ...{ ...full, thinking: 'fields', patterns: 'none', prefix: 'field', namespace: 'user_id', formats: 'json' },

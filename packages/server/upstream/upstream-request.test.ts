@@ -22,8 +22,11 @@ test('each flavour is told to think, or not to, in its own way', () => {
   const ways = (thinking: ChatRequest['thinking']) =>
     flavours.map((flavour) => {
       const { thinking: type, reasoning_effort: effort, chat_template_kwargs: template } = body(flavour, { thinking });
+      if (template) assert.equal(template.enable_thinking, template.thinking);
       return type ? [type.type, effort] : template ? [template.thinking, template.reasoning_effort] : [];
     });
+  assert.equal(body('vllm', { thinking: 'max' }).reasoning_effort, 'max');
+  assert.equal(body('llama-server', { thinking: 'max' }).reasoning_effort, undefined);
   const template = (...way: unknown[]) => [way, way, way, way];
   assert.deepEqual(ways('off'), [...template(false, undefined), ['disabled', undefined], ['disabled', undefined], []]);
   assert.deepEqual(ways('high'), [...template(true, undefined), ['enabled', 'high'], ['enabled', 'high'], []]);

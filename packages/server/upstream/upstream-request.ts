@@ -190,12 +190,15 @@ function thinking({ thinking: effort }: ChatRequest, traits: FlavourTraits): obj
     case 'fields':
       return { thinking: { type: isOn ? 'enabled' : 'disabled' }, ...(isOn && { reasoning_effort: effort }) };
     case 'template':
+    case 'effort':
       // DeepSeek's templates read the first, Qwen's the second; a template ignores what it does not read.
       return {
         chat_template_kwargs: {
           ...{ thinking: isOn, enable_thinking: isOn },
           ...(isOn && effort !== 'high' && { reasoning_effort: effort }),
         },
+        // Not the usual one: older versions do not know all of them.
+        ...(traits.thinking === 'effort' && isOn && effort !== 'high' && { reasoning_effort: effort }),
       };
     case 'none':
       return {};
