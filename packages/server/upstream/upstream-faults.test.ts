@@ -51,7 +51,7 @@ async function ask(faults: readonly Fault[], timeouts = { firstTokenMs: 150, bet
 }
 
 /** Whether the first word has come over the wire, whole and with nothing garbled before it. */
-const hasBegun = (delivered: string) => /^[^\ufffd]*?"content":"[^"]+"\}\}\]\}\n\n/.test(delivered);
+const hasBegun = (delivered: string) => /^[^\ufffd]*?"content":"[^"\ufffd]+"\}\}\]\}\n\n/.test(delivered);
 
 function check({ text, isWhole, error, requests, requestsAtFirst, faults, delivered }: Outcome): void {
   if (isWhole) assert.equal(text, whole);
