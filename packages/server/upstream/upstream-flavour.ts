@@ -63,7 +63,7 @@ export const flavourTraits: Readonly<Record<Flavour, FlavourTraits>> = {
   },
   sglang: {
     ...{ ...full, thinking: 'effort', patterns: 'regex', prefix: 'continue', namespace: 'cache_salt' },
-    ...{ fillsMiddle: false, tokenize: 'vllm', health: 'root' },
+    ...{ fillsMiddle: false, tokenize: 'vllm', usageOnChunks: true, health: 'root' },
   },
   'llama-server': {
     ...{ ...full, thinking: 'template', patterns: 'grammar', prefix: 'implied', namespace: 'none', echoes: false },

@@ -268,9 +268,9 @@ const systemClock: Clock = {
 };
 
 /** Of every beginning up to which somebody other than the system has spoken: what all conversations share is no home. */
-function chatPrefixes({ userId, tools, thinking, messages }: ChatRequest): string[] {
+function chatPrefixes({ userId, tools, messages }: ChatRequest): string[] {
   const first = messages.findIndex(({ role }) => role !== 'system');
-  const head = JSON.stringify([tools, thinking, ...messages.slice(0, first + 1).map(said)]);
+  const head = JSON.stringify([tools, ...messages.slice(0, first + 1).map(said)]);
   return prefixKeys(userId, [head, ...messages.slice(first + 1).map((message) => JSON.stringify(said(message)))]);
 }
 
