@@ -50,6 +50,8 @@ function endNote(reason: Extract<ChatEvent, { type: 'finish' }>['reason']): stri
       return '';
     case 'length':
       return '(cut: no more tokens were allowed)\n';
+    case 'content_filter':
+      return '(cut: the rest was withheld)\n';
     case 'aborted':
       return '(stopped)\n';
     case 'insufficient_system_resource':

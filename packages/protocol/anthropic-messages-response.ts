@@ -20,7 +20,7 @@ export type AnthropicBlock =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'tool_use'; readonly id: string; readonly name: string; readonly input: object };
 
-export type AnthropicStopReason = 'end_turn' | 'max_tokens' | 'stop_sequence' | 'tool_use';
+export type AnthropicStopReason = 'end_turn' | 'max_tokens' | 'stop_sequence' | 'tool_use' | 'refusal';
 
 export interface AnthropicMessage {
   readonly id: string;
@@ -62,6 +62,7 @@ const stopReasons = {
   stop: 'end_turn',
   length: 'max_tokens',
   tool_calls: 'tool_use',
+  content_filter: 'refusal',
   // Anthropic has no words for an answer that was cut off by somebody else.
   aborted: 'end_turn',
   insufficient_system_resource: 'max_tokens',

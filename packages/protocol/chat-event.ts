@@ -3,8 +3,17 @@
 // One stream of these stands between any model and any dialect of the API: `start`, then text and tool calls in the
 // order they were generated, then one `finish`. Knows neither tokens nor JSON shapes.
 
-/** `insufficient_system_resource`: the time that the server gives a request was up. */
-export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'aborted' | 'insufficient_system_resource';
+/**
+ * `insufficient_system_resource`: the time that the server gives a request was up. `content_filter`: an upstream has left out the
+ * rest; our own models do not.
+ */
+export type FinishReason =
+  | 'stop'
+  | 'length'
+  | 'tool_calls'
+  | 'content_filter'
+  | 'aborted'
+  | 'insufficient_system_resource';
 
 /** Token counts. The prompt is `cacheHit + cacheMiss`; `reasoning` is a part of `completion`. */
 export interface Usage {
@@ -15,6 +24,8 @@ export interface Usage {
   /** Guessed tokens that came true, which are part of `completion`, and those that did not, which are not. */
   readonly acceptedPrediction: number;
   readonly rejectedPrediction: number;
+  /** Whether an upstream has not said what it took, so that all of them are 0. */
+  readonly isUnknown?: true;
 }
 
 export interface TokenLogprob {

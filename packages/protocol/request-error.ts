@@ -108,6 +108,12 @@ export const requestErrors = {
     ...{ ...serverError, status: 503, code: 'service_unavailable' },
     message: 'The server is shutting down; try again shortly',
   },
+  'upstream-refused': { ...invalidRequest, message: 'The server behind this model refuses the request: {problem}' },
+  'upstream-failed': { ...serverError, status: 502, message: 'The server behind {model} failed: {problem}' },
+  'upstream-unavailable': {
+    ...{ ...serverError, status: 503, code: 'service_unavailable' },
+    message: 'No server behind {model} can answer now; try again shortly',
+  },
 } as const satisfies Record<string, ErrorRow>;
 
 export type RequestErrorCode = keyof typeof requestErrors;

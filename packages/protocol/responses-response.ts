@@ -130,6 +130,7 @@ export class ResponseWriter {
   #open: OpenItem | undefined;
   #sequence = 0;
   #status: ResponseStatus = 'queued';
+  #cutBy: 'max_output_tokens' | 'content_filter' = 'max_output_tokens';
   #completedAt: number | null = null;
   #usage: ResponseUsage | undefined;
   #error: WireResponse['error'] = null;
@@ -145,7 +146,7 @@ export class ResponseWriter {
     return {
       ...{ id, object: 'response', created_at: createdAt, completed_at: this.#completedAt, status },
       ...{ background: isBackground, error: this.#error, model, output: [...this.#output] },
-      incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
+      incomplete_details: status === 'incomplete' ? { reason: this.#cutBy } : null,
       ...{ parallel_tool_calls: true, store: isStored, truncation: 'disabled' },
       ...(this.#usage && { usage: this.#usage }),
       ...echo,
@@ -177,7 +178,8 @@ export class ResponseWriter {
           ? this.#addInput(this.#open, event.text)
           : [this.#addText('response.function_call_arguments.delta', event.text)];
       case 'finish': {
-        const isCut = event.reason === 'length' || event.reason === 'insufficient_system_resource';
+        const isCut = statuses[event.reason] === 'incomplete';
+        if (event.reason === 'content_filter') this.#cutBy = 'content_filter';
         const left = this.#leave(isCut ? 'incomplete' : 'completed');
         this.#status = statuses[event.reason];
         this.#completedAt = this.#head.now();
@@ -267,7 +269,7 @@ const prefixes = { reasoning: 'rs_', message: 'msg_', function_call: 'fc_', cust
 
 const statuses = {
   ...{ stop: 'completed', tool_calls: 'completed', length: 'incomplete', aborted: 'cancelled' },
-  insufficient_system_resource: 'incomplete',
+  ...{ content_filter: 'incomplete', insufficient_system_resource: 'incomplete' },
 } as const satisfies Record<FinishReason, ResponseStatus>;
 
 function itemOf(

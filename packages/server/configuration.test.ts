@@ -27,6 +27,7 @@ test('the table in the documentation is the one that ships', () => {
   assert.deepEqual(server, {
     ...{ host: '127.0.0.1', port: 10_935, keepAliveMs: 10_000, startTimeoutMs: 600_000, missingReasoning: 'recover' },
     ...{ metricsAt: 'on', traces: 'off', cors: [], stallTimeoutMs: 300_000 },
+    ...{ localModel: true, upstreams: [] },
   });
 });
 
@@ -106,6 +107,59 @@ models:
   );
   assert.throws(() => parse('a: [1\nb: 2'), /^ConfigurationError: hadal\.yaml:2: /);
   assert.throws(() => parse('[1]'), /hadal\.yaml:1: .*expected object, got array/);
+});
+
+test('upstreams have what the file says of them, and the rest is usual', () => {
+  const { upstreams, localModel } = parse(`
+server: { local_model: false }
+upstreams:
+  v3:
+    model: deepseek-ai/DeepSeek-V3
+    flavour: vllm
+    timeouts: { connect_seconds: 1 }
+    servers: [{ url: "http://vllm-0:8000/v1", key_env: VLLM_KEY, concurrency: 8 }, { url: "https://vllm-1/v1" }]
+`);
+  assert.equal(localModel, false);
+  assert.deepEqual(upstreams, [
+    {
+      ...{ id: 'v3', model: 'deepseek-ai/DeepSeek-V3', flavour: 'vllm', contextWindow: undefined },
+      ...{ maxOutputTokens: undefined, thinking: 'high', temperature: 1, topP: 1 },
+      ...{ beginsInThought: false, fillMiddle: undefined, healthIntervalMs: 10_000, attempts: 3, maxWaiting: 1000 },
+      timeouts: {
+        ...{ connectMs: 1000, firstTokenMs: 600_000, betweenTokensMs: 60_000, totalMs: undefined, queueMs: 600_000 },
+      },
+      breaker: { failures: 3, openMs: 10_000 },
+      servers: [
+        { url: 'http://vllm-0:8000/v1', keyEnv: 'VLLM_KEY', concurrency: 8 },
+        { url: 'https://vllm-1/v1', keyEnv: undefined, concurrency: 64 },
+      ],
+    },
+  ]);
+  const mistakes = `server:
+  local_model: false
+upstreams:
+  a: { servers: [] }
+  b:
+    flavour: ollama
+    servers: [{ url: "vllm-0:8000" }, { url: "http://a", concurrency: 0, key_env: "MY KEY" }]
+`;
+  assert.throws(
+    () => parse(mistakes),
+    (error: Error) => {
+      assert.deepEqual(error.message.split('\n'), [
+        'hadal.yaml:4: upstreams.a.servers: expected at least one server, got 0',
+        'hadal.yaml:6: upstreams.b.flavour: expected one of "vllm", "sglang", "llama-server", "transformers", "deepseek", "hadal", "openai", got "ollama"',
+        'hadal.yaml:7: upstreams.b.servers[0].url: expected URL that begins with http:// or https://, got "vllm-0:8000"',
+        'hadal.yaml:7: upstreams.b.servers[1].key_env: expected name of a variable, got "MY KEY"',
+        'hadal.yaml:7: upstreams.b.servers[1].concurrency: expected integer of at least 1, got 0',
+      ]);
+      return true;
+    },
+  );
+  assert.throws(
+    () => parse('server:\n  local_model: false\n'),
+    /hadal\.yaml:2: server\.local_model: expected an upstream where no model is loaded/,
+  );
 });
 
 test('what a name allows is enforced, and shown', async () => {

@@ -14,6 +14,7 @@ import { noPrices, type PriceList } from './prices.ts';
 import { noRetention, type Retention } from './retention.ts';
 import type { MetricsPlace } from './server.ts';
 import type { TracingOptions } from './tracing.ts';
+import { type ConfiguredUpstream, upstreamOf, upstreamSchema } from './upstream/upstream-configuration.ts';
 
 export type TracesPlace = 'off' | Omit<TracingOptions, 'logger'>;
 
@@ -29,6 +30,10 @@ export interface Configuration {
   readonly traces: TracesPlace | undefined;
   /** Origins whose pages may call. */
   readonly cors: readonly string[] | undefined;
+  /** Whether a model is loaded in this process; undefined: yes. */
+  readonly localModel: boolean | undefined;
+  /** Models that run elsewhere. */
+  readonly upstreams: readonly ConfiguredUpstream[];
   /** Those that ship and those of the file, which come later and count. */
   readonly models: readonly ModelName[];
   readonly prices: PriceList;
@@ -36,7 +41,8 @@ export interface Configuration {
 }
 
 /** Where a file says what a running server cannot take over, or that it can. */
-const changes: Readonly<Record<keyof Configuration, 'while running' | `server.${string}`>> = {
+const changes: Readonly<Record<keyof Configuration, 'while running' | 'upstreams' | `server.${string}`>> = {
+  ...{ upstreams: 'upstreams', localModel: 'server.local_model' },
   ...{ models: 'while running', keepAliveMs: 'while running', stallTimeoutMs: 'while running' },
   ...{ prices: 'while running', retention: 'while running' },
   ...{
@@ -69,7 +75,9 @@ export const defaultConfiguration: Configuration = {
     stallTimeoutMs: undefined,
     cors: undefined,
     traces: undefined,
+    localModel: undefined,
   },
+  upstreams: [],
   models: deepseekNames,
   prices: noPrices,
   retention: noRetention,
@@ -121,8 +129,10 @@ const fileSchema = z.strictObject({
       metrics: z
         .union([z.enum(['on', 'off']), z.strictObject({ host: z.string(), port: integer(0, 65535) })])
         .optional(),
+      local_model: z.boolean().optional(),
     })
     .nullish(),
+  upstreams: z.record(z.string(), upstreamSchema).nullish(),
   // Null takes a name away that ships.
   models: z.record(z.string(), model.nullable()).nullish(),
   prices: pricesSchema.nullish(),
@@ -152,7 +162,11 @@ export function parseConfiguration(text: string, file: string): Configuration {
     });
     throw new ConfigurationError(problems.join('\n'));
   }
-  const { server, models, prices, retention } = parsed.data;
+  const { server, models, upstreams, prices, retention } = parsed.data;
+  if (server?.local_model === false && Object.keys(upstreams ?? {}).length === 0) {
+    const line = at(offsetOf(document, ['server', 'local_model']));
+    throw new ConfigurationError(`${line}: server.local_model: expected an upstream where no model is loaded`);
+  }
   const ms = (count: number | undefined) => (count === undefined ? undefined : count * 1000);
   const own = Object.entries(models ?? {});
   const isOwn = (id: string) => own.some(([name]) => name === id);
@@ -160,6 +174,8 @@ export function parseConfiguration(text: string, file: string): Configuration {
     ...{ host: server?.host, port: server?.port, missingReasoning: server?.missing_reasoning },
     traces: server?.traces,
     ...{ metricsAt: server?.metrics, cors: server?.cors, stallTimeoutMs: ms(server?.stall_timeout_seconds) },
+    localModel: server?.local_model,
+    upstreams: Object.entries(upstreams ?? {}).map(([id, wire]) => upstreamOf(id, wire)),
     ...{ keepAliveMs: ms(server?.keep_alive_seconds), startTimeoutMs: ms(server?.start_timeout_seconds) },
     models: [
       ...deepseekNames.filter(({ id }) => !isOwn(id)),

@@ -15,6 +15,7 @@ import {
 } from '@hadal/protocol/request-error';
 import type { Dialect } from '@hadal/protocol/routes';
 import { type KeyScope, unboundedScope } from '@hadal/store/keys';
+import { beginStream, providerAt, sendEvent, startFakeUpstream } from './testing/fake-upstream.ts';
 import { serveToy, type ToyServer } from './testing/serve-toy.ts';
 import { hello, until, weather } from './testing/toy-requests.ts';
 
@@ -71,6 +72,14 @@ const uploaded =
     body.append('purpose', 'user_data');
     return await answerOf(await fetch(`${server.url}/files`, { method: 'POST', body }));
   };
+
+/** Asks a server whose model `m` runs at an upstream that answers so. */
+const relayed = (answer: Parameters<typeof startFakeUpstream>[0]) => async (): Promise<Answer> => {
+  await using upstream = await startFakeUpstream(answer);
+  await using provider = providerAt([upstream.url]);
+  await using toy = await serveToy({ script: () => [], providers: [provider] });
+  return await posted('/chat/completions', { ...hello, model: 'm' })(toy);
+};
 
 const schema = { type: 'object', properties: { a: { type: 'frob' } } };
 
@@ -257,6 +266,23 @@ const cases: { readonly [C in RequestErrorCode]: Case<C> } = {
       await closed;
       return rawAnswer((await answer).join(''));
     },
+  },
+  'upstream-refused': {
+    ...{ dialect: 'deepseek', details: [{ problem: 'too many stop strings' }] },
+    provoke: relayed(
+      (response) => void response.writeHead(400).write('{"error": {"message": "too many stop strings"}}'),
+    ),
+  },
+  'upstream-failed': {
+    ...{ dialect: 'deepseek', details: [{ model: 'm', problem: 'the answer broke off' }] },
+    provoke: relayed((response) => {
+      beginStream(response);
+      sendEvent(response, { choices: [{ delta: { content: 'a' } }] });
+    }),
+  },
+  'upstream-unavailable': {
+    ...{ dialect: 'deepseek', details: [{ model: 'm' }] },
+    provoke: relayed((response) => void response.writeHead(503)),
   },
 };
 

@@ -236,4 +236,5 @@ export class Metrics {
 const reasonLabels = {
   ...{ stop: 'stop', length: 'length', tool_calls: 'tool_calls', aborted: 'abort' },
   insufficient_system_resource: 'timeout',
+  content_filter: 'content_filter',
 } as const;

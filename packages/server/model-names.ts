@@ -31,6 +31,10 @@ export const deepseekNames: readonly ModelName[] = [
  * also be a model's own: it then says how that model is shown. Throws an Error of one line for a name of no model.
  */
 export function namedProviders(providers: readonly Provider[], names: readonly ModelName[]): Provider[] {
+  const twice = providers.find(({ model }, index) => providers.findIndex((one) => one.model.id === model.id) < index);
+  if (twice !== undefined) {
+    throw new Error(`upstreams: expected a name that no other model has, got ${JSON.stringify(twice.model.id)}`);
+  }
   const named = new Map(providers.map((provider) => [provider.model.id, provider]));
   for (const { id, model, temperature, topP, ...changes } of names) {
     const behind =

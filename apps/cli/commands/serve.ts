@@ -107,6 +107,7 @@ async function serve(
     { readConfiguration },
     { openMetrics },
     { configurationReload },
+    { openUpstreams },
   ] = await Promise.all([
     import('../local-model.ts'),
     import('@hadal/server/server'),
@@ -116,11 +117,14 @@ async function serve(
     import('../configuration-file.ts'),
     import('@hadal/server/metrics'),
     import('../configuration-reload.ts'),
+    import('../upstreams.ts'),
   ]);
   const signals = listenForSignals(terminal);
   const configuration = readConfiguration(config);
   const logger = createLogger(log);
   const metrics = openMetrics();
+  await using upstreams = openUpstreams(configuration.upstreams, logger);
+  const isLocal = configuration.localModel !== false || model.model !== undefined;
   await using store = await openStore<BatchDetails>({ ...storePlace(), onError: () => metrics.noteStoreError() });
   const address = isSaid('host') ? host : (configuration.host ?? host);
   if (!isLoopback(address) && !(await store.keys.isAny())) {
@@ -128,21 +132,20 @@ async function serve(
     throw new UsageError(`${address} lets others in, and there are no keys to tell who may come; ${advice}`);
   }
   const prefixes = diskCache > 0 ? { directory: prefixDirectory(), maxBytes: diskCache * 1e9 } : undefined;
-  await using local = await openLocalModel(
-    {
-      ...localModelOptions(model),
-      prefixes,
-      draftModel,
-      speculation: speculative,
-      missingReasoning: strictReasoning ? 'refuse' : configuration.missingReasoning,
-      startTimeoutMs: configuration.startTimeoutMs,
-    },
-    terminal,
-  );
+  const localOptions = {
+    ...localModelOptions(model),
+    prefixes,
+    draftModel,
+    speculation: speculative,
+    missingReasoning: strictReasoning ? ('refuse' as const) : configuration.missingReasoning,
+    startTimeoutMs: configuration.startTimeoutMs,
+  };
+  await using local = isLocal ? await openLocalModel(localOptions, terminal) : undefined;
+  const served = [...(local ? [local.provider] : []), ...upstreams.providers];
   const changeable = ({ models, ...settings }: Configuration): ChangeableOptions => ({
     ...{ keepAliveMs: settings.keepAliveMs, stallTimeoutMs: settings.stallTimeoutMs },
     ...{ prices: settings.prices, retention: settings.retention },
-    providers: namedProviders([local.provider], models),
+    providers: namedProviders(served, models),
   });
   await using tracing = await tracingOf(configuration, logger);
   await using server = await startServer({
@@ -154,7 +157,7 @@ async function serve(
     ...(configuration.metricsAt !== undefined && { metricsAt: configuration.metricsAt }),
     logger,
   });
-  terminal.out(`${local.description} is ready at ${server.url}\n`);
+  terminal.out(`${local?.description ?? upstreams.description} is ready at ${server.url}\n`);
   if (typeof configuration.metricsAt === 'object') terminal.out(`Metrics: ${server.metricsUrl}\n`);
   if (terminal.isInteractive) terminal.out(terminal.dim(`Talk with it: npx hadal chat --url ${server.url}\n`));
   signals.onReload(

@@ -25,7 +25,7 @@ const count = z.int().min(0);
 const seconds = z.int().describe('Seconds since 1970.');
 
 export const finishReason = z
-  .enum(['stop', 'length', 'tool_calls', 'aborted', 'insufficient_system_resource'])
+  .enum(['stop', 'length', 'tool_calls', 'content_filter', 'aborted', 'insufficient_system_resource'])
   .describe('`aborted`: the server was stopped. `insufficient_system_resource`: the time that a request has was up.');
 
 export const usage = z.object({
@@ -225,7 +225,7 @@ export const answerBlock = z.discriminatedUnion('type', [
   z.object({ type: z.literal('tool_use'), id: z.string(), name: z.string(), input: z.looseObject({}) }),
 ]) satisfies z.ZodType<AnthropicBlock>;
 
-const stopReason = z.enum(['end_turn', 'max_tokens', 'stop_sequence', 'tool_use']);
+const stopReason = z.enum(['end_turn', 'max_tokens', 'stop_sequence', 'tool_use', 'refusal']);
 
 export const message = z.object({
   ...{ id: z.string(), type: z.literal('message'), role: z.literal('assistant') },
