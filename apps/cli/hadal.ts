@@ -9,9 +9,12 @@ import { chatCommand } from './commands/chat.ts';
 import { convertCommand } from './commands/convert.ts';
 import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { keysCommand } from './commands/keys.ts';
+import { organizationsCommand } from './commands/organizations.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { serveCommand } from './commands/serve.ts';
 import { trainCommand } from './commands/train.ts';
+import { auditCommand, usageCommand } from './commands/usage.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { reportFailure } from './failure.ts';
 import packageJson from './package.json' with { type: 'json' };
@@ -34,6 +37,10 @@ const commands = [
   chatCommand,
   askCommand,
   serveCommand,
+  keysCommand,
+  organizationsCommand,
+  usageCommand,
+  auditCommand,
   inspectCommand,
   convertCommand,
   trainCommand,
@@ -44,7 +51,9 @@ const commands = [
 ];
 for (const create of commands) {
   const command = create(terminal);
-  program.addCommand(command.showHelpAfterError(`(hadal ${command.name()} --help has examples)`).exitOverride());
+  const advice = `(hadal ${command.name()} --help has examples)`;
+  for (const one of [command, ...command.commands]) one.showHelpAfterError(advice).exitOverride();
+  program.addCommand(command);
 }
 
 try {

@@ -3,6 +3,7 @@
 // Owns the ranges that the command line accepts. A value outside is the caller's mistake, told by commander together with
 // the option's name.
 
+import { parseMoney } from '@hadal/protocol/account';
 import { InvalidArgumentError } from 'commander';
 
 /** Parses whole numbers from `low` to `high`. */
@@ -22,6 +23,20 @@ export function numberFrom(low: number, high: number): (text: string) => number 
     if (text.trim() !== '' && value >= low && value <= high) return value;
     throw new InvalidArgumentError(`expected a number from ${low} to ${high}.`);
   };
+}
+
+/** Names with commas between. */
+export function list(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.every((name) => name !== '')) return names;
+  throw new InvalidArgumentError('expected names with commas between.');
+}
+
+/** An amount such as 12.50, in whole millionths. */
+export function moneyFrom(text: string): number {
+  const amount = parseMoney(text);
+  if (amount !== undefined) return amount;
+  throw new InvalidArgumentError('expected an amount such as 20 or 0.5, with up to six digits after the point.');
 }
 
 export function serverUrl(text: string): URL {

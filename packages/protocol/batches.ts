@@ -55,6 +55,8 @@ export interface BatchDetails {
   readonly inputFileId: string;
   readonly completionWindow: string;
   readonly metadata: Readonly<Record<string, string>> | null;
+  /** Whose key pays for it; absent where the server had none. */
+  readonly keyId?: string | undefined;
   /** Of the files that are made; undefined: they stay. */
   readonly outputExpiresAfterSeconds: number | undefined;
   readonly problems: readonly BatchProblem[];

@@ -40,7 +40,8 @@ test('a body with model and messages alone gets every default', () => {
   assert.deepEqual(parse({}), {
     choices: 1,
     delivery: { type: 'whole' },
-    stored: undefined,
+    isStored: false,
+    record: { metadata: {}, messages: [user] },
     chat: {
       model: 'toy',
       messages: [user],

@@ -40,8 +40,10 @@ export interface ChatCompletionsRequest {
   /** Answers to give. */
   readonly choices: number;
   readonly delivery: Delivery;
-  /** What to keep of it beside the answer, where the caller wants it kept; otherwise undefined. */
-  readonly stored: StoredRequest | undefined;
+  /** Whether the caller wants it kept. */
+  readonly isStored: boolean;
+  /** What is kept of it, then. */
+  readonly record: StoredRequest;
 }
 
 export interface StoredRequest {
@@ -76,7 +78,8 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
   return {
     choices: wire.n ?? 1,
     delivery: deliveryOf(wire),
-    stored: wire.store === true ? { metadata: wire.metadata ?? {}, messages: wire.messages } : undefined,
+    isStored: wire.store === true,
+    record: { metadata: wire.metadata ?? {}, messages: wire.messages },
     chat: {
       model: card.id,
       messages,

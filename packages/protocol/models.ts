@@ -43,6 +43,7 @@ export interface WireModel {
   readonly input_modalities: readonly string[];
   readonly output_modalities: readonly string[];
   readonly effort: { readonly supported_levels: readonly string[]; readonly default_level: string };
+  readonly api_capabilities: { readonly anthropic_messages: { readonly system_prompt_update: 'leading-only' } };
 }
 
 export function wireModel(card: ModelCard): WireModel {
@@ -56,6 +57,8 @@ export function wireModel(card: ModelCard): WireModel {
     input_modalities: ['text'],
     output_modalities: ['text'],
     effort: { supported_levels: ['low', 'high', 'max'], default_level: card.thinking === 'off' ? 'none' : 'high' },
+    // What the system says in the midst of a conversation is read as the user's.
+    api_capabilities: { anthropic_messages: { system_prompt_update: 'leading-only' } },
   };
 }
 

@@ -33,6 +33,22 @@ export const requestErrors = {
     ...{ ...invalidRequest, parameter: 'model' },
     message: 'The supported API model names are {supported}, but you passed {passed}.',
   },
+  'wrong-key': {
+    ...{ status: 401, type: 'authentication_error', code: 'invalid_request_error' },
+    message: 'Authentication Fails, Your api key: ****{lastFour} is invalid',
+  },
+  'insufficient-balance': {
+    ...{ status: 402, type: 'unknown_error', code: 'invalid_request_error' },
+    message: 'Insufficient Balance',
+  },
+  'budget-spent': {
+    ...{ status: 402, type: 'unknown_error', code: 'invalid_request_error' },
+    message: 'Insufficient Balance: the budget of this key is spent',
+  },
+  'not-permitted': {
+    ...{ status: 403, type: 'permission_error', code: 'permission_denied' },
+    message: 'Not permitted: {problem}',
+  },
   'context-exceeded': {
     ...invalidRequest,
     // In one piece, as only a literal tells its placeholders.
@@ -82,6 +98,10 @@ export const requestErrors = {
   'queue-full': {
     ...{ status: 429, type: 'rate_limit_error', code: 'rate_limit_exceeded' },
     message: 'Rate limit reached: {waiting} requests are waiting already. Please try again later.',
+  },
+  'rate-limited': {
+    ...{ status: 429, type: 'rate_limit_error', code: 'rate_limit_exceeded' },
+    message: 'Rate limit reached: this key has {limit}. Please try again in {seconds} seconds.',
   },
   internal: { ...serverError, status: 500, message: 'The server had an error while processing your request' },
   'shutting-down': {

@@ -96,6 +96,9 @@ export const routes = {
   listModels: { ...models, ...get('/models', 'The models there are') },
   getModel: { ...models, ...get('/models/:id', 'One model') },
 
+  getBalance: { ...deepseek, tag: 'Account', ...get('/user/balance', 'What there is to pay with') },
+  getUsage: { ...openai, tag: 'Account', ...get('/user/usage', 'What was used, and what it cost') },
+
   getHealth: { ...server, ...get('/healthz', 'Whether the server answers') },
   getOpenApi: { ...server, ...get('/openapi.json', 'This description of the API') },
 } as const satisfies Record<string, Route>;

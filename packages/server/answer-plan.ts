@@ -8,10 +8,13 @@ import type { BatchDetails } from '@hadal/protocol/batches';
 import type { Usage } from '@hadal/protocol/chat-event';
 import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import type { RequestError } from '@hadal/protocol/request-error';
+import type { OperationId } from '@hadal/protocol/routes';
 import type { Delivery } from '@hadal/protocol/sampling-fields';
 import type { Store } from '@hadal/store/store';
+import type { Account, Accounts } from './accounts.ts';
 import { type Answer, type AnswerEvent, leaveAll, mergeChoices, type NumberedEvent } from './choices.ts';
 import type { FileLimits } from './files-endpoints.ts';
+import { type Charge, meteredAnswers } from './metered-answers.ts';
 import type { Provider } from './provider.ts';
 
 /** What every endpoint that answers with a model's words is given. */
@@ -19,6 +22,7 @@ export interface EndpointOptions {
   readonly providers: readonly Provider[];
   readonly store: Store<BatchDetails>;
   readonly fileLimits: FileLimits;
+  readonly accounts: Accounts;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Aborts when the server stops: for what goes on without its caller. */
@@ -30,8 +34,8 @@ export interface EndpointOptions {
 export interface Call {
   /** Of the request, and as far as its dialect allows of the answer. */
   readonly id: string;
-  /** Whose call it is; empty where the server has no keys. */
-  readonly owner: string;
+  /** Whose call it is, and who pays for it. */
+  readonly account: Account;
   readonly body: unknown;
   /** Aborts when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
@@ -81,6 +85,8 @@ export interface AnswerParts<E extends AnswerEvent> {
   /** Answers to each prompt. */
   readonly choices: number;
   readonly answers: readonly Answer<E>[];
+  /** Who is charged for it; absent where the answer was charged elsewhere, or is only read again. */
+  readonly charged?: { readonly operation: OperationId; readonly user: string } | undefined;
   /** Sees every event before it is written, and may hold it back until something has been done. */
   readonly through?: ((events: NumberedEvents<E>) => NumberedEvents<E>) | undefined;
   readonly stream: StreamShape<E>;
@@ -126,10 +132,13 @@ export function serverSentEvent(data: object, name?: string): string {
 
 /** Times are counted from here. */
 export function planAnswer<E extends AnswerEvent>(
-  { model, delivery, choices, answers, through = (events) => events, stream, whole }: AnswerParts<E>,
-  { explain }: Call,
+  parts: AnswerParts<E>,
+  call: Call,
   { now }: EndpointOptions,
 ): AnswerPlan {
+  const { model, delivery, choices, charged, through = (events) => events, stream, whole } = parts;
+  const { explain, account, id } = call;
+  account.checkModel([model]);
   const plannedAt = now();
   const outcome: AnswerOutcome = { model, isStream: delivery.type === 'stream' };
   let total: Usage | undefined;
@@ -147,6 +156,11 @@ export function planAnswer<E extends AnswerEvent>(
       yield numbered;
     }
   }
+  const charge: Charge = (usage, finishReason) =>
+    charged === undefined
+      ? Promise.resolve()
+      : account.charge({ ...charged, id, model, usage, finishReason, isBatch: false });
+  const answers = meteredAnswers(parts.answers, choices, charge, explain);
   return {
     ...{ isStream: outcome.isStream, outcome, keepAlive: stream.keepAlive },
     usage: () => total,

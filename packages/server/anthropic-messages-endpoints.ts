@@ -8,6 +8,7 @@ import { type AnthropicEvent, AnthropicWriter } from '@hadal/protocol/anthropic-
 import type { ChatEvent } from '@hadal/protocol/chat-event';
 import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import type { ModelCard } from '@hadal/protocol/models';
+import { namespaceOf } from './accounts.ts';
 import { type Call, type EndpointOptions, planAnswer, serverSentEvent } from './answer-plan.ts';
 import type { NumberedEvent } from './choices.ts';
 import { type Provider, providerOf } from './provider.ts';
@@ -22,11 +23,13 @@ export function anthropicEndpoints(options: EndpointOptions) {
   return {
     messages(call: Call) {
       const { chat, delivery } = parseAnthropicMessages(call.body, cardFor);
+      const userId = namespaceOf(call.account, chat.userId);
       const writer = new AnthropicWriter({ id: `msg_${call.id.replaceAll('-', '')}`, model: chat.model });
       return planAnswer(
         {
           ...{ model: chat.model, delivery, choices: 1 },
-          answers: [providerOf(providers, chat.model).chat(chat, call.signal)],
+          charged: { operation: 'createMessage', user: chat.userId },
+          answers: [providerOf(providers, chat.model).chat({ ...chat, userId }, call.signal)],
           stream: {
             frames: ({ event }) => writer.events(event).map(named),
             end: '',

@@ -17,6 +17,7 @@ import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import { RequestError, requestError } from '@hadal/protocol/request-error';
 import { dialectAt } from '@hadal/protocol/routes';
 import type { LineUsage, NewLine, StoredBatch } from '@hadal/store/batches';
+import type { Account, Answered } from './accounts.ts';
 import type { Endpoint, EndpointOptions } from './answer-plan.ts';
 import { explainFailure } from './failure.ts';
 import { readJsonLines } from './json-lines.ts';
@@ -174,16 +175,14 @@ export class BatchRunner implements AsyncDisposable {
 
   /** Until all are answered, or `signal` aborts, or the time is up. */
   async #answerLines(batch: Stored, signal: AbortSignal): Promise<void> {
-    const { now, store } = this.#options;
+    const { now, accounts } = this.#options;
+    const account = await accounts.accountOf(batch.owner, batch.details.keyId);
     const late = AbortSignal.timeout(Math.min(batch.expiresMs - now(), 2 ** 31 - 1));
     const ended = new AbortController();
     const until = AbortSignal.any([signal, late, ended.signal]);
     const lines = this.#unanswered(batch, until);
     const work = async () => {
-      for await (const line of lines) {
-        const answered = await this.#answerLine(batch, line, until);
-        if (answered) await store.batches.answer(batch.id, line.number, answered);
-      }
+      for await (const line of lines) await this.#answerLine(batch, account, line, until);
     };
     try {
       // All take from the same lines.
@@ -208,41 +207,47 @@ export class BatchRunner implements AsyncDisposable {
     }
   }
 
-  /** undefined: it has no answer, and keeps none until somebody tries again. */
-  async #answerLine({ owner, details, expiresMs }: Stored, line: NewLine, signal: AbortSignal) {
-    const { newId, now } = this.#options;
+  /** Whether it was answered; else it has no answer until somebody tries again. */
+  async #answerLine(batch: Stored, account: Account, line: NewLine, signal: AbortSignal): Promise<void> {
+    const { newId, now, store } = this.#options;
+    const { id, details, expiresMs } = batch;
     while (!signal.aborted && now() < expiresMs) {
       const requestId = newId();
       const explain = (error: unknown) => explainFailure(error, { logger: this.#logger, requestId });
-      let usage = noUsage;
+      const charges: Answered[] = [];
+      // Charged when the answer is there to be kept, as a line and not as a request: it may have to be answered again.
+      const deferred: Account = { ...account, charge: async (answered) => void charges.push(answered) };
       const answered = async () => {
         checkLine(line.body);
-        const call = { id: requestId, owner, body: line.body, signal, explain };
-        const plan = await this.#endpoints[details.endpoint](call);
+        const plan = await this.#endpoints[details.endpoint]({
+          id: requestId,
+          account: deferred,
+          body: line.body,
+          signal,
+          explain,
+        });
         const answer = await plan.start();
-        const body = await answer.whole();
-        usage = plan.usage() ?? noUsage;
-        return { status: 200, body };
+        return { status: 200, body: await answer.whole() };
       };
       const result = await answered().catch((error) => {
         const shown = explain(error);
-        const body = errorEnvelope(
-          shown,
-          dialectAt(details.endpoint === '/messages' ? '/v1/messages' : details.endpoint),
-        );
-        return { status: shown.status, body, isBusy: isBusy(shown) };
+        const dialect = dialectAt(details.endpoint === '/messages' ? '/v1/messages' : details.endpoint);
+        return { status: shown.status, body: errorEnvelope(shown, dialect), isBusy: isBusy(shown) };
       });
       // What was cut short is no answer.
-      if (signal.aborted) return undefined;
+      if (signal.aborted) return;
       if ('isBusy' in result && result.isBusy) {
         await new Promise((resolve) => setTimeout(resolve, retryMs));
         continue;
       }
       const response = { status: result.status, requestId, body: result.body };
       const json = lineOf({ id: `batch_req_${requestId.replaceAll('-', '')}`, line, response });
-      return { isError: result.status !== 200, json, usage };
+      const [charge] = charges;
+      if (charge) await account.charge({ ...charge, id: `${id}/${line.number}`, isBatch: true });
+      const usage = charge?.usage ?? noUsage;
+      await store.batches.answer(id, line.number, { isError: result.status !== 200, json, usage });
+      return;
     }
-    return undefined;
   }
 
   /** What could not be answered in time says so. */

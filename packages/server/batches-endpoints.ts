@@ -14,7 +14,7 @@ import { findFile, unknownCursor } from './files-endpoints.ts';
 export function batchesEndpoints({ store, now, newId }: EndpointOptions, runner: BatchRunner) {
   const { batches, files } = store;
 
-  async function named({ owner, params: { id } }: ApiCall): Promise<StoredBatch<BatchDetails>> {
+  async function named({ account: { owner }, params: { id } }: ApiCall): Promise<StoredBatch<BatchDetails>> {
     const batch = await batches.find(owner, id);
     if (batch === undefined) throw requestError('unknown-object', { field: 'id', kind: 'Batch', id });
     return batch;
@@ -30,7 +30,8 @@ export function batchesEndpoints({ store, now, newId }: EndpointOptions, runner:
   }
 
   return {
-    async create({ owner, body }: ApiCall) {
+    async create({ account, body }: ApiCall) {
+      const { owner } = account;
       const { windowMs, details } = parseBatchRequest(body);
       const file = await findFile(files, owner, details.inputFileId, 'input_file_id');
       if (file.purpose !== 'batch') {
@@ -42,7 +43,7 @@ export function batchesEndpoints({ store, now, newId }: EndpointOptions, runner:
         ...{ id: `batch_${newId().replaceAll('-', '')}`, owner, createdMs, expiresMs: createdMs + windowMs },
         status: 'validating',
         details: {
-          ...details,
+          ...{ ...details, keyId: account.key?.id },
           ...{ problems: [], since: {}, outputFileId: undefined, errorFileId: undefined },
           ...{ counts: undefined, usage: undefined },
         },
@@ -52,7 +53,7 @@ export function batchesEndpoints({ store, now, newId }: EndpointOptions, runner:
       return await shown(batch);
     },
 
-    async list({ owner, query }: ApiCall) {
+    async list({ account: { owner }, query }: ApiCall) {
       const asked = parseListPage(query, { limit: 20, maxLimit: 100, order: 'desc' });
       const page = await batches.list({ owner, ...asked });
       if (page === undefined) throw unknownCursor('after', query.after);

@@ -11,6 +11,7 @@ import {
   chatCompletionChunk,
   collectChatCompletion,
 } from '@hadal/protocol/chat-completions-response';
+import { namespaceOf } from './accounts.ts';
 import {
   type Call,
   chunkStream,
@@ -26,18 +27,16 @@ export function chatCompletionsEndpoint(options: EndpointOptions): Endpoint {
   const { providers, store, now } = options;
   const cards = providers.map(({ model }) => model);
 
-  async function keep(
-    { owner }: Call,
-    completion: ChatCompletion,
-    { metadata, messages }: StoredRequest,
-  ): Promise<void> {
+  async function keep(call: Call, completion: ChatCompletion, { metadata, messages }: StoredRequest): Promise<void> {
     const { id, model } = completion;
+    const { owner } = call.account;
     await store.completions.add({ id, owner, createdMs: now(), model, metadata, completion, messages });
   }
 
   return (call) => {
-    const { chat, choices, delivery, stored } = parseChatCompletionsRequest(call.body, cards);
+    const { chat, choices, delivery, record, isStored } = parseChatCompletionsRequest(call.body, cards);
     const provider = providerOf(providers, chat.model);
+    const userId = namespaceOf(call.account, chat.userId);
     const head: CompletionHead = {
       id: call.id,
       created: Math.floor(now() / 1000),
@@ -49,10 +48,14 @@ export function chatCompletionsEndpoint(options: EndpointOptions): Endpoint {
     return planAnswer(
       {
         ...{ model: chat.model, delivery, choices },
+        charged: { operation: 'createChatCompletion', user: chat.userId },
         answers: Array.from({ length: choices }, (_, i) =>
-          provider.chat({ ...chat, seed: choiceSeed(chat.seed, i) }, call.signal),
+          provider.chat({ ...chat, userId, seed: choiceSeed(chat.seed, i) }, call.signal),
         ),
-        through: stored && ((events) => keeping(events, head, (completion) => keep(call, completion, stored))),
+        through:
+          isStored || call.account.key?.keepsText
+            ? (events) => keeping(events, head, (completion) => keep(call, completion, record))
+            : undefined,
         stream: chunkStream((event: ChoiceEvent) => chatCompletionChunk(event, head, includesUsage(delivery))),
         whole: (events) => collectChatCompletion(events, head),
       },

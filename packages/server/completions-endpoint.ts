@@ -4,6 +4,7 @@
 
 import { parseCompletionsRequest } from '@hadal/protocol/completions-request';
 import { type CompletionEvent, type TextEvent, TextWriter } from '@hadal/protocol/completions-response';
+import { namespaceOf } from './accounts.ts';
 import { chunkStream, type Endpoint, type EndpointOptions, includesUsage, planAnswer } from './answer-plan.ts';
 import { choiceSeed } from './choices.ts';
 import { providerOf } from './provider.ts';
@@ -26,9 +27,11 @@ export function completionsEndpoint(options: EndpointOptions): Endpoint {
     return planAnswer(
       {
         ...{ model, delivery, choices },
+        charged: { operation: 'createCompletion', user: completions[0]?.userId ?? '' },
         answers: completions.map((completion, i) => {
+          const userId = namespaceOf(call.account, completion.userId);
           const seed = choiceSeed(completion.seed, i % choices);
-          const answer = provider.complete({ ...completion, seed }, call.signal);
+          const answer = provider.complete({ ...completion, userId, seed }, call.signal);
           return hasText ? answer : withoutText(answer);
         }),
         stream: chunkStream((event: TextEvent) => writer.chunk(event, includesUsage(delivery))),

@@ -17,7 +17,8 @@ test('a file that says nothing is the default', () => {
 test('the table in the documentation is the one that ships', () => {
   const page = readFileSync(join(import.meta.dirname, '../../docs/configuration.md'), 'utf8');
   const [, whole = ''] = /```yaml\n(.*?)```/s.exec(page) ?? [];
-  const { models, ...server } = parse(whole);
+  const { models, prices, retention, ...server } = parse(whole);
+  assert.deepEqual([prices, retention], [defaultConfiguration.prices, defaultConfiguration.retention]);
   const shipped = deepseekNames.map((name) => ({ ...name, model: 'hadal-nano' }));
   assert.deepEqual(
     models,

@@ -8,6 +8,9 @@ import { shapeProblem } from '@hadal/protocol/shape-error';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { deepseekNames, type ModelName } from './model-names.ts';
+import { priceListOf, pricesSchema } from './price-settings.ts';
+import { noPrices, type PriceList } from './prices.ts';
+import { noRetention, type Retention } from './retention.ts';
 
 export interface Configuration {
   readonly host: string | undefined;
@@ -17,6 +20,8 @@ export interface Configuration {
   readonly missingReasoning: 'recover' | 'refuse' | undefined;
   /** Those that ship and those of the file, which come later and count. */
   readonly models: readonly ModelName[];
+  readonly prices: PriceList;
+  readonly retention: Retention;
 }
 
 /** A file that says nothing. */
@@ -29,6 +34,8 @@ export const defaultConfiguration: Configuration = {
     missingReasoning: undefined,
   },
   models: deepseekNames,
+  prices: noPrices,
+  retention: noRetention,
 };
 
 /** What is wrong with a file, all of it; the message is for the person who wrote it. */
@@ -37,6 +44,7 @@ export class ConfigurationError extends Error {
 }
 
 const seconds = expecting('number of seconds above 0');
+const days = integer(1, 36_500);
 const temperature = expecting('number from 0 to 2');
 const topP = expecting('number above 0 and at most 1');
 const tokens = integer(1, Number.MAX_SAFE_INTEGER);
@@ -65,6 +73,15 @@ const fileSchema = z.strictObject({
     .nullish(),
   // Null takes a name away that ships.
   models: z.record(z.string(), model.nullable()).nullish(),
+  prices: pricesSchema.nullish(),
+  retention: z
+    .strictObject({
+      usage_days: days.optional(),
+      completions_days: days.optional(),
+      responses_days: days.optional(),
+      audit_days: days.optional(),
+    })
+    .nullish(),
 });
 
 /** Throws `ConfigurationError` with every mistake. `file` is how the person who wrote it calls it. */
@@ -83,7 +100,7 @@ export function parseConfiguration(text: string, file: string): Configuration {
     });
     throw new ConfigurationError(problems.join('\n'));
   }
-  const { server, models } = parsed.data;
+  const { server, models, prices, retention } = parsed.data;
   const ms = (count: number | undefined) => (count === undefined ? undefined : count * 1000);
   const own = Object.entries(models ?? {});
   const isOwn = (id: string) => own.some(([name]) => name === id);
@@ -94,6 +111,11 @@ export function parseConfiguration(text: string, file: string): Configuration {
       ...deepseekNames.filter(({ id }) => !isOwn(id)),
       ...own.flatMap(([id, wire]) => (wire === null ? [] : [nameOf(id, wire)])),
     ],
+    prices: priceListOf(prices),
+    retention: {
+      ...{ usage: retention?.usage_days, completions: retention?.completions_days },
+      ...{ responses: retention?.responses_days, audit: retention?.audit_days },
+    },
   };
 }
 

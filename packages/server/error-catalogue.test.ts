@@ -14,6 +14,7 @@ import {
   requestErrors,
 } from '@hadal/protocol/request-error';
 import type { Dialect } from '@hadal/protocol/routes';
+import { type KeyScope, unboundedScope } from '@hadal/store/keys';
 import { serveToy, type ToyServer } from './testing/serve-toy.ts';
 import { hello, until, weather } from './testing/toy-requests.ts';
 
@@ -54,6 +55,14 @@ const got =
   async ({ server }: ToyServer) =>
     await answerOf(await fetch(server.url + path));
 
+/** The headers of a caller with a new key. */
+async function keyOf({ store }: ToyServer, scope: Partial<KeyScope>): Promise<Record<string, string>> {
+  const key = { id: 'key_1', organization: '', member: undefined, role: 'member', name: 'a' } as const;
+  const rest = { createdMs: 0, expiresMs: undefined, keepsText: false };
+  await store.keys.add({ ...key, ...rest, scope: { ...unboundedScope, ...scope } }, 'sk-right');
+  return { ...json, authorization: 'Bearer sk-right' };
+}
+
 const uploaded =
   (content: string) =>
   async ({ server }: ToyServer) => {
@@ -81,6 +90,36 @@ const cases: { readonly [C in RequestErrorCode]: Case<C> } = {
   'unknown-model': {
     ...{ dialect: 'openai', details: [{ supported: ['toy'], passed: 'gpt-9' }] },
     provoke: posted('/responses', { model: 'gpt-9', input: 'Hello' }),
+  },
+  'wrong-key': {
+    ...{ dialect: 'deepseek', details: [{ lastFour: 'abcd' }] },
+    async provoke(toy) {
+      await keyOf(toy, {});
+      return await posted('/chat/completions', hello, { ...json, authorization: 'Bearer sk-wrong-abcd' })(toy);
+    },
+  },
+  'insufficient-balance': {
+    ...{ dialect: 'deepseek', details: [] },
+    async provoke(toy) {
+      await toy.store.ledger.pay('', 'USD', 'granted', 0);
+      return await posted('/chat/completions', hello, await keyOf(toy, {}))(toy);
+    },
+  },
+  'budget-spent': {
+    ...{ dialect: 'deepseek', details: [] },
+    provoke: async (toy) => await posted('/chat/completions', hello, await keyOf(toy, { budget: 0 }))(toy),
+  },
+  'not-permitted': {
+    ...{ dialect: 'deepseek', details: [{ problem: 'this key is not for the model toy' }] },
+    provoke: async (toy) => await posted('/chat/completions', hello, await keyOf(toy, { models: ['b'] }))(toy),
+  },
+  'rate-limited': {
+    ...{ dialect: 'deepseek', details: [{ limit: '1 requests a minute', seconds: 60 }], options: { now: () => 1 } },
+    async provoke(toy) {
+      const headers = await keyOf(toy, { requestsPerMinute: 1 });
+      assert.equal((await posted('/chat/completions', hello, headers)(toy)).status, 200);
+      return await posted('/chat/completions', hello, headers)(toy);
+    },
   },
   'context-exceeded': {
     ...{ dialect: 'deepseek', details: [{ limit: 32, requested: 42, prompt: 2, completion: 40 }] },

@@ -29,7 +29,7 @@ export const defaultFileLimits: FileLimits = { fileBytes: 512 * 1024 ** 2, files
 
 export function filesEndpoints({ store: { files }, fileLimits, now, newId }: EndpointOptions) {
   async function upload(call: ApiCall, fieldsOf: typeof parseUploadFields): Promise<StoredFile> {
-    const { owner } = call;
+    const { owner } = call.account;
     const total = await files.total(owner);
     const full = () => requestError('storage-full', { maxFiles: fileLimits.files, maxBytes: fileLimits.totalBytes });
     if (total.count >= fileLimits.files || total.bytes >= fileLimits.totalBytes) throw full();
@@ -52,13 +52,13 @@ export function filesEndpoints({ store: { files }, fileLimits, now, newId }: End
     });
   }
 
-  async function named({ owner, params: { id } }: ApiCall): Promise<StoredFile> {
+  async function named({ account: { owner }, params: { id } }: ApiCall): Promise<StoredFile> {
     return await findFile(files, owner, id);
   }
 
   async function remove(call: ApiCall): Promise<string> {
     const { id } = await named(call);
-    await files.delete(call.owner, id);
+    await files.delete(call.account.owner, id);
     return id;
   }
 
@@ -77,7 +77,7 @@ export function filesEndpoints({ store: { files }, fileLimits, now, newId }: End
   return {
     openai: {
       upload: async (call: ApiCall) => wireFile(await upload(call, parseUploadFields)),
-      async list({ owner, query }: ApiCall) {
+      async list({ account: { owner }, query }: ApiCall) {
         const asked = parseListPage(query, { limit: 1000, maxLimit: 10_000, order: 'asc' });
         const page = await files.list({ owner, ...asked, purpose: query.purpose });
         if (page === undefined) throw unknownCursor('after', query.after);
@@ -96,7 +96,8 @@ export function filesEndpoints({ store: { files }, fileLimits, now, newId }: End
       },
       async list(call: ApiCall) {
         checkBeta(call);
-        const { owner, query } = call;
+        const { account, query } = call;
+        const { owner } = account;
         const page = await files.list({ owner, ...parseAnthropicListPage(query, { limit: 20, maxLimit: 1000 }) });
         if (page === undefined) {
           const field = query.before_id === undefined ? 'after_id' : 'before_id';

@@ -2,6 +2,7 @@
 //
 // Owns the table from operations to what carries them out; a row that is missing does not compile.
 
+import { parseUsageQuery, wireBalance, wireUsageSums } from '@hadal/protocol/account';
 import type { BatchEndpoint } from '@hadal/protocol/batches';
 import { refuseEmbedding } from '@hadal/protocol/embeddings-request';
 import { anthropicModel, anthropicModels, cardNamed, wireModel, wireModels } from '@hadal/protocol/models';
@@ -115,6 +116,12 @@ function openHandlers(
 
     listModels: () => wireModels(cards),
     getModel: ({ params }) => wireModel(cardNamed(cards, params.id)),
+
+    getBalance: async ({ account }) => wireBalance(await options.store.ledger.balances(account.owner)),
+    async getUsage({ account, query }) {
+      const asked = parseUsageQuery(query, options.now());
+      return wireUsageSums(await options.store.ledger.usage({ organization: account.owner, ...asked }));
+    },
 
     getHealth: () => ({ status: 'ok' }),
     getOpenApi() {

@@ -19,7 +19,7 @@ export interface ResponseRun {
   follow(after?: number): AsyncGenerator<RunEvent, void, void>;
 }
 
-type Finish = Extract<RunEvent, { type: 'finish' }>;
+export type RunFinish = Extract<RunEvent, { type: 'finish' }>;
 
 const noUsage: Usage = {
   ...{ prompt: 0, cacheHit: 0, completion: 0, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 },
@@ -43,13 +43,13 @@ export interface LiveRunOptions {
   /** Turns a failure into what the caller may read of it. */
   readonly explain: (error: unknown) => string;
   /** Called before anybody learns that it is over; may take its time. */
-  readonly onEnd: (response: WireResponse, events: readonly ResponseEvent[]) => Promise<void>;
+  readonly onEnd: (response: WireResponse, events: readonly ResponseEvent[], finish: RunFinish) => Promise<void>;
 }
 
 export class LiveRun implements ResponseRun {
   readonly #options: LiveRunOptions;
   readonly #events: ResponseEvent[] = [];
-  #finish: Finish | undefined;
+  #finish: RunFinish | undefined;
   #changed = Promise.withResolvers<void>();
   readonly #over = Promise.withResolvers<void>();
 
@@ -99,7 +99,7 @@ export class LiveRun implements ResponseRun {
 
   async #read(): Promise<void> {
     const { answer, writer, explain, onEnd } = this.#options;
-    let finish: Finish = { type: 'finish', reason: 'failed', usage: noUsage };
+    let finish: RunFinish = { type: 'finish', reason: 'failed', usage: noUsage };
     let last: readonly ResponseEvent[] = [];
     try {
       for await (const event of answer) {
@@ -110,11 +110,12 @@ export class LiveRun implements ResponseRun {
         finish = { type: 'finish', reason: event.reason, usage: event.usage };
         last = writer.events(event);
       }
-      await onEnd(writer.response, [...this.#events, ...last]);
+      await onEnd(writer.response, [...this.#events, ...last], finish);
     } catch (error) {
       last = writer.fail(explain(error));
       // Where it cannot be kept it still ends for those who are there.
-      await onEnd(writer.response, [...this.#events, ...last]).catch(explain);
+      finish = { type: 'finish', reason: 'failed', usage: noUsage };
+      await onEnd(writer.response, [...this.#events, ...last], finish).catch(explain);
     }
     this.#finish = finish;
     this.#note(last);

@@ -11,6 +11,7 @@ import { type RequestError, requestError } from '@hadal/protocol/request-error';
 import { parseResponsesRequest, type ResponsesRequest } from '@hadal/protocol/responses-request';
 import { messageOf, type ResponseEvent, ResponseWriter, type WireResponse } from '@hadal/protocol/responses-response';
 import type { StoredResponse } from '@hadal/store/responses';
+import { type Account, namespaceOf } from './accounts.ts';
 import type { EndpointOptions } from './answer-plan.ts';
 import { explainFailure } from './failure.ts';
 import type { Logger } from './logger.ts';
@@ -29,7 +30,8 @@ export interface Shelved {
 
 export interface NewResponse {
   readonly id: string;
-  readonly owner: string;
+  /** Whose it is, and who pays for it. */
+  readonly account: Account;
   readonly createdMs: number;
   readonly request: ResponsesRequest;
   /** As it came. */
@@ -48,6 +50,8 @@ const pollMs = 200;
 interface Again {
   readonly body: unknown;
   readonly seed: number;
+  /** Whose key pays for it. */
+  readonly keyId: string | undefined;
 }
 
 export class ResponseShelf implements AsyncDisposable {
@@ -91,9 +95,12 @@ export class ResponseShelf implements AsyncDisposable {
 
   /** Begins to answer. Throws `RequestError` for a caller's mistake. */
   async begin(asked: NewResponse): Promise<ResponseRun> {
-    const { id, owner, createdMs, request, body } = asked;
+    const { id, account, createdMs, request, body } = asked;
+    const { owner } = account;
     const { responses, leases } = this.#options.store;
-    const again: Again | undefined = request.isBackground ? { body, seed: seedOf(id) } : undefined;
+    const again: Again | undefined = request.isBackground
+      ? { body, seed: seedOf(id), keyId: account.key?.id }
+      : undefined;
     // Nobody else has heard of it: the claim is never refused.
     const lease = again && (await leases.hold(leaseOf(id)));
     const run = this.#open(asked, again, lease);
@@ -133,8 +140,9 @@ export class ResponseShelf implements AsyncDisposable {
       const explain = (error: unknown) => explainFailure(error, { logger, requestId: id });
       try {
         const request = await this.parse(owner, again.body);
+        const account = await this.#options.accounts.accountOf(owner, again.keyId);
         const signal = new AbortController().signal;
-        await this.#open({ id, owner, createdMs, request, body: again.body, signal, explain }, again, lease).start();
+        await this.#open({ id, account, createdMs, request, body: again.body, signal, explain }, again, lease).start();
       } catch (error) {
         // Such as a model that is no longer there.
         this.#byId.delete(id);
@@ -152,21 +160,27 @@ export class ResponseShelf implements AsyncDisposable {
   }
 
   #open(
-    { id, owner, createdMs, request, signal, explain }: NewResponse,
+    { id, account, createdMs, request, signal, explain }: NewResponse,
     again: Again | undefined,
     lease: AsyncDisposable | undefined,
   ): LiveRun {
     const { stopping, providers } = this.#options;
+    const { owner } = account;
     const controller = new AbortController();
     const until = AbortSignal.any([controller.signal, again === undefined ? signal : stopping]);
     const chat: ChatRequest = again === undefined ? request.chat : { ...request.chat, seed: again.seed };
     const run = new LiveRun({
       writer: this.#writerOf(id, createdMs, request),
-      answer: providerOf(providers, chat.model).chat(chat, until),
+      answer: providerOf(providers, chat.model).chat({ ...chat, userId: namespaceOf(account, chat.userId) }, until),
       explain: (error) => explain(error).message,
-      onEnd: async (response, events) => {
+      onEnd: async (response, events, { reason, usage }) => {
         // What the end of the server cuts short is gone on with when it is back.
         const isCut = again !== undefined && stopping.aborted && !controller.signal.aborted;
+        if (!isCut && reason !== 'failed') {
+          const { model, userId: user } = chat;
+          const answered = { id, model, user, usage, finishReason: reason, isBatch: false };
+          await account.charge({ ...answered, operation: 'createResponse' });
+        }
         if (!isCut) await this.#keep({ id, owner, createdMs, request, response, events });
         await lease?.[Symbol.asyncDispose]();
       },

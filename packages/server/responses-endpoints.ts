@@ -42,10 +42,11 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
 
   return {
     async create(call: Call): Promise<AnswerPlan> {
-      const { id, owner, body, signal, explain } = call;
-      const request = await shelf.parse(owner, body);
+      const { id, account, body, signal, explain } = call;
+      const request = await shelf.parse(account.owner, body);
+      account.checkModel([request.chat.model]);
       const run = await shelf.begin({
-        ...{ id: `resp_${id.replaceAll('-', '')}`, owner, createdMs: now() },
+        ...{ id: `resp_${id.replaceAll('-', '')}`, account, createdMs: now() },
         ...{ request, body, signal, explain },
       });
       return planReading(call, run, request.isStream, !request.isBackground);
@@ -53,7 +54,7 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
 
     /** The response, or its events from after number `starting_after`. */
     async fetch(call: ApiCall): Promise<WireResponse | AnswerPlan> {
-      const { run } = await shelf.find(call.owner, call.params.id);
+      const { run } = await shelf.find(call.account.owner, call.params.id);
       const { stream, starting_after: after = '-1' } = call.query;
       if (!/^-?\d{1,15}$/.test(after)) {
         const problem = `expected the number of an event, got ${JSON.stringify(after)}`;
@@ -62,7 +63,7 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
       return stream === 'true' ? planReading(call, run, true, true, Number(after)) : run.response;
     },
 
-    async cancel({ owner, params: { id } }: ApiCall): Promise<WireResponse> {
+    async cancel({ account: { owner }, params: { id } }: ApiCall): Promise<WireResponse> {
       const { run, stop } = await shelf.find(owner, id);
       if (!run.response.background) {
         const problem = 'only responses in the background can be cancelled';
@@ -74,12 +75,12 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
       return run.response;
     },
 
-    async remove({ owner, params: { id } }: ApiCall) {
+    async remove({ account: { owner }, params: { id } }: ApiCall) {
       await shelf.remove(owner, id);
       return { id, object: 'response', deleted: true };
     },
 
-    async inputItems({ owner, params: { id } }: ApiCall) {
+    async inputItems({ account: { owner }, params: { id } }: ApiCall) {
       const { input } = await shelf.find(owner, id);
       return wireList(
         input.map((item, i) => wireInputItem(item, `${id.replace('resp_', 'item_')}${i}`)),
@@ -87,7 +88,7 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
       );
     },
 
-    async inputTokens({ owner, body }: ApiCall) {
+    async inputTokens({ account: { owner }, body }: ApiCall) {
       const { chat } = await shelf.parse(owner, body);
       const tokens = await providerOf(providers, chat.model).tokenize(chat);
       return { object: 'response.input_tokens', input_tokens: tokens.length };

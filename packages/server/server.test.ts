@@ -498,6 +498,7 @@ test('models are listed with what DeepSeek tells of them, and health is told', a
       input_modalities: ['text'],
       output_modalities: ['text'],
       effort: { supported_levels: ['low', 'high', 'max'], default_level: 'high' },
+      api_capabilities: { anthropic_messages: { system_prompt_update: 'leading-only' } },
     },
   ]);
   assert.deepEqual(await (await fetch(`${toy.server.url}/healthz`)).json(), { status: 'ok' });

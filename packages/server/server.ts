@@ -21,6 +21,7 @@ import {
   fastify,
   LogController,
 } from 'fastify';
+import { type Account, Accounts, secretIn } from './accounts.ts';
 import { deliverAnswer } from './answer-delivery.ts';
 import { type ApiCall, isPlan } from './api-call.ts';
 import { requestErrorOf } from './failure.ts';
@@ -29,8 +30,10 @@ import { defaultFileLimits, type FileLimits } from './files-endpoints.ts';
 import { openApi } from './handlers.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { Logger } from './logger.ts';
+import { noPrices, type PriceList } from './prices.ts';
 import type { Provider } from './provider.ts';
 import { serveReferencePage } from './reference-page.ts';
+import { keepSwept, noRetention, type Retention } from './retention.ts';
 import { readUpload } from './upload.ts';
 
 export interface ServerOptions {
@@ -42,6 +45,8 @@ export interface ServerOptions {
   /** Where what must survive is kept; its owner closes it after the server. */
   readonly store: Store<BatchDetails>;
   readonly fileLimits?: FileLimits;
+  readonly prices?: PriceList;
+  readonly retention?: Retention;
   readonly logger: Logger;
   /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
   readonly keepAliveMs?: number;
@@ -66,9 +71,11 @@ export interface HttpServer extends AsyncDisposable {
 declare module 'fastify' {
   interface FastifyRequest {
     errorCode: RequestErrorCode | null;
+    account: Account;
   }
   interface FastifyContextConfig {
     dialect?: Dialect;
+    operation?: OperationId;
     takes?: 'form' | undefined;
     takesBody?: boolean;
   }
@@ -81,14 +88,23 @@ export class ListenError extends Error {
 
 // As DeepSeek, whose bodies may hold images.
 const bodyLimitBytes = 48 * 1024 * 1024;
+/** What anybody may ask: whether the server is there, and what it can do. */
+const openOperations: ReadonlySet<OperationId> = new Set(['getHealth', 'getOpenApi']);
 // How long an aborted stream may take to say so before its connection is cut.
 const abortMs = 2_000;
 
 /** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
   const { port, host, providers, store, logger, keepAliveMs = 10_000, requestTimeoutMs = 600_000 } = options;
-  const { fileLimits = defaultFileLimits, now = Date.now, newId = () => randomUUID() } = options;
+  const {
+    fileLimits = defaultFileLimits,
+    prices = noPrices,
+    retention = noRetention,
+    now = Date.now,
+    newId = () => randomUUID(),
+  } = options;
   checkProviders(providers);
+  const accounts = new Accounts({ store, prices: () => prices, now });
   const loggerInstance: FastifyBaseLogger = logger;
   const app = fastify({
     loggerInstance,
@@ -126,7 +142,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     const shown = explain(error, request);
     return reply
       .code(shown.status)
-      .headers({ 'content-type': 'application/json; charset=utf-8', 'x-request-id': request.id })
+      .headers({ 'content-type': 'application/json; charset=utf-8', 'x-request-id': request.id, ...retryAfter(shown) })
       .send(errorEnvelope(shown, dialectOf(request)));
   }
 
@@ -155,6 +171,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   });
   app.decorateRequest('answerOutcome', null);
   app.decorateRequest('errorCode', null);
+  app.decorateRequest('account');
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
     reply.raw.once('close', () => {
@@ -163,6 +180,11 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
       if (isClosing) setImmediate(() => app.server.closeIdleConnections());
     });
     if (isClosing) throw requestError('shutting-down');
+    const { operation } = request.routeOptions.config;
+    if (operation === undefined || openOperations.has(operation)) return;
+    const admission = await accounts.admit(secretIn(request.headers), operation, request.method);
+    request.account = admission.account;
+    reply.raw.once('close', () => admission[Symbol.dispose]());
   });
   app.setErrorHandler(refuse);
   app.setNotFoundHandler((request) => {
@@ -173,7 +195,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   // What answers GET answers HEAD as well.
   app.addHook('onRoute', ({ method, url }) => void (method !== 'HEAD' && registered.push(`${method} ${url}`)));
   const stopping = new AbortController();
-  const api = openApi({ providers, store, fileLimits, now, stopping: stopping.signal, newId }, logger);
+  const api = openApi({ providers, store, fileLimits, accounts, now, stopping: stopping.signal, newId }, logger);
   for (const [operation, route] of Object.entries<Route>(routes)) {
     const handle = api.handlers[operation as OperationId];
     for (const base of route.bases) {
@@ -181,13 +203,13 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
         method: route.method,
         url: base + route.path,
         config: {
-          ...{ dialect: route.dialect, takes: route.takes },
+          ...{ dialect: route.dialect, takes: route.takes, operation: operation as OperationId },
           takesBody: 'body' in operations[operation as OperationId],
         },
         async handler(request, reply) {
           const call: ApiCall = {
             ...{ id: request.id, body: request.body, signal: cancellation(reply.raw) },
-            owner: '',
+            account: request.account,
             params: request.params as ApiCall['params'],
             query: queryOf(request),
             headers: headersOf(request),
@@ -206,14 +228,17 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   serveReferencePage(app);
   logger.debug({ routes: registered }, 'routes');
 
+  const sweeper = keepSwept(store, () => retention, now, logger);
   const url = await listen(app, host, port).catch(async (error) => {
     stopping.abort();
+    sweeper[Symbol.dispose]();
     await api[Symbol.asyncDispose]();
     throw error;
   });
 
   async function close(graceMs = 10_000): Promise<void> {
     isClosing = true;
+    sweeper[Symbol.dispose]();
     stopping.abort();
     const abort = setTimeout(() => {
       for (const controller of running) controller.abort();
@@ -229,6 +254,13 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   }
 
   return { url, close, [Symbol.asyncDispose]: () => close() };
+}
+
+/** When to try again, as HTTP says it. */
+function retryAfter({ code, message }: RequestError): Record<string, string> {
+  if (code !== 'rate-limited') return {};
+  const [, seconds = '1'] = /in (\d+) seconds/.exec(message) ?? [];
+  return { 'retry-after': seconds };
 }
 
 function checkProviders(providers: readonly Provider[]): void {

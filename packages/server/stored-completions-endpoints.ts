@@ -14,14 +14,14 @@ import { unknownCursor } from './files-endpoints.ts';
 const page = { limit: 20, maxLimit: 100, order: 'asc' } as const;
 
 export function storedCompletionsEndpoints({ store: { completions } }: EndpointOptions) {
-  async function named({ owner, params: { id } }: ApiCall): Promise<StoredCompletion> {
+  async function named({ account: { owner }, params: { id } }: ApiCall): Promise<StoredCompletion> {
     const completion = await completions.find(owner, id);
     if (completion === undefined) throw unknown(id);
     return completion;
   }
 
   return {
-    async list({ owner, query }: ApiCall) {
+    async list({ account: { owner }, query }: ApiCall) {
       const asked = parseListPage(query, page);
       const metadata = parseMetadataQuery(query);
       const found = await completions.list({ owner, ...asked, model: query.model, metadata });
@@ -33,12 +33,13 @@ export function storedCompletionsEndpoints({ store: { completions } }: EndpointO
 
     async update(call: ApiCall) {
       const metadata = parseMetadataChange(call.body);
-      const { owner, params } = call;
+      const { account, params } = call;
+      const { owner } = account;
       if (!(await completions.setMetadata(owner, params.id, metadata))) throw unknown(params.id);
       return shown(await named(call));
     },
 
-    async remove({ owner, params: { id } }: ApiCall) {
+    async remove({ account: { owner }, params: { id } }: ApiCall) {
       if (!(await completions.delete(owner, id))) throw unknown(id);
       return { object: 'chat.completion.deleted', id, deleted: true };
     },

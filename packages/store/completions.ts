@@ -90,6 +90,11 @@ export class Completions {
     });
   }
 
+  /** Forgets those that were made before `beforeMs`. */
+  async forget(beforeMs: number): Promise<void> {
+    await this.#db.deleteFrom('completions').where('created_ms', '<', beforeMs).execute();
+  }
+
   /** Whether there was one. */
   async delete(owner: string, id: string): Promise<boolean> {
     const query = this.#db.deleteFrom('completions').where('id', '=', id).where('owner', '=', owner);

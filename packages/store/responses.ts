@@ -53,6 +53,11 @@ export class Responses {
     return (await query.execute()).map(responseOf);
   }
 
+  /** Forgets those that were made before `beforeMs`, but for those that are not over. */
+  async forget(beforeMs: number): Promise<void> {
+    await this.#db.deleteFrom('responses').where('created_ms', '<', beforeMs).where('request', 'is', null).execute();
+  }
+
   /** Whether there was one. */
   async delete(owner: string, id: string): Promise<boolean> {
     const query = this.#db.deleteFrom('responses').where('id', '=', id).where('owner', '=', owner);

@@ -7,7 +7,9 @@ import { Batches } from './batches.ts';
 import { Completions } from './completions.ts';
 import { migrate, openDatabase, type StorePlace } from './database.ts';
 import { Files } from './files.ts';
+import { Keys } from './keys.ts';
 import { Leases } from './leases.ts';
+import { Ledger } from './ledger.ts';
 import { Responses } from './responses.ts';
 
 export type StoreOptions = StorePlace & {
@@ -24,6 +26,8 @@ export interface Store<B = unknown> extends AsyncDisposable {
   readonly completions: Completions;
   readonly responses: Responses;
   readonly leases: Leases;
+  readonly keys: Keys;
+  readonly ledger: Ledger;
 }
 
 /** Opens the store and brings its tables up to date. Throws an Error of one line where that cannot be. */
@@ -39,6 +43,8 @@ export async function openStore<B>({ now = Date.now, leaseMs = 10_000, ...place 
       completions: new Completions(db),
       responses: new Responses(db),
       leases: new Leases(db, now, leaseMs),
+      keys: new Keys(db),
+      ledger: new Ledger(db),
       [Symbol.asyncDispose]: () => db.destroy(),
     };
   } catch (error) {

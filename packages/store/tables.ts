@@ -99,7 +99,79 @@ export interface LeasesTable {
   readonly expires_ms: number;
 }
 
+export interface OrganizationsTable {
+  readonly id: string;
+  readonly name: string;
+  readonly created_ms: number;
+}
+
+export interface MembersTable {
+  readonly id: string;
+  readonly organization: string;
+  readonly name: string;
+  readonly role: string;
+}
+
+export interface KeysTable {
+  readonly number: Generated;
+  readonly id: string;
+  readonly organization: string;
+  readonly member: string | null;
+  readonly role: string;
+  readonly name: string;
+  readonly hash: string;
+  readonly last_four: string;
+  readonly scope: string;
+  readonly created_ms: number;
+  readonly expires_ms: number | null;
+  readonly revoked_ms: number | null;
+  readonly keeps_text: number;
+  /** Money is in whole millionths, here and below. */
+  readonly spent: number;
+}
+
+export interface BalancesTable {
+  readonly organization: string;
+  readonly currency: string;
+  readonly granted: number;
+  readonly topped_up: number;
+}
+
+export interface UsageTable {
+  readonly id: string;
+  readonly ended_ms: number;
+  readonly organization: string;
+  readonly key_id: string | null;
+  readonly user_id: string;
+  readonly model: string;
+  readonly operation: string;
+  readonly finish_reason: string;
+  readonly cache_hit_tokens: number;
+  readonly cache_miss_tokens: number;
+  readonly completion_tokens: number;
+  readonly reasoning_tokens: number;
+  readonly cost: number;
+  /** Of the cost, what was taken from what is granted. */
+  readonly granted_cost: number;
+  readonly currency: string;
+}
+
+export interface AuditTable {
+  readonly number: Generated;
+  readonly at_ms: number;
+  readonly actor: string;
+  readonly action: string;
+  readonly target: string;
+  readonly details: string;
+}
+
 export interface Tables {
+  readonly organizations: OrganizationsTable;
+  readonly members: MembersTable;
+  readonly keys: KeysTable;
+  readonly balances: BalancesTable;
+  readonly usage: UsageTable;
+  readonly audit: AuditTable;
   readonly files: FilesTable;
   readonly file_chunks: FileChunksTable;
   readonly completions: CompletionsTable;
@@ -183,7 +255,81 @@ const first: Migration = {
   },
 };
 
+const second: Migration = {
+  async up(db: Kysely<unknown>) {
+    await db.schema
+      .createTable('organizations')
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('name', 'text', (column) => column.notNull().unique())
+      .addColumn('created_ms', 'bigint', (column) => column.notNull())
+      .execute();
+    await sql`insert into organizations (id, name, created_ms) values ('', 'default', 0)`.execute(db);
+    await db.schema
+      .createTable('members')
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('organization', 'text', (column) => column.notNull().references('organizations.id'))
+      .addColumn('name', 'text', (column) => column.notNull())
+      .addColumn('role', 'text', (column) => column.notNull())
+      .addUniqueConstraint('members_name', ['organization', 'name'])
+      .execute();
+    await db.schema
+      .createTable('keys')
+      .addColumn('number', ...numberKey(db))
+      .addColumn('id', 'text', (column) => column.notNull().unique())
+      .addColumn('organization', 'text', (column) => column.notNull().references('organizations.id'))
+      .addColumn('member', 'text')
+      .addColumn('role', 'text', (column) => column.notNull())
+      .addColumn('name', 'text', (column) => column.notNull())
+      .addColumn('hash', 'text', (column) => column.notNull().unique())
+      .addColumn('last_four', 'text', (column) => column.notNull())
+      .addColumn('scope', 'text', (column) => column.notNull())
+      .addColumn('created_ms', 'bigint', (column) => column.notNull())
+      .addColumn('expires_ms', 'bigint')
+      .addColumn('revoked_ms', 'bigint')
+      .addColumn('keeps_text', 'integer', (column) => column.notNull())
+      .addColumn('spent', 'bigint', (column) => column.notNull())
+      .execute();
+    await db.schema
+      .createTable('balances')
+      .addColumn('organization', 'text', (column) => column.notNull().references('organizations.id'))
+      .addColumn('currency', 'text', (column) => column.notNull())
+      .addColumn('granted', 'bigint', (column) => column.notNull())
+      .addColumn('topped_up', 'bigint', (column) => column.notNull())
+      .addPrimaryKeyConstraint('balances_key', ['organization', 'currency'])
+      .execute();
+    await db.schema
+      .createTable('usage')
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('ended_ms', 'bigint', (column) => column.notNull())
+      .addColumn('organization', 'text', (column) => column.notNull())
+      .addColumn('key_id', 'text')
+      .addColumn('user_id', 'text', (column) => column.notNull())
+      .addColumn('model', 'text', (column) => column.notNull())
+      .addColumn('operation', 'text', (column) => column.notNull())
+      .addColumn('finish_reason', 'text', (column) => column.notNull())
+      .addColumn('cache_hit_tokens', 'bigint', (column) => column.notNull())
+      .addColumn('cache_miss_tokens', 'bigint', (column) => column.notNull())
+      .addColumn('completion_tokens', 'bigint', (column) => column.notNull())
+      .addColumn('reasoning_tokens', 'bigint', (column) => column.notNull())
+      .addColumn('cost', 'bigint', (column) => column.notNull())
+      .addColumn('granted_cost', 'bigint', (column) => column.notNull())
+      .addColumn('currency', 'text', (column) => column.notNull())
+      .execute();
+    await db.schema.createIndex('usage_ended').on('usage').column('ended_ms').execute();
+    await db.schema
+      .createTable('audit')
+      .addColumn('number', ...numberKey(db))
+      .addColumn('at_ms', 'bigint', (column) => column.notNull())
+      .addColumn('actor', 'text', (column) => column.notNull())
+      .addColumn('action', 'text', (column) => column.notNull())
+      .addColumn('target', 'text', (column) => column.notNull())
+      .addColumn('details', 'text', (column) => column.notNull())
+      .execute();
+  },
+};
+
 /** By name; they are made in the order of their names. */
 export const migrations: Readonly<Record<string, Migration>> = {
   '001-files-batches-completions-responses': first,
+  '002-keys-balances-usage': second,
 };

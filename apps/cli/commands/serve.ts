@@ -7,6 +7,7 @@ import { type DrafterName, drafterNames } from '@hadal/engine/speculation';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { Command, Option } from 'commander';
 import { prefixDirectory, storePlace } from '../data-directory.ts';
+import { UsageError } from '../failure.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom, numberFrom } from '../option-parsers.ts';
 import type { Terminal } from '../terminal.ts';
@@ -36,7 +37,11 @@ export function serveCommand(terminal: Terminal): Command {
         .default(defaultPort)
         .argParser(integerFrom(0, 65535)),
     )
-    .option('--host <address>', 'who may connect: 0.0.0.0 lets everybody in', '127.0.0.1')
+    .option(
+      '--host <address>',
+      'where to listen: 0.0.0.0 for other machines too, which needs a key (hadal keys)',
+      '127.0.0.1',
+    )
     .option(
       '--disk-cache <gigabytes>',
       'how much of the prompts read stays on disk, under HADAL_HOME, for later starts; 0: nothing',
@@ -66,7 +71,7 @@ Environment:
 
 Examples:
   hadal serve
-  hadal serve --port 8080 --host 0.0.0.0
+  hadal keys create team && hadal serve --port 8080 --host 0.0.0.0
   hadal serve --model runs/my-model/checkpoint --log info
   hadal serve --model DeepSeek-R1-Distill-Qwen-7B --dtype int8 --context 16384
   hadal serve --model DeepSeek-R1-Distill-Qwen-1.5B-Q8_0.gguf
@@ -105,6 +110,11 @@ async function serve(
   ]);
   const configuration = readConfiguration(config);
   await using store = await openStore<BatchDetails>(storePlace());
+  const address = isSaid('host') ? host : (configuration.host ?? host);
+  if (!isLoopback(address) && !(await store.keys.isAny())) {
+    const advice = 'make one first: hadal keys create NAME';
+    throw new UsageError(`${address} lets others in, and there are no keys to tell who may come; ${advice}`);
+  }
   const prefixes = diskCache > 0 ? { directory: prefixDirectory(), maxBytes: diskCache * 1e9 } : undefined;
   await using local = await openLocalModel(
     {
@@ -120,15 +130,22 @@ async function serve(
   const stopped = stopRequest();
   await using server = await startServer({
     port: isSaid('port') ? port : (configuration.port ?? port),
-    host: isSaid('host') ? host : (configuration.host ?? host),
+    host: address,
     ...(configuration.keepAliveMs !== undefined && { keepAliveMs: configuration.keepAliveMs }),
     providers: namedProviders([local.provider], configuration.models),
     store,
+    prices: configuration.prices,
+    retention: configuration.retention,
     logger: createLogger(log),
   });
   terminal.out(`${local.description} is ready at ${server.url}\n`);
   if (terminal.isInteractive) terminal.out(terminal.dim(`Talk with it: npx hadal chat --url ${server.url}\n`));
   await stopped;
+}
+
+/** Whether only this machine can reach it. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 function stopRequest(): Promise<void> {

@@ -266,6 +266,7 @@ export const model = z.object({
   input_modalities: z.array(z.string()),
   output_modalities: z.array(z.string()),
   effort: z.object({ supported_levels: z.array(z.string()), default_level: z.string() }),
+  api_capabilities: z.object({ anthropic_messages: z.object({ system_prompt_update: z.literal('leading-only') }) }),
 }) satisfies z.ZodType<WireModel>;
 
 const list = <T extends z.ZodType>(entry: T) => ({
@@ -344,6 +345,28 @@ export const anthropicModel = z.object({
 export const anthropicModelList = anthropicList(anthropicModel);
 
 export const modelList = z.object({ object: z.literal('list'), data: z.array(model) });
+
+const money = z.string().describe('Such as `110.00`.');
+export const balance = z.object({
+  is_available: z.boolean(),
+  balance_infos: z.array(
+    z.object({
+      ...{ currency: z.string(), total_balance: money, granted_balance: money, topped_up_balance: money },
+    }),
+  ),
+});
+
+const axis = z.exactOptional(z.string());
+export const usageList = z.object({
+  object: z.literal('list'),
+  data: z.array(
+    z.object({
+      ...{ day: axis, key: axis, model: axis, user: axis, operation: axis },
+      ...{ requests: count, prompt_cache_hit_tokens: count, prompt_cache_miss_tokens: count },
+      ...{ completion_tokens: count, reasoning_tokens: count, cost: money, currency: z.string() },
+    }),
+  ),
+});
 
 export const health = z.object({ status: z.literal('ok') });
 

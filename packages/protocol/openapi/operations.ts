@@ -52,7 +52,17 @@ interface Answer {
   readonly mediaType?: string;
 }
 
-export const commonErrors: readonly RequestErrorCode[] = ['malformed-http', 'internal', 'shutting-down'];
+export const commonErrors: readonly RequestErrorCode[] = [
+  ...([
+    'malformed-http',
+    'wrong-key',
+    'insufficient-balance',
+    'budget-spent',
+    'not-permitted',
+    'rate-limited',
+  ] as const),
+  ...(['internal', 'shutting-down'] as const),
+];
 /** Of every operation that reads a body. */
 export const bodyErrors: readonly RequestErrorCode[] = ['malformed-json', 'wrong-shape', 'invalid-field'];
 /** Of every operation that takes a form. */
@@ -341,6 +351,26 @@ export const operations = {
     id: 'The name of a model.',
     answer: { schema: answers.model, description: 'The model.' },
     errors: ['unknown-model'],
+  },
+
+  getBalance: {
+    description:
+      'Of the organization whose key asks. Who was never given anything need not pay: the list is empty then.',
+    answer: { schema: answers.balance, description: 'Amounts are texts.' },
+    errors: [],
+  },
+  getUsage: {
+    query: {
+      from: { description: 'The first day, in UTC. Default: 30 days ago.', schema: z.string() },
+      to: { description: 'The last day. Default: today.', schema: z.string() },
+      by: {
+        description:
+          'What to add up by, with commas between: `day`, `key`, `model`, `user`, `operation`. Default: `day,model`.',
+        schema: z.string(),
+      },
+    },
+    answer: { schema: answers.usageList, description: 'Sums, of the organization whose key asks.' },
+    errors: ['invalid-field'],
   },
 
   getHealth: { answer: { schema: answers.health, description: 'It does.' }, errors: [] },

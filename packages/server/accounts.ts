@@ -1,0 +1,151 @@
+// Who calls, what they may do, and what it costs them.
+//
+// Owns authentication, the scope of a key, its rates, and the usage row of every answered call. Until the first key is made
+// anybody may call, and all is the default organization's. Knows no routes and no HTTP: it is given a key and gives back an
+// account, by which a call is admitted and charged.
+
+import type { Usage } from '@hadal/protocol/chat-event';
+import { requestError } from '@hadal/protocol/request-error';
+import type { OperationId } from '@hadal/protocol/routes';
+import { type Role, type StoredKey, unboundedScope } from '@hadal/store/keys';
+import type { Store } from '@hadal/store/store';
+import { costOf, type PriceList } from './prices.ts';
+import { RateLimits } from './rate-limits.ts';
+
+export interface AccountsOptions {
+  readonly store: Pick<Store, 'keys' | 'ledger'>;
+  /** As they are at the moment. */
+  readonly prices: () => PriceList;
+  readonly now: () => number;
+}
+
+/** What was answered. */
+export interface Answered {
+  /** The same for the same call, however often it is tried. */
+  readonly id: string;
+  readonly model: string;
+  readonly operation: string;
+  readonly user: string;
+  readonly finishReason: string;
+  readonly usage: Usage;
+  readonly isBatch: boolean;
+}
+
+export interface Account {
+  /** Whose it is: an organization's id. */
+  readonly owner: string;
+  /** undefined: the server has no keys. */
+  readonly key: StoredKey | undefined;
+  readonly role: Role;
+  /** Throws `RequestError` where the key is not for this model. */
+  checkModel(names: readonly string[]): void;
+  /** Writes the call's row, once. */
+  charge(answered: Answered): Promise<void>;
+}
+
+/** One call that was let in; disposing tells that it is over. */
+export interface Admission extends Disposable {
+  readonly account: Account;
+}
+
+/** What viewers may not do: they look. */
+const lookingMethods = new Set(['GET', 'HEAD']);
+
+export class Accounts {
+  readonly #options: AccountsOptions;
+  readonly #limits: RateLimits;
+  #hasKeys = false;
+
+  constructor(options: AccountsOptions) {
+    this.#options = options;
+    this.#limits = new RateLimits(options.now);
+  }
+
+  /** Whether keys are asked for. Once they are they always will be. */
+  async hasKeys(): Promise<boolean> {
+    this.#hasKeys ||= await this.#options.store.keys.isAny();
+    return this.#hasKeys;
+  }
+
+  /**
+   * Lets a call in. Throws `RequestError` for a key that is wrong, expired, revoked or not for this, for one whose rate is
+   * used up, and where there is nothing to pay with.
+   */
+  async admit(secret: string | undefined, operation: OperationId, method: string): Promise<Admission> {
+    if (!(await this.hasKeys())) return { account: this.#account(undefined), [Symbol.dispose]() {} };
+    const key = await this.#keyOf(secret);
+    const { scope, role } = key;
+    if (scope.operations !== undefined && !scope.operations.includes(operation)) {
+      throw requestError('not-permitted', { problem: `this key is not for ${operation}` });
+    }
+    if (role === 'viewer' && !lookingMethods.has(method)) {
+      throw requestError('not-permitted', { problem: 'a viewer changes nothing and asks no model' });
+    }
+    if (method === 'POST') await this.#checkMoney(key);
+    const release = this.#limits.enter(key.id, scope);
+    return { account: this.#account(key), [Symbol.dispose]: release };
+  }
+
+  /** The account of a key that was let in before, for what goes on without its caller. */
+  async accountOf(owner: string, keyId: string | undefined): Promise<Account> {
+    if (keyId === undefined) return this.#account(undefined, owner);
+    const key = (await this.#options.store.keys.list(owner)).find(({ id }) => id === keyId);
+    return this.#account(key, owner);
+  }
+
+  async #keyOf(secret: string | undefined): Promise<StoredKey> {
+    const key = secret === undefined ? undefined : await this.#options.store.keys.find(secret);
+    const nowMs = this.#options.now();
+    if (key === undefined || key.revokedMs !== undefined || (key.expiresMs ?? Infinity) <= nowMs) {
+      throw requestError('wrong-key', { lastFour: (secret ?? '').slice(-4) });
+    }
+    return key;
+  }
+
+  async #checkMoney({ organization, scope, spent }: StoredKey): Promise<void> {
+    if (scope.budget !== undefined && spent >= scope.budget) throw requestError('budget-spent');
+    const { currency } = this.#options.prices();
+    const balances = await this.#options.store.ledger.balances(organization);
+    // Who was never given anything need not pay.
+    const balance = balances.find((one) => one.currency === currency);
+    if (balance && balance.granted + balance.toppedUp <= 0) throw requestError('insufficient-balance');
+  }
+
+  #account(key: StoredKey | undefined, owner = key?.organization ?? ''): Account {
+    const { models } = key?.scope ?? unboundedScope;
+    return {
+      ...{ owner, key, role: key?.role ?? 'owner' },
+      checkModel(names) {
+        if (models === undefined || names.some((name) => models.includes(name))) return;
+        throw requestError('not-permitted', { problem: `this key is not for the model ${names[0]}` });
+      },
+      charge: async (answered) => {
+        const { usage, model, isBatch } = answered;
+        const { prompt, cacheHit, completion, reasoning } = usage;
+        const endedMs = this.#options.now();
+        const prices = this.#options.prices();
+        if (key) this.#limits.spend(key.id, key.scope, prompt + completion);
+        await this.#options.store.ledger.record({
+          ...{ id: answered.id, endedMs, organization: owner, key: key?.id, user: answered.user },
+          ...{ model, operation: answered.operation, finishReason: answered.finishReason },
+          ...{ cacheHit, cacheMiss: prompt - cacheHit, completion, reasoning },
+          ...{ cost: costOf(prices, { model, usage, endedMs, isBatch }), currency: prices.currency },
+        });
+      },
+    };
+  }
+}
+
+/** What caches and turns are kept apart by: organizations never share any, and within one its users do not. */
+export function namespaceOf({ owner }: Account, user: string): string {
+  return owner === '' ? user : `${owner}\n${user}`;
+}
+
+/** The key in the headers of a call, as DeepSeek's and OpenAI's clients send it or as Anthropic's do. */
+export function secretIn(
+  headers: Readonly<Record<string, string | readonly string[] | undefined>>,
+): string | undefined {
+  const { authorization, 'x-api-key': apiKey } = headers;
+  const [, bearer] = /^Bearer\s+(\S+)$/i.exec(String(authorization ?? '')) ?? [];
+  return bearer ?? (typeof apiKey === 'string' && apiKey !== '' ? apiKey : undefined);
+}

@@ -1,0 +1,200 @@
+// What was used, what it cost, and what there is to pay with.
+//
+// Owns the one row of each answered request and the balances, which change in the same transaction: whatever ends the process,
+// a request is counted once or not at all. Amounts are whole millionths of a currency. What something costs is the server's.
+
+import type { UsageAxis, UsageSum } from '@hadal/protocol/account';
+import { type Kysely, type Selectable, sql } from 'kysely';
+import type { Tables, UsageTable } from './tables.ts';
+
+export interface UsageRow {
+  /** Of the request, or of a batch and its line: the same request has the same one, however often it is tried. */
+  readonly id: string;
+  /** When it was answered. */
+  readonly endedMs: number;
+  readonly organization: string;
+  /** undefined: the server had no keys. */
+  readonly key: string | undefined;
+  /** As the request says; empty where it says nothing. */
+  readonly user: string;
+  readonly model: string;
+  readonly operation: string;
+  readonly cacheHit: number;
+  readonly cacheMiss: number;
+  readonly completion: number;
+  readonly reasoning: number;
+  /** In millionths of `currency`. */
+  readonly cost: number;
+  readonly currency: string;
+  readonly finishReason: string;
+}
+
+export interface Balance {
+  readonly currency: string;
+  /** Millionths; may be below zero by what the last requests cost. */
+  readonly granted: number;
+  readonly toppedUp: number;
+}
+
+export interface UsageQuery {
+  readonly organization?: string | undefined;
+  /** Times of answers: from `fromMs`, before `toMs`. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly by: readonly UsageAxis[];
+}
+
+export interface AuditEntry {
+  readonly atMs: number;
+  /** Who did it: a key's id, or `command line`. */
+  readonly actor: string;
+  readonly action: string;
+  readonly target: string;
+  readonly details: object;
+}
+
+const dayMs = 86_400_000;
+
+export class Ledger {
+  readonly #db: Kysely<Tables>;
+
+  constructor(db: Kysely<Tables>) {
+    this.#db = db;
+  }
+
+  /**
+   * Writes the row of an answered request and takes its cost from what is granted, then from what was topped up. False where
+   * it is counted already.
+   */
+  async record(row: UsageRow): Promise<boolean> {
+    return await this.#db.transaction().execute(async (transaction) => {
+      const { numInsertedOrUpdatedRows } = await transaction
+        .insertInto('usage')
+        .values(columnsOf(row))
+        .onConflict((conflict) => conflict.column('id').doNothing())
+        .executeTakeFirst();
+      if (numInsertedOrUpdatedRows !== 1n) return false;
+      if (row.cost === 0) return true;
+      // Changes nothing, but nobody else changes it until this is through.
+      const balance = transaction.updateTable('balances').where('organization', '=', row.organization);
+      const own = balance.where('currency', '=', row.currency);
+      const held = await own.set({ granted: sql`granted` }).returning('granted').executeTakeFirst();
+      if (held) {
+        const granted = Math.min(Math.max(Number(held.granted), 0), row.cost);
+        const rest = row.cost - granted;
+        await own.set({ granted: sql`granted - ${granted}`, topped_up: sql`topped_up - ${rest}` }).execute();
+        await transaction.updateTable('usage').set({ granted_cost: granted }).where('id', '=', row.id).execute();
+      }
+      if (row.key !== undefined) {
+        await transaction
+          .updateTable('keys')
+          .set({ spent: sql`spent + ${row.cost}` })
+          .where('id', '=', row.key)
+          .execute();
+      }
+      return true;
+    });
+  }
+
+  /** Whether the call of this id has been counted. */
+  async has(id: string): Promise<boolean> {
+    return (await this.#db.selectFrom('usage').select('id').where('id', '=', id).executeTakeFirst()) !== undefined;
+  }
+
+  /** One for each currency in which there was ever anything. */
+  async balances(organization: string): Promise<Balance[]> {
+    const query = this.#db.selectFrom('balances').selectAll().where('organization', '=', organization);
+    const rows = await query.orderBy('currency').execute();
+    return rows.map(({ currency, granted, topped_up: toppedUp }) => ({ currency, granted, toppedUp }));
+  }
+
+  /** Adds to a balance, or with an amount below zero takes from it. */
+  async pay(organization: string, currency: string, kind: 'granted' | 'topped-up', amount: number): Promise<void> {
+    const column = kind === 'granted' ? 'granted' : 'topped_up';
+    const nothing = { organization, currency, granted: 0, topped_up: 0 };
+    await this.#db
+      .insertInto('balances')
+      .values({ ...nothing, [column]: amount })
+      .onConflict((conflict) =>
+        conflict
+          .columns(['organization', 'currency'])
+          .doUpdateSet({ [column]: sql`balances.${sql.ref(column)} + ${amount}` }),
+      )
+      .execute();
+  }
+
+  /** Sums, in the order of their axes. Costs of different currencies are never added up. */
+  async usage({ organization, fromMs, toMs, by }: UsageQuery): Promise<UsageSum[]> {
+    const axis = {
+      day: sql<string>`cast(ended_ms / ${sql.lit(dayMs)} as integer)`,
+      key: sql<string>`coalesce(key_id, '')`,
+      model: sql<string>`model`,
+      user: sql<string>`user_id`,
+      operation: sql<string>`operation`,
+    } as const satisfies Record<UsageAxis, unknown>;
+    let query = this.#db
+      .selectFrom('usage')
+      .select(({ fn }) => [
+        fn.countAll<number>().as('requests'),
+        fn.sum<number>('cache_hit_tokens').as('cacheHit'),
+        fn.sum<number>('cache_miss_tokens').as('cacheMiss'),
+        fn.sum<number>('completion_tokens').as('completion'),
+        fn.sum<number>('reasoning_tokens').as('reasoning'),
+        fn.sum<number>('cost').as('cost'),
+        fn.sum<number>('granted_cost').as('grantedCost'),
+        'currency',
+      ])
+      .where('ended_ms', '>=', fromMs)
+      .where('ended_ms', '<', toMs)
+      .groupBy('currency')
+      .orderBy('currency');
+    for (const name of by) query = query.select(axis[name].as(name)).groupBy(axis[name]).orderBy(axis[name]);
+    if (organization !== undefined) query = query.where('organization', '=', organization);
+    const rows = (await query.execute()) as (Record<string, number | string> & { currency: string })[];
+    return rows.map((row) => ({
+      axes: Object.fromEntries(by.map((name) => [name, name === 'day' ? dayOf(Number(row.day)) : String(row[name])])),
+      ...{ requests: Number(row.requests), cacheHit: Number(row.cacheHit), cacheMiss: Number(row.cacheMiss) },
+      ...{ completion: Number(row.completion), reasoning: Number(row.reasoning) },
+      ...{ cost: Number(row.cost), grantedCost: Number(row.grantedCost) },
+      currency: row.currency,
+    }));
+  }
+
+  /** Forgets what ended before `beforeMs`. How much it was. */
+  async forget(beforeMs: number): Promise<number> {
+    const { numDeletedRows } = await this.#db.deleteFrom('usage').where('ended_ms', '<', beforeMs).executeTakeFirst();
+    return Number(numDeletedRows);
+  }
+
+  async forgetAudit(beforeMs: number): Promise<void> {
+    await this.#db.deleteFrom('audit').where('at_ms', '<', beforeMs).execute();
+  }
+
+  async note({ atMs, actor, action, target, details }: AuditEntry): Promise<void> {
+    const row = { at_ms: atMs, actor, action, target, details: JSON.stringify(details) };
+    await this.#db.insertInto('audit').values(row).execute();
+  }
+
+  /** The latest first. */
+  async audit(limit: number): Promise<AuditEntry[]> {
+    const rows = await this.#db.selectFrom('audit').selectAll().orderBy('number', 'desc').limit(limit).execute();
+    return rows.map(({ at_ms: atMs, actor, action, target, details }) => ({
+      ...{ atMs, actor, action, target, details: JSON.parse(details) },
+    }));
+  }
+}
+
+/** In UTC, such as `2026-11-26`. */
+function dayOf(number: number): string {
+  return new Date(number * dayMs).toISOString().slice(0, 10);
+}
+
+function columnsOf(row: UsageRow): Selectable<UsageTable> {
+  return {
+    ...{ id: row.id, ended_ms: row.endedMs, organization: row.organization, key_id: row.key ?? null },
+    ...{ user_id: row.user, model: row.model, operation: row.operation, finish_reason: row.finishReason },
+    ...{ cache_hit_tokens: row.cacheHit, cache_miss_tokens: row.cacheMiss },
+    ...{ completion_tokens: row.completion, reasoning_tokens: row.reasoning },
+    ...{ cost: row.cost, granted_cost: 0, currency: row.currency },
+  };
+}
