@@ -17,6 +17,9 @@ export interface Organization {
   readonly createdMs: number;
 }
 
+/** Has no row: it is everywhere. */
+export const defaultOrganization: Organization = { id: '', name: 'default', createdMs: 0 };
+
 export interface Member {
   readonly id: string;
   readonly organization: string;
@@ -122,7 +125,7 @@ export class Keys {
 
   async organizations(): Promise<Organization[]> {
     const rows = await this.#db.selectFrom('organizations').selectAll().orderBy('created_ms').orderBy('id').execute();
-    return rows.map(({ id, name, created_ms: createdMs }) => ({ id, name, createdMs }));
+    return [defaultOrganization, ...rows.map(({ id, name, created_ms: createdMs }) => ({ id, name, createdMs }))];
   }
 
   /** By id or by name. */

@@ -263,11 +263,10 @@ const second: Migration = {
       .addColumn('name', 'text', (column) => column.notNull().unique())
       .addColumn('created_ms', 'bigint', (column) => column.notNull())
       .execute();
-    await sql`insert into organizations (id, name, created_ms) values ('', 'default', 0)`.execute(db);
     await db.schema
       .createTable('members')
       .addColumn('id', 'text', (column) => column.primaryKey())
-      .addColumn('organization', 'text', (column) => column.notNull().references('organizations.id'))
+      .addColumn('organization', 'text', (column) => column.notNull())
       .addColumn('name', 'text', (column) => column.notNull())
       .addColumn('role', 'text', (column) => column.notNull())
       .addUniqueConstraint('members_name', ['organization', 'name'])
@@ -276,7 +275,7 @@ const second: Migration = {
       .createTable('keys')
       .addColumn('number', ...numberKey(db))
       .addColumn('id', 'text', (column) => column.notNull().unique())
-      .addColumn('organization', 'text', (column) => column.notNull().references('organizations.id'))
+      .addColumn('organization', 'text', (column) => column.notNull())
       .addColumn('member', 'text')
       .addColumn('role', 'text', (column) => column.notNull())
       .addColumn('name', 'text', (column) => column.notNull())
@@ -291,7 +290,7 @@ const second: Migration = {
       .execute();
     await db.schema
       .createTable('balances')
-      .addColumn('organization', 'text', (column) => column.notNull().references('organizations.id'))
+      .addColumn('organization', 'text', (column) => column.notNull())
       .addColumn('currency', 'text', (column) => column.notNull())
       .addColumn('granted', 'bigint', (column) => column.notNull())
       .addColumn('topped_up', 'bigint', (column) => column.notNull())
