@@ -145,19 +145,16 @@ testBoth(
     const kept = await upload('kept');
     const made = await hadal(['backup', file], { env });
     assert.deepEqual([made.code, made.stderr], [0, '']);
-    assert.match(made.stdout, /^.*: [\d.]+ kB, 3 rows \(files 1, organizations 1\), checked\n$/);
+    assert.match(made.stdout, /^.*: [\d.]+ kB, 2 rows \(files 1\), checked\n$/);
     const later = await upload('later');
     await killed(server);
 
     const refused = await hadal(['restore', file], { env });
     assert.deepEqual([refused.code, refused.stdout], [1, '']);
-    assert.match(refused.stderr, /^hadal: the store has 5 rows already; --replace .*\n$/);
+    assert.match(refused.stderr, /^hadal: the store has 4 rows already; --replace .*\n$/);
     const restored = await hadal(['restore', '--replace', file], { env });
     assert.deepEqual([restored.code, restored.stderr], [0, '']);
-    assert.match(
-      restored.stdout,
-      /of 20\S+Z: 3 rows \(files 1, organizations 1\) restored and compared, in the place of 5 rows\n$/,
-    );
+    assert.match(restored.stdout, /of 20\S+Z: 2 rows \(files 1\) restored and compared, in the place of 4 rows\n$/);
     const elsewhere = { path: join(directory, `from-${kind}`, 'hadal.db') };
     assert.equal((await hadal(['restore', file], { env: environmentOf(elsewhere) })).code, 0);
     for (const there of [place, elsewhere]) {
