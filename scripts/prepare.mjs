@@ -23,13 +23,21 @@ export class PrepareError extends Error {}
 /** There is no way to where packages come from. */
 export class OfflineError extends PrepareError {}
 
-/** Installs and builds what is missing or stale, says so on stderr, and returns the path of the pinned Node. */
-export async function prepare() {
+/**
+ * Installs and builds what is missing or stale, says so on stderr, and returns the path of the pinned Node.
+ * @param {'whole' | 'as far as it goes'} extent whether kernels that cannot be built are a failure
+ */
+export async function prepare(extent = 'whole') {
   requireNode();
   ensurePackages('.', 'Installing packages (once)...');
   const node = pinnedNode();
   if (!existsSync(node)) installNode(node);
-  await buildAddon(node);
+  try {
+    await buildAddon(node);
+  } catch (error) {
+    if (extent === 'whole' || !(error instanceof PrepareError)) throw error;
+    say(error.message);
+  }
   return node;
 }
 

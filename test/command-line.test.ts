@@ -230,6 +230,7 @@ test('every command explains itself with examples', async () => {
     'backup',
     'chat',
     'convert',
+    'doctor',
     'eval',
     'help',
     'inspect',

@@ -24,6 +24,8 @@ export interface Running extends AsyncDisposable {
   interrupt(): void;
   /** As `kill` does: to the launcher alone. */
   terminate(): void;
+  /** As `kill -HUP` does: to the launcher alone. */
+  hangUp(): void;
   /** As `kill -9` does, to all of it: nothing is cleaned up. */
   kill(): void;
   readonly ended: Promise<Ended>;
@@ -101,6 +103,7 @@ function start(
     write: (line) => child.stdin.write(line),
     interrupt: () => process.kill(-pid, 'SIGINT'),
     terminate: () => child.kill('SIGTERM'),
+    hangUp: () => child.kill('SIGHUP'),
     kill: () => process.kill(-pid, 'SIGKILL'),
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null && child.signalCode === null) process.kill(group === 'ours' ? pid : -pid, 'SIGKILL');

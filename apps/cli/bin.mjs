@@ -10,7 +10,10 @@ import { PrepareError, prepare } from '../../scripts/prepare.mjs';
 
 try {
   const program = fileURLToPath(new URL('hadal.ts', import.meta.url));
-  process.exitCode = await launch(await prepare(), [program, ...process.argv.slice(2)]);
+  const args = process.argv.slice(2);
+  // The doctor says what is wrong with a machine on which kernels cannot be built.
+  const node = await prepare(args[0] === 'doctor' ? 'as far as it goes' : 'whole');
+  process.exitCode = await launch(node, [program, ...args]);
 } catch (error) {
   if (!(error instanceof PrepareError)) throw error;
   process.stderr.write(`hadal: ${error.message}\n`);

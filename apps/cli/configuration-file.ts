@@ -8,9 +8,13 @@ import { join } from 'node:path';
 import { type Configuration, defaultConfiguration, parseConfiguration } from '@hadal/server/configuration';
 import { dataDirectory } from './data-directory.ts';
 
+export function configurationPath(named: string | undefined): string {
+  return named ?? join(dataDirectory(), 'hadal.yaml');
+}
+
 /** Throws an Error with a line for every mistake. */
 export function readConfiguration(named: string | undefined): Configuration {
-  const path = named ?? join(dataDirectory(), 'hadal.yaml');
+  const path = configurationPath(named);
   let text: string;
   try {
     text = readFileSync(path, 'utf8');

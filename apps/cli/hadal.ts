@@ -7,6 +7,7 @@ import { askCommand } from './commands/ask.ts';
 import { backupCommand } from './commands/backup.ts';
 import { chatCommand } from './commands/chat.ts';
 import { convertCommand } from './commands/convert.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { evalCommand } from './commands/eval.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { keysCommand } from './commands/keys.ts';
@@ -42,6 +43,7 @@ const commands = [
   usageCommand,
   auditCommand,
   inspectCommand,
+  doctorCommand,
   convertCommand,
   trainCommand,
   evalCommand,

@@ -101,6 +101,7 @@ async function loadEngine(options: EngineOptions, terminal: Terminal): Promise<E
   return await openEngine({ ...options, onProgress: bar.show });
 }
 
-function ownCheckpoint(): string {
+/** The repository's own. */
+export function ownCheckpoint(): string {
   return relative(process.cwd(), join(import.meta.dirname, '../../models/hadal-nano'));
 }

@@ -102,6 +102,8 @@ export type TokenEvent =
       /** Guessed tokens that turned out as guessed, and those that did not. */
       readonly acceptedDraftTokens: number;
       readonly rejectedDraftTokens: number;
+      /** How long it waited before anything was done for it; absent where nothing ever was. */
+      readonly queuedMs?: number;
     };
 
 /** What an engine has to do at a moment, and room for. */

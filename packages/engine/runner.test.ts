@@ -75,7 +75,9 @@ function serve(runner: Runner, requests: readonly GenerateRequest[], arrival: re
 /** What was said, without how it was done: cached tokens and guesses may differ. */
 function said(events: readonly RequestEvent[] | undefined) {
   return (events ?? []).map((event) =>
-    event.type === 'finish' ? { ...event, cacheHitTokens: 0, acceptedDraftTokens: 0, rejectedDraftTokens: 0 } : event,
+    event.type === 'finish'
+      ? { ...event, cacheHitTokens: 0, acceptedDraftTokens: 0, rejectedDraftTokens: 0, queuedMs: 0 }
+      : event,
   );
 }
 
@@ -161,7 +163,8 @@ test('whatever shares its steps, whatever is cached, guessed or taken away: a re
 
 test('a prompt read in pieces gives the bits of one read at once', () => {
   const request = { ...base, prompt: Array.from({ length: 150 }, (_, i) => (i * 7) % 128), topLogprobs: 5 };
-  assert.deepEqual(run([request], { stepTokens: 7 }), run([request], { stepTokens: 512 }));
+  const [pieces, whole] = [7, 512].map((stepTokens) => run([request], { stepTokens }).map(said));
+  assert.deepEqual(pieces, whole);
 });
 
 for (const [name, form] of [
@@ -466,6 +469,8 @@ test('a full queue refuses, a deadline ends what waits and what runs, and neithe
   assert.equal(finishOf(heard[0]).reason, 'deadline');
   while (runner.hasWork) runner.step();
   assert.equal(finishOf(heard[2]).reason, 'length');
+  const waited = [0, 1, 2].map((key) => finishOf(heard[key]).queuedMs);
+  assert.deepEqual(waited, [0, undefined, 500], 'until something was done, if ever');
   assert.equal(runner.load.availablePages, runner.load.pages);
 });
 

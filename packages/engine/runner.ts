@@ -276,6 +276,7 @@ export class Runner {
         return;
       }
       this.#waiting.remove(next.key);
+      next.noteBegin(nowMs);
       next.adopt(pages);
       const place = this.#running.findIndex(({ arrivedMs }) => arrivedMs > next.arrivedMs);
       this.#running.splice(place < 0 ? this.#running.length : place, 0, next);

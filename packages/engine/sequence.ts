@@ -63,6 +63,7 @@ export class Sequence implements Waiter {
   /** How far it has come before, should it have to start again; and of that, what it did not read itself. */
   #reached = 0;
   #cacheHit = 0;
+  #queuedMs: number | undefined;
   #accepted = 0;
   #rejected = 0;
 
@@ -110,6 +111,11 @@ export class Sequence implements Waiter {
   /** Whether anything has been done for it, even if it must wait again. */
   get hasBegun(): boolean {
     return this.pages !== undefined || this.#reached > 0;
+  }
+
+  /** Notes when something is first done for it. */
+  noteBegin(nowMs: number): void {
+    this.#queuedMs ??= nowMs - this.arrivedMs;
   }
 
   /** Takes over what others have read of it, into `pages`, which become its own. */
@@ -249,6 +255,7 @@ export class Sequence implements Waiter {
         completionTokens: this.completion,
       },
       ...{ cacheHitTokens: this.#cacheHit, acceptedDraftTokens: this.#accepted, rejectedDraftTokens: this.#rejected },
+      ...(this.#queuedMs !== undefined && { queuedMs: this.#queuedMs }),
     });
   }
 

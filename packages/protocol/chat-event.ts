@@ -49,4 +49,6 @@ export type ChatEvent =
       readonly usage: Usage;
       /** The stop string of the request that ended the answer; undefined where it was something else, or is not known. */
       readonly stopString?: string | undefined;
+      /** How long it waited before anything was done for it, where that is known. */
+      readonly queuedMs?: number | undefined;
     };

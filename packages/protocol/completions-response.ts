@@ -12,7 +12,12 @@ export type CompletionEvent =
   | { readonly type: 'start' }
   /** `logprobs` is empty unless they were asked for; a prompt's first token has none. */
   | { readonly type: 'prompt' | 'text'; readonly text: string; readonly logprobs: readonly ScoredToken[] }
-  | { readonly type: 'finish'; readonly reason: FinishReason; readonly usage: Usage };
+  | {
+      readonly type: 'finish';
+      readonly reason: FinishReason;
+      readonly usage: Usage;
+      readonly queuedMs?: number | undefined;
+    };
 
 /** A token with its log-probability, or the first one of a prompt, which nothing comes before. */
 export type ScoredToken = TokenLogprobs | { readonly token: string; readonly logprob: undefined };

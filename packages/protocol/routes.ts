@@ -100,6 +100,7 @@ export const routes = {
   getUsage: { ...openai, tag: 'Account', ...get('/user/usage', 'What was used, and what it cost') },
 
   getHealth: { ...server, ...get('/healthz', 'Whether the server answers') },
+  getMetrics: { ...server, ...get('/metrics', 'What is measured, for Prometheus') },
   getOpenApi: { ...server, ...get('/openapi.json', 'This description of the API') },
 } as const satisfies Record<string, Route>;
 

@@ -17,6 +17,8 @@ export interface AccountsOptions {
   /** As they are at the moment. */
   readonly prices: () => PriceList;
   readonly now: () => number;
+  /** Hears of what went wrong and nobody was told. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** What was answered. */
@@ -54,7 +56,8 @@ const lookingMethods = new Set(['GET', 'HEAD']);
 export class Accounts {
   readonly #options: AccountsOptions;
   readonly #limits: RateLimits;
-  #hasKeys = false;
+  /** As it was last seen; undefined: never. */
+  #hasKeys: boolean | undefined;
 
   constructor(options: AccountsOptions) {
     this.#options = options;
@@ -63,7 +66,14 @@ export class Accounts {
 
   /** Whether keys are asked for. Once they are they always will be. */
   async hasKeys(): Promise<boolean> {
-    this.#hasKeys ||= await this.#options.store.keys.isAny();
+    if (this.#hasKeys === true) return true;
+    try {
+      this.#hasKeys = await this.#options.store.keys.isAny();
+    } catch (error) {
+      // A store that is away for a while has no new keys either.
+      if (this.#hasKeys === undefined) throw error;
+      this.#options.onError(error);
+    }
     return this.#hasKeys;
   }
 
@@ -125,12 +135,14 @@ export class Accounts {
         const endedMs = this.#options.now();
         const prices = this.#options.prices();
         if (key) this.#limits.spend(key.id, key.scope, prompt + completion);
-        await this.#options.store.ledger.record({
+        const recorded = this.#options.store.ledger.record({
           ...{ id: answered.id, endedMs, organization: owner, key: key?.id, user: answered.user },
           ...{ model, operation: answered.operation, finishReason: answered.finishReason },
           ...{ cacheHit, cacheMiss: prompt - cacheHit, completion, reasoning },
           ...{ cost: costOf(prices, { model, usage, endedMs, isBatch }), currency: prices.currency },
         });
+        // Without keys nobody pays, and nobody's answer is worth less for a row that could not be written.
+        await (key === undefined ? recorded.catch(this.#options.onError) : recorded);
       },
     };
   }

@@ -15,6 +15,7 @@ import type { Account, Accounts } from './accounts.ts';
 import { type Answer, type AnswerEvent, leaveAll, mergeChoices, type NumberedEvent } from './choices.ts';
 import type { FileLimits } from './files-endpoints.ts';
 import { type Charge, meteredAnswers } from './metered-answers.ts';
+import type { Metrics } from './metrics.ts';
 import type { Provider } from './provider.ts';
 
 /** What every endpoint that answers with a model's words is given. */
@@ -28,6 +29,9 @@ export interface EndpointOptions {
   /** Aborts when the server stops: for what goes on without its caller. */
   readonly stopping: AbortSignal;
   readonly newId: () => string;
+  readonly metrics: Metrics;
+  /** Whether they can be read among everything else. */
+  readonly servesMetrics: boolean;
 }
 
 /** One call, whatever brought it. */

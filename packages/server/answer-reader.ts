@@ -66,6 +66,7 @@ export class AnswerReader {
       {
         ...{ type: 'finish', reason: reason === 'stop' && this.#hasCalled ? 'tool_calls' : reason, usage },
         ...(finish.stopString !== undefined && { stopString: finish.stopString }),
+        ...(finish.queuedMs !== undefined && { queuedMs: finish.queuedMs }),
       },
     ];
   }

@@ -1,10 +1,11 @@
 // A call that came by a route of the API.
 //
-// Owns what a handler may know of a request: everything but the connection. What it gives back is an object to send, a file, or
+// Owns what a handler may know of a request: everything but the connection. What it gives back is an object to send, a file, a text, or
 // a plan for an answer that takes its time.
 
 import type { AnswerPlan, Call } from './answer-plan.ts';
 import type { FileDownload } from './file-download.ts';
+import type { TextPage } from './text-page.ts';
 import type { Upload } from './upload.ts';
 
 export interface ApiCall extends Call {
@@ -17,7 +18,7 @@ export interface ApiCall extends Call {
   upload(limitBytes: number): Upload;
 }
 
-export type ApiResult = AnswerPlan | FileDownload | object;
+export type ApiResult = AnswerPlan | FileDownload | TextPage | object;
 
 /** Throws `RequestError` for a caller's mistake. */
 export type Handler = (call: ApiCall) => ApiResult | Promise<ApiResult>;

@@ -42,7 +42,7 @@ type Change = Pick<Stored, 'status' | 'details'>;
 
 export class BatchRunner implements AsyncDisposable {
   readonly #options: EndpointOptions;
-  readonly #endpoints: Endpoints;
+  #endpoints: Endpoints;
   readonly #logger: Logger;
   /** By the id of the batch that is worked on: what stops its lines, and when it is done. */
   readonly #working = new Map<string, { readonly controller: AbortController; readonly done: Promise<void> }>();
@@ -55,6 +55,11 @@ export class BatchRunner implements AsyncDisposable {
     this.#poll = setInterval(() => this.wake(), options.store.leases.leaseMs / 2);
     this.#poll.unref();
     this.wake();
+  }
+
+  /** Lines that are not begun yet are answered by these. */
+  replaceEndpoints(endpoints: Endpoints): void {
+    this.#endpoints = endpoints;
   }
 
   /** Takes up what there is to be done. */
@@ -209,7 +214,7 @@ export class BatchRunner implements AsyncDisposable {
 
   /** Whether it was answered; else it has no answer until somebody tries again. */
   async #answerLine(batch: Stored, account: Account, line: NewLine, signal: AbortSignal): Promise<void> {
-    const { newId, now, store } = this.#options;
+    const { newId, now, store, metrics } = this.#options;
     const { id, details, expiresMs } = batch;
     while (!signal.aborted && now() < expiresMs) {
       const requestId = newId();
@@ -246,13 +251,14 @@ export class BatchRunner implements AsyncDisposable {
       if (charge) await account.charge({ ...charge, id: `${id}/${line.number}`, isBatch: true });
       const usage = charge?.usage ?? noUsage;
       await store.batches.answer(id, line.number, { isError: result.status !== 200, json, usage });
+      metrics.noteBatchLine(result.status === 200 ? 'completed' : 'failed');
       return;
     }
   }
 
   /** What could not be answered in time says so. */
   async #expireLines({ id }: Stored): Promise<void> {
-    const { store, newId } = this.#options;
+    const { store, newId, metrics } = this.#options;
     const message = 'This request could not be executed before the completion window expired.';
     for (;;) {
       const lines = await store.batches.unanswered(id, -1, insertedTogether);
@@ -261,6 +267,7 @@ export class BatchRunner implements AsyncDisposable {
         const failure = { code: 'batch_expired', message };
         const json = lineOf({ id: `batch_req_${newId().replaceAll('-', '')}`, line, failure });
         await store.batches.answer(id, line.number, { isError: true, json, usage: noUsage });
+        metrics.noteBatchLine('expired');
       }
     }
   }

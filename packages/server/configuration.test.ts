@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ConfigurationError, defaultConfiguration, parseConfiguration } from './configuration.ts';
+import { ConfigurationError, defaultConfiguration, parseConfiguration, settingsForStart } from './configuration.ts';
 import { deepseekNames } from './model-names.ts';
 import { serveToy } from './testing/serve-toy.ts';
 import { clientOf, hello, post } from './testing/toy-requests.ts';
@@ -26,7 +26,42 @@ test('the table in the documentation is the one that ships', () => {
   );
   assert.deepEqual(server, {
     ...{ host: '127.0.0.1', port: 10_935, keepAliveMs: 10_000, startTimeoutMs: 600_000, missingReasoning: 'recover' },
+    ...{ metricsAt: 'on', traces: 'off', cors: [], stallTimeoutMs: 300_000 },
   });
+});
+
+test('metrics are on, off, or at an address of their own', () => {
+  const metricsAt = (value: string) => parse(`server: { metrics: ${value} }`).metricsAt;
+  assert.deepEqual([metricsAt('on'), metricsAt('off')], ['on', 'off']);
+  assert.deepEqual(metricsAt('{ host: 127.0.0.1, port: 9090 }'), { host: '127.0.0.1', port: 9090 });
+  assert.throws(() => metricsAt('{ host: 127.0.0.1, port: 90900 }'), /hadal\.yaml:1: server\.metrics/);
+  assert.throws(() => metricsAt('9090'), /hadal\.yaml:1: server\.metrics/);
+});
+
+test('traces are off, or sent to an endpoint', () => {
+  const traces = (value: string) => parse(`server: { traces: ${value} }`).traces;
+  assert.equal(traces('off'), 'off');
+  const whole = { endpoint: 'http://127.0.0.1:4318', headers: { authorization: 'Bearer a' }, ratio: 0.1 };
+  assert.deepEqual(traces(JSON.stringify(whole)), whole);
+  for (const wrong of ['{ ratio: 1 }', '{ endpoint: nowhere }', '{ endpoint: "http://a", ratio: 2 }', 'yes']) {
+    assert.throws(() => traces(wrong), /hadal\.yaml:1: server\.traces/, wrong);
+  }
+});
+
+test('origins are written as browsers send them', () => {
+  const cors = (value: string) => parse(`server: { cors: ${value} }`).cors;
+  assert.deepEqual(cors('[https://a.example, http://localhost:5173]'), ['https://a.example', 'http://localhost:5173']);
+  assert.deepEqual(cors('["*"]'), ['*']);
+  for (const wrong of ['a.example', 'https://a.example/', 'https://A.example', 'https://a.example/path', 'null']) {
+    assert.throws(() => cors(`["${wrong}"]`), /hadal\.yaml:1: server\.cors.*expected an origin such as/, wrong);
+  }
+});
+
+test('what is said otherwise and needs a start is named as in the file', () => {
+  const before = parse('server: { port: 1, metrics: { host: a, port: 2 } }');
+  assert.deepEqual(settingsForStart(before, parse('server: { port: 1, metrics: { host: a, port: 2 } }')), []);
+  const after = parse('server: { port: 2, metrics: { host: a, port: 3 }, keep_alive_seconds: 1 }\nmodels: { a: {} }');
+  assert.deepEqual(settingsForStart(before, after), ['server.port', 'server.metrics']);
 });
 
 test('names are added, changed and taken away', () => {

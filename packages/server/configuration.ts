@@ -3,6 +3,7 @@
 // Owns what can stand in it, what holds where it says nothing, and that all mistakes are told at once, each with its line.
 // Knows nothing of where the file lies, nor of the command line, whose options come before it.
 
+import { isDeepStrictEqual } from 'node:util';
 import { expecting, integer } from '@hadal/protocol/sampling-fields';
 import { shapeProblem } from '@hadal/protocol/shape-error';
 import { LineCounter, parseDocument } from 'yaml';
@@ -11,6 +12,10 @@ import { deepseekNames, type ModelName } from './model-names.ts';
 import { priceListOf, pricesSchema } from './price-settings.ts';
 import { noPrices, type PriceList } from './prices.ts';
 import { noRetention, type Retention } from './retention.ts';
+import type { MetricsPlace } from './server.ts';
+import type { TracingOptions } from './tracing.ts';
+
+export type TracesPlace = 'off' | Omit<TracingOptions, 'logger'>;
 
 export interface Configuration {
   readonly host: string | undefined;
@@ -18,10 +23,38 @@ export interface Configuration {
   readonly keepAliveMs: number | undefined;
   readonly startTimeoutMs: number | undefined;
   readonly missingReasoning: 'recover' | 'refuse' | undefined;
+  readonly metricsAt: MetricsPlace | undefined;
+  readonly stallTimeoutMs: number | undefined;
+  /** Where traces are sent. */
+  readonly traces: TracesPlace | undefined;
+  /** Origins whose pages may call. */
+  readonly cors: readonly string[] | undefined;
   /** Those that ship and those of the file, which come later and count. */
   readonly models: readonly ModelName[];
   readonly prices: PriceList;
   readonly retention: Retention;
+}
+
+/** Where a file says what a running server cannot take over, or that it can. */
+const changes: Readonly<Record<keyof Configuration, 'while running' | `server.${string}`>> = {
+  ...{ models: 'while running', keepAliveMs: 'while running', stallTimeoutMs: 'while running' },
+  ...{ prices: 'while running', retention: 'while running' },
+  ...{
+    host: 'server.host',
+    port: 'server.port',
+    metricsAt: 'server.metrics',
+    cors: 'server.cors',
+    traces: 'server.traces',
+  },
+  ...{ startTimeoutMs: 'server.start_timeout_seconds', missingReasoning: 'server.missing_reasoning' },
+};
+
+/** What is said otherwise in `after` and takes effect only at a start, as a file names it. */
+export function settingsForStart(before: Configuration, after: Configuration): string[] {
+  return Object.entries(changes)
+    .filter(([, place]) => place !== 'while running')
+    .filter(([name]) => !isDeepStrictEqual(Reflect.get(before, name), Reflect.get(after, name)))
+    .map(([, place]) => place);
 }
 
 /** A file that says nothing. */
@@ -32,6 +65,10 @@ export const defaultConfiguration: Configuration = {
     keepAliveMs: undefined,
     startTimeoutMs: undefined,
     missingReasoning: undefined,
+    metricsAt: undefined,
+    stallTimeoutMs: undefined,
+    cors: undefined,
+    traces: undefined,
   },
   models: deepseekNames,
   prices: noPrices,
@@ -47,6 +84,15 @@ const seconds = expecting('number of seconds above 0');
 const days = integer(1, 36_500);
 const temperature = expecting('number from 0 to 2');
 const topP = expecting('number above 0 and at most 1');
+const origin = z.string().refine((text) => text === '*' || URL.parse(text)?.origin === text, {
+  error: ({ input }) => `expected an origin such as https://app.example.org, or "*", got ${JSON.stringify(input)}`,
+});
+const share = expecting('number from 0 to 1');
+const traces = z.strictObject({
+  endpoint: z.url({ protocol: /^https?$/ }),
+  headers: z.record(z.string(), z.string()).optional(),
+  ratio: z.number(share).min(0, share).max(1, share).optional(),
+});
 const tokens = integer(1, Number.MAX_SAFE_INTEGER);
 
 const model = z.strictObject({
@@ -68,7 +114,13 @@ const fileSchema = z.strictObject({
       port: integer(0, 65535).optional(),
       keep_alive_seconds: z.number(seconds).gt(0, seconds).optional(),
       start_timeout_seconds: z.number(seconds).gt(0, seconds).optional(),
+      stall_timeout_seconds: z.number(seconds).gt(0, seconds).optional(),
+      cors: z.array(origin).optional(),
+      traces: z.union([z.literal('off'), traces]).optional(),
       missing_reasoning: z.enum(['recover', 'refuse']).optional(),
+      metrics: z
+        .union([z.enum(['on', 'off']), z.strictObject({ host: z.string(), port: integer(0, 65535) })])
+        .optional(),
     })
     .nullish(),
   // Null takes a name away that ships.
@@ -106,6 +158,8 @@ export function parseConfiguration(text: string, file: string): Configuration {
   const isOwn = (id: string) => own.some(([name]) => name === id);
   return {
     ...{ host: server?.host, port: server?.port, missingReasoning: server?.missing_reasoning },
+    traces: server?.traces,
+    ...{ metricsAt: server?.metrics, cors: server?.cors, stallTimeoutMs: ms(server?.stall_timeout_seconds) },
     ...{ keepAliveMs: ms(server?.keep_alive_seconds), startTimeoutMs: ms(server?.start_timeout_seconds) },
     models: [
       ...deepseekNames.filter(({ id }) => !isOwn(id)),

@@ -61,7 +61,8 @@ export async function* completeText(
     } else if (event.type === 'token') {
       yield { type: 'text', text: event.text, logprobs: scored(event) };
     } else if (event.type === 'finish') {
-      yield { type: 'finish', reason: finishReasons[event.reason], usage: usageOf(event, 0) };
+      const { queuedMs } = event;
+      yield { type: 'finish', reason: finishReasons[event.reason], usage: usageOf(event, 0), queuedMs };
     }
   }
 }

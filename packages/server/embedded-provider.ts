@@ -83,5 +83,6 @@ export async function openEmbeddedProvider(given: EmbeddedProviderOptions): Prom
       encoder.checkIds(tokens, 'tokens');
       return tokenizer.decode(tokens);
     },
+    load: () => engine.load(),
   };
 }

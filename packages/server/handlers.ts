@@ -7,6 +7,7 @@ import type { BatchEndpoint } from '@hadal/protocol/batches';
 import { refuseEmbedding } from '@hadal/protocol/embeddings-request';
 import { anthropicModel, anthropicModels, cardNamed, wireModel, wireModels } from '@hadal/protocol/models';
 import { openApiDocument } from '@hadal/protocol/openapi/document';
+import { requestError } from '@hadal/protocol/request-error';
 import type { OperationId } from '@hadal/protocol/routes';
 import type { Endpoint, EndpointOptions } from './answer-plan.ts';
 import { anthropicEndpoints } from './anthropic-messages-endpoints.ts';
@@ -17,10 +18,11 @@ import { chatCompletionsEndpoint } from './chat-completions-endpoint.ts';
 import { completionsEndpoint } from './completions-endpoint.ts';
 import { filesEndpoints } from './files-endpoints.ts';
 import type { Logger } from './logger.ts';
-import { patientProvider } from './provider.ts';
+import { type Provider, patientProvider } from './provider.ts';
 import { ResponseShelf } from './response-shelf.ts';
 import { responsesEndpoints } from './responses-endpoints.ts';
 import { storedCompletionsEndpoints } from './stored-completions-endpoints.ts';
+import { TextPage } from './text-page.ts';
 import { tokenEndpoints } from './token-endpoints.ts';
 
 /** What answers with a model's words, for connections and for batches alike. */
@@ -40,17 +42,29 @@ function openEndpoints(options: EndpointOptions, shelf: ResponseShelf): Readonly
 
 /** Everything that calls can do. */
 export interface Api extends AsyncDisposable {
+  /** Those of the providers that there are now. */
   readonly handlers: Readonly<Record<OperationId, Handler>>;
+  /** Answers from here on come from `providers`; those under way go on as they are. */
+  replaceProviders(providers: readonly Provider[]): void;
 }
 
 /** Also goes on with what was left unfinished, here or by a process that is gone. `logger` gets what nobody waits for. */
 export function openApi(options: EndpointOptions, logger: Logger): Api {
   const shelf = new ResponseShelf(options, logger);
-  const endpoints = openEndpoints(options, shelf);
-  const patient = { ...options, providers: options.providers.map(patientProvider) };
-  const batchRunner = new BatchRunner(options, openEndpoints(patient, shelf), logger);
+  const patientEndpoints = ({ providers }: EndpointOptions) =>
+    openEndpoints({ ...options, providers: providers.map(patientProvider) }, shelf);
+  const batchRunner = new BatchRunner(options, patientEndpoints(options), logger);
+  let handlers = openHandlers(options, openEndpoints(options, shelf), shelf, batchRunner);
   return {
-    handlers: openHandlers(options, endpoints, shelf, batchRunner),
+    get handlers() {
+      return handlers;
+    },
+    replaceProviders(providers) {
+      const replaced = { ...options, providers };
+      shelf.replaceProviders(providers);
+      batchRunner.replaceEndpoints(patientEndpoints(replaced));
+      handlers = openHandlers(replaced, openEndpoints(replaced, shelf), shelf, batchRunner);
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all([shelf, batchRunner].map((one) => one[Symbol.asyncDispose]()));
     },
@@ -124,6 +138,10 @@ function openHandlers(
     },
 
     getHealth: () => ({ status: 'ok' }),
+    async getMetrics() {
+      if (!options.servesMetrics) throw requestError('unknown-route', { method: 'GET', path: '/metrics' });
+      return new TextPage(await options.metrics.page(options.providers));
+    },
     getOpenApi() {
       // Made when somebody asks, as it takes longer than anything else at the start.
       openApi ??= openApiDocument();

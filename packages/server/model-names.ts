@@ -45,7 +45,7 @@ export function namedProviders(providers: readonly Provider[], names: readonly M
     };
     const contextWindow = Math.min(card.contextWindow, behind.model.contextWindow);
     const maxOutputTokens = Math.min(card.maxOutputTokens, contextWindow);
-    named.set(id, { ...behind, model: { ...card, contextWindow, maxOutputTokens } });
+    named.set(id, { ...behind, behind: behind.model.id, model: { ...card, contextWindow, maxOutputTokens } });
   }
   return [...named.values()];
 }

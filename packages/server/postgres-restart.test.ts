@@ -48,7 +48,7 @@ test('a server whose PostgreSQL goes away waits for it, and goes on with everyth
 
 async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; !(await isSo()); i++) {
-    assert.ok(i < 1000, 'expected it within ten seconds');
+    assert.ok(i < 6000, 'expected it within a minute');
     await delay(10);
   }
 }

@@ -9,8 +9,19 @@ import type { CompletionRequest } from '@hadal/protocol/completions-request';
 import type { CompletionEvent } from '@hadal/protocol/completions-response';
 import type { ModelCard } from '@hadal/protocol/models';
 
+/** What a provider has to do at a moment, and room for. */
+export interface ProviderLoad {
+  readonly waiting: number;
+  readonly running: number;
+  /** Of its cache, where that is known; 0 otherwise. */
+  readonly pages: number;
+  readonly availablePages: number;
+}
+
 export interface Provider {
   readonly model: ModelCard;
+  /** The id of the model behind a name that is not its own. */
+  readonly behind?: string;
   /** Changes whenever weights or code change such that the same seed may give another answer. */
   readonly fingerprint: string;
   /**
@@ -25,6 +36,13 @@ export interface Provider {
   tokenize(input: string | ChatRequest): readonly number[] | Promise<readonly number[]>;
   /** Throws `RequestError` for an id that the model does not have. */
   detokenize(tokens: readonly number[]): string | Promise<string>;
+  /** Where it is known here. */
+  load?(): Promise<ProviderLoad>;
+}
+
+/** The id of the model that answers. */
+export function modelBehind({ behind, model }: Provider): string {
+  return behind ?? model.id;
 }
 
 /** The provider of a model that a request was found to name. */

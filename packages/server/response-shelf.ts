@@ -6,7 +6,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChatRequest, Message } from '@hadal/protocol/chat-request';
-import type { ModelCard } from '@hadal/protocol/models';
+import { cardNamed, type ModelCard } from '@hadal/protocol/models';
 import { type RequestError, requestError } from '@hadal/protocol/request-error';
 import { parseResponsesRequest, type ResponsesRequest } from '@hadal/protocol/responses-request';
 import { messageOf, type ResponseEvent, ResponseWriter, type WireResponse } from '@hadal/protocol/responses-response';
@@ -15,7 +15,7 @@ import { type Account, namespaceOf } from './accounts.ts';
 import type { EndpointOptions } from './answer-plan.ts';
 import { explainFailure } from './failure.ts';
 import type { Logger } from './logger.ts';
-import { providerOf } from './provider.ts';
+import { type Provider, providerOf } from './provider.ts';
 import { finishedRun, LiveRun, type ResponseRun, type RunEvent } from './response-run.ts';
 
 export interface Shelved {
@@ -56,7 +56,7 @@ interface Again {
 
 export class ResponseShelf implements AsyncDisposable {
   readonly #options: EndpointOptions;
-  readonly #cards: readonly ModelCard[];
+  #providers: readonly Provider[];
   readonly #byId = new Map<string, Shelved>();
   /** Deleted before they were over. */
   readonly #removed = new Set<string>();
@@ -66,7 +66,7 @@ export class ResponseShelf implements AsyncDisposable {
 
   constructor(options: EndpointOptions, logger: Logger) {
     this.#options = options;
-    this.#cards = options.providers.map(({ model }) => model);
+    this.#providers = options.providers;
     const resume = () => {
       if (options.stopping.aborted) return;
       this.#resume(logger).catch((error) => logger.error({ err: error }, 'responses cannot be read'));
@@ -76,11 +76,26 @@ export class ResponseShelf implements AsyncDisposable {
     resume();
   }
 
+  /** Responses that are not begun yet come from these. */
+  replaceProviders(providers: readonly Provider[]): void {
+    this.#providers = providers;
+  }
+
   /** What a body asks for, with the conversation before it. Throws `RequestError` for a caller's mistake. */
   async parse(owner: string, body: unknown): Promise<ResponsesRequest> {
     const { previous_response_id: id } = (body ?? {}) as Record<string, unknown>;
     const before = typeof id === 'string' ? await this.#earlier(owner, id) : [];
     return parseResponsesRequest(body, this.#cards, before);
+  }
+
+  /** Whoever answers under a name. Throws `RequestError` where it has been taken away since the request was understood. */
+  providerOf(id: string): Provider {
+    const card = cardNamed(this.#cards, id);
+    return providerOf(this.#providers, card.id);
+  }
+
+  get #cards(): ModelCard[] {
+    return this.#providers.map(({ model }) => model);
   }
 
   /** `field`: where the caller named it. Throws `RequestError` where there is none. */
@@ -98,12 +113,13 @@ export class ResponseShelf implements AsyncDisposable {
     const { id, account, createdMs, request, body } = asked;
     const { owner } = account;
     const { responses, leases } = this.#options.store;
+    const provider = this.providerOf(request.chat.model);
     const again: Again | undefined = request.isBackground
       ? { body, seed: seedOf(id), keyId: account.key?.id }
       : undefined;
     // Nobody else has heard of it: the claim is never refused.
     const lease = again && (await leases.hold(leaseOf(id)));
-    const run = this.#open(asked, again, lease);
+    const run = this.#open(asked, provider, again, lease);
     try {
       if (again !== undefined) {
         const state = { type: 'unfinished', request: again } as const;
@@ -140,9 +156,11 @@ export class ResponseShelf implements AsyncDisposable {
       const explain = (error: unknown) => explainFailure(error, { logger, requestId: id });
       try {
         const request = await this.parse(owner, again.body);
+        const provider = this.providerOf(request.chat.model);
         const account = await this.#options.accounts.accountOf(owner, again.keyId);
         const signal = new AbortController().signal;
-        await this.#open({ id, account, createdMs, request, body: again.body, signal, explain }, again, lease).start();
+        const asked = { id, account, createdMs, request, body: again.body, signal, explain };
+        await this.#open(asked, provider, again, lease).start();
       } catch (error) {
         // Such as a model that is no longer there.
         this.#byId.delete(id);
@@ -161,17 +179,18 @@ export class ResponseShelf implements AsyncDisposable {
 
   #open(
     { id, account, createdMs, request, signal, explain }: NewResponse,
+    provider: Provider,
     again: Again | undefined,
     lease: AsyncDisposable | undefined,
   ): LiveRun {
-    const { stopping, providers } = this.#options;
+    const { stopping } = this.#options;
     const { owner } = account;
     const controller = new AbortController();
     const until = AbortSignal.any([controller.signal, again === undefined ? signal : stopping]);
     const chat: ChatRequest = again === undefined ? request.chat : { ...request.chat, seed: again.seed };
     const run = new LiveRun({
       writer: this.#writerOf(id, createdMs, request),
-      answer: providerOf(providers, chat.model).chat({ ...chat, userId: namespaceOf(account, chat.userId) }, until),
+      answer: provider.chat({ ...chat, userId: namespaceOf(account, chat.userId) }, until),
       explain: (error) => explain(error).message,
       onEnd: async (response, events, { reason, usage }) => {
         // What the end of the server cuts short is gone on with when it is back.

@@ -16,12 +16,11 @@ import {
   serverSentEvent,
 } from './answer-plan.ts';
 import type { ApiCall } from './api-call.ts';
-import { providerOf } from './provider.ts';
 import type { ResponseRun, RunEvent } from './response-run.ts';
 import type { ResponseShelf } from './response-shelf.ts';
 
 export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShelf) {
-  const { providers, now } = options;
+  const { now } = options;
 
   /** Reads along with `run`, from after event `after`. `isPatient`: whole means that it is over. */
   function planReading(call: Call, run: ResponseRun, isStream: boolean, isPatient: boolean, after = -1): AnswerPlan {
@@ -90,7 +89,7 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
 
     async inputTokens({ account: { owner }, body }: ApiCall) {
       const { chat } = await shelf.parse(owner, body);
-      const tokens = await providerOf(providers, chat.model).tokenize(chat);
+      const tokens = await shelf.providerOf(chat.model).tokenize(chat);
       return { object: 'response.input_tokens', input_tokens: tokens.length };
     },
   };

@@ -7,7 +7,8 @@ import { plainRequest } from '@hadal/engine/engine';
 import { thinkEnd } from '@hadal/formats/special-tokens';
 import type OpenAI from 'openai';
 import { APIConnectionError, APIError, BadRequestError } from 'openai';
-import { ListenError, startServer } from './server.ts';
+import { ListenError } from './listen-error.ts';
+import { startServer } from './server.ts';
 import { serveToy } from './testing/serve-toy.ts';
 import { calm, clientOf, hello, post, until } from './testing/toy-requests.ts';
 

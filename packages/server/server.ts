@@ -5,8 +5,9 @@
 
 import { randomUUID } from 'node:crypto';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
+import { fastifyCors } from '@fastify/cors';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import { operations } from '@hadal/protocol/openapi/operations';
@@ -21,6 +22,7 @@ import {
   fastify,
   LogController,
 } from 'fastify';
+import { Registry } from 'prom-client';
 import { type Account, Accounts, secretIn } from './accounts.ts';
 import { deliverAnswer } from './answer-delivery.ts';
 import { type ApiCall, isPlan } from './api-call.ts';
@@ -29,27 +31,50 @@ import { FileDownload } from './file-download.ts';
 import { defaultFileLimits, type FileLimits } from './files-endpoints.ts';
 import { openApi } from './handlers.ts';
 import { parseJsonBody } from './json-body.ts';
+import { listenErrorOf, urlOf } from './listen-error.ts';
 import type { Logger } from './logger.ts';
+import { Metrics } from './metrics.ts';
+import { listenForMetrics } from './metrics-listener.ts';
+import { observedProvider, type Watcher } from './observed-provider.ts';
 import { noPrices, type PriceList } from './prices.ts';
 import type { Provider } from './provider.ts';
 import { serveReferencePage } from './reference-page.ts';
 import { keepSwept, noRetention, type Retention } from './retention.ts';
+import { endWhenStalled } from './stalled-reader.ts';
+import { TextPage } from './text-page.ts';
+import type { TracedRequest, Tracing } from './tracing.ts';
 import { readUpload } from './upload.ts';
 
-export interface ServerOptions {
+/** What a server can be given anew while it runs. */
+export interface ChangeableOptions {
+  /** At least one; their model ids differ. */
+  readonly providers: readonly Provider[];
+  /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
+  readonly keepAliveMs?: number | undefined;
+  /** How long a reader may take nothing of its answer before the connection is cut. Default 5 minutes. */
+  readonly stallTimeoutMs?: number | undefined;
+  /** What answers cost; nothing when absent. */
+  readonly prices?: PriceList | undefined;
+  /** How long what callers leave behind is kept; for ever when absent. */
+  readonly retention?: Retention | undefined;
+}
+
+export interface ServerOptions extends ChangeableOptions {
   /** 0 takes any free port. */
   readonly port: number;
   readonly host: string;
-  /** At least one; their model ids differ. */
-  readonly providers: readonly Provider[];
   /** Where what must survive is kept; its owner closes it after the server. */
   readonly store: Store<BatchDetails>;
   readonly fileLimits?: FileLimits;
-  readonly prices?: PriceList;
-  readonly retention?: Retention;
   readonly logger: Logger;
-  /** After how long a silence a waiting caller gets a sign of life. Default 10 seconds. */
-  readonly keepAliveMs?: number;
+  /** Where measurements are noted; somewhere of its own when absent. */
+  readonly metrics?: Metrics;
+  /** Where requests and answers are traced; nowhere when absent. Its owner closes it after the server. */
+  readonly tracing?: Tracing | undefined;
+  /** Where they can be read: at `/metrics` beside everything else (default), nowhere, or at another address. */
+  readonly metricsAt?: MetricsPlace;
+  /** Pages of which origins may call: `https://app.example.org`, or `*` for all. None when absent. */
+  readonly cors?: readonly string[];
   /** How long a request may take to arrive, body included. Default 2 minutes. */
   readonly requestTimeoutMs?: number;
   /** Milliseconds since 1970. */
@@ -58,9 +83,15 @@ export interface ServerOptions {
   readonly newId?: () => string;
 }
 
+export type MetricsPlace = 'on' | 'off' | { readonly host: string; readonly port: number };
+
 export interface HttpServer extends AsyncDisposable {
   /** Such as `http://127.0.0.1:10935`. */
   readonly url: string;
+  /** Where measurements are read, if anywhere. */
+  readonly metricsUrl: string | undefined;
+  /** From here on; answers under way go on as they are. Throws, and changes nothing, where the options cannot be. */
+  replace(changes: ChangeableOptions): void;
   /**
    * Takes no more requests, lets answers end for up to `graceMs` (default 10 seconds), then aborts those that are left:
    * their streams still end properly, with finish_reason `aborted`.
@@ -72,39 +103,35 @@ declare module 'fastify' {
   interface FastifyRequest {
     errorCode: RequestErrorCode | null;
     account: Account;
+    trace: TracedRequest | null;
   }
   interface FastifyContextConfig {
-    dialect?: Dialect;
     operation?: OperationId;
+    dialect?: Dialect;
     takes?: 'form' | undefined;
     takesBody?: boolean;
   }
-}
-
-/** The server could not take its address. The message is for the person who started it. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
 }
 
 // As DeepSeek, whose bodies may hold images.
 const bodyLimitBytes = 48 * 1024 * 1024;
 /** What anybody may ask: whether the server is there, and what it can do. */
 const openOperations: ReadonlySet<OperationId> = new Set(['getHealth', 'getOpenApi']);
+// How long a browser may remember who may call.
+const corsSeconds = 3600;
 // How long an aborted stream may take to say so before its connection is cut.
 const abortMs = 2_000;
 
 /** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
-  const { port, host, providers, store, logger, keepAliveMs = 10_000, requestTimeoutMs = 600_000 } = options;
-  const {
-    fileLimits = defaultFileLimits,
-    prices = noPrices,
-    retention = noRetention,
-    now = Date.now,
-    newId = () => randomUUID(),
-  } = options;
+  const { port, host, providers, store, logger, requestTimeoutMs = 600_000 } = options;
+  const { fileLimits = defaultFileLimits, now = Date.now, newId = () => randomUUID() } = options;
+  const { metrics = new Metrics(new Registry()), metricsAt = 'on', cors = [], tracing } = options;
   checkProviders(providers);
-  const accounts = new Accounts({ store, prices: () => prices, now });
+  let settings = changeableSettings(options);
+  let shown = providers;
+  const onError = (error: unknown) => logger.error({ err: error }, 'usage or keys: the store fails');
+  const accounts = new Accounts({ store, prices: () => settings.prices, now, onError });
   const loggerInstance: FastifyBaseLogger = logger;
   const app = fastify({
     loggerInstance,
@@ -156,6 +183,15 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     return controller.signal;
   }
 
+  if (cors.length > 0) {
+    await app.register(fastifyCors, {
+      origin: cors.includes('*') ? '*' : [...cors],
+      methods: [...new Set(Object.values(routes).map(({ method }) => method))],
+      exposedHeaders: ['x-request-id'],
+      maxAge: corsSeconds,
+      strictPreflight: false,
+    });
+  }
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) =>
     // Clients announce JSON even where they send nothing.
@@ -172,10 +208,17 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   app.decorateRequest('answerOutcome', null);
   app.decorateRequest('errorCode', null);
   app.decorateRequest('account');
+  app.decorateRequest('trace', null);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
+    const begunMs = performance.now();
+    request.trace = tracing?.request(request.method, request.routeOptions.url, request.id, request.headers) ?? null;
+    endWhenStalled(reply.raw, settings.stallTimeoutMs, () => request.log.warn('the reader has stopped reading'));
     reply.raw.once('close', () => {
       logRequest(request, reply.raw);
+      const { operation } = request.routeOptions.config;
+      request.trace?.end(reply.raw.statusCode, request.errorCode);
+      metrics.noteRequest(operation, reply.raw.statusCode, performance.now() - begunMs);
       // A connection that was busy when the server began to close would otherwise linger until its keep-alive ends.
       if (isClosing) setImmediate(() => app.server.closeIdleConnections());
     });
@@ -195,15 +238,23 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   // What answers GET answers HEAD as well.
   app.addHook('onRoute', ({ method, url }) => void (method !== 'HEAD' && registered.push(`${method} ${url}`)));
   const stopping = new AbortController();
-  const api = openApi({ providers, store, fileLimits, accounts, now, stopping: stopping.signal, newId }, logger);
+  const watchers: Watcher[] = [(answer) => metrics.watch(answer), ...(tracing ? [tracing.watch] : [])];
+  const observed = (provider: Provider) => observedProvider(provider, watchers);
+  const api = openApi(
+    {
+      ...{ store, fileLimits, accounts, now, stopping: stopping.signal, newId },
+      providers: providers.map(observed),
+      ...{ metrics, servesMetrics: metricsAt === 'on' },
+    },
+    logger,
+  );
   for (const [operation, route] of Object.entries<Route>(routes)) {
-    const handle = api.handlers[operation as OperationId];
     for (const base of route.bases) {
       app.route({
         method: route.method,
         url: base + route.path,
         config: {
-          ...{ dialect: route.dialect, takes: route.takes, operation: operation as OperationId },
+          ...{ operation: operation as OperationId, dialect: route.dialect, takes: route.takes },
           takesBody: 'body' in operations[operation as OperationId],
         },
         async handler(request, reply) {
@@ -216,10 +267,13 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
             upload: (limitBytes) => readUpload(formOf(request), request.headers, limitBytes),
             explain: (error) => explain(error, request),
           };
-          const result = await handle(call);
-          if (result instanceof FileDownload) return result.send(reply);
-          if (!isPlan(result)) return result;
-          return await deliverAnswer(request, reply, result, { keepAliveMs, explain: call.explain });
+          const answer = async () => {
+            const result = await api.handlers[operation as OperationId](call);
+            if (result instanceof FileDownload || result instanceof TextPage) return result.send(reply);
+            if (!isPlan(result)) return result;
+            return await deliverAnswer(request, reply, result, { ...settings, explain: call.explain });
+          };
+          return await (request.trace?.within(answer) ?? answer());
         },
       });
     }
@@ -228,13 +282,33 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   serveReferencePage(app);
   logger.debug({ routes: registered }, 'routes');
 
-  const sweeper = keepSwept(store, () => retention, now, logger);
-  const url = await listen(app, host, port).catch(async (error) => {
+  const sweeper = keepSwept(store, () => settings.retention, now, logger);
+
+  async function listenEverywhere() {
+    const url = await listen(app, host, port);
+    if (typeof metricsAt === 'string') return { url, metricsUrl: metricsAt === 'on' ? `${url}/metrics` : undefined };
+    try {
+      const listener = await listenForMetrics(metricsAt, () => metrics.page(shown));
+      return { url, metricsUrl: listener.url, listener };
+    } catch (error) {
+      await app.close();
+      throw error;
+    }
+  }
+
+  const { url, metricsUrl, listener } = await listenEverywhere().catch(async (error) => {
     stopping.abort();
     sweeper[Symbol.dispose]();
     await api[Symbol.asyncDispose]();
     throw error;
   });
+
+  function replace(changes: ChangeableOptions): void {
+    checkProviders(changes.providers);
+    settings = changeableSettings(changes);
+    shown = changes.providers;
+    api.replaceProviders(changes.providers.map(observed));
+  }
 
   async function close(graceMs = 10_000): Promise<void> {
     isClosing = true;
@@ -247,13 +321,19 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     try {
       await app.close();
       await api[Symbol.asyncDispose]();
+      await listener?.close();
     } finally {
       clearTimeout(abort);
       clearTimeout(cut);
     }
   }
 
-  return { url, close, [Symbol.asyncDispose]: () => close() };
+  return { url, metricsUrl, replace, close, [Symbol.asyncDispose]: () => close() };
+}
+
+function changeableSettings(options: ChangeableOptions) {
+  const { keepAliveMs = 10_000, stallTimeoutMs = 300_000, prices = noPrices, retention = noRetention } = options;
+  return { keepAliveMs, stallTimeoutMs, prices, retention };
 }
 
 /** When to try again, as HTTP says it. */
@@ -275,33 +355,9 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
     await app.listen({ host, port, listenTextResolver: (address) => `listening on ${address}` });
   } catch (error) {
     await app.close();
-    throw listenErrorOf(error, host, port);
+    throw listenErrorOf(error, host, port, 'PORT');
   }
-  const { port: actual } = app.server.address() as AddressInfo;
-  // Everyone's address is not one that a client can call.
-  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${actual}`;
-}
-
-function listenErrorOf(error: unknown, host: string, port: number): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  const cause = { cause: error };
-  switch (code) {
-    case 'EADDRINUSE':
-      return new ListenError(
-        `port ${port} on ${host} is already in use; choose another with PORT, for example PORT=${(port % 65535) + 1}`,
-        cause,
-      );
-    case 'EACCES':
-      return new ListenError(`port ${port} on ${host} needs more rights; choose one above 1023 with PORT`, cause);
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return new ListenError(`host ${host} is no address of this machine`, cause);
-    case 'ERR_SOCKET_BAD_PORT':
-      return new ListenError(`PORT: expected 0 to 65535, got ${port}`, cause);
-    default:
-      return error;
-  }
+  return urlOf(app.server, host);
 }
 
 /** Answers what is not even HTTP, where no framework can. */
@@ -328,6 +384,7 @@ function logRequest(request: FastifyRequest, response: ServerResponse): void {
       isComplete: response.writableFinished,
       // The code and not the message, which may quote the caller.
       ...(request.errorCode !== null && { errorCode: request.errorCode }),
+      ...(request.trace !== null && { traceId: request.trace.traceId }),
       ...request.answerOutcome,
     },
     'request',

@@ -12,9 +12,18 @@ import { migrations, type Tables } from './tables.ts';
 /** `path`: a SQLite file, made if need be, or `:memory:`. `url`: a PostgreSQL database, `postgres://user:password@host/name`. */
 export type StorePlace = { readonly path: string } | { readonly url: string };
 
-/** Opens it as it is. Throws an Error of one line where that cannot be; it has no password in it. */
-export async function openDatabase(place: StorePlace): Promise<Kysely<Tables>> {
-  return new Kysely<Tables>({ dialect: 'url' in place ? await openPostgres(place.url) : await openSqlite(place.path) });
+/**
+ * Opens it as it is; `onError` hears of every statement that fails, whatever becomes of it. Throws an Error of one line where
+ * that cannot be; it has no password in it.
+ */
+export async function openDatabase(
+  place: StorePlace,
+  onError: (error: unknown) => void = () => {},
+): Promise<Kysely<Tables>> {
+  return new Kysely<Tables>({
+    dialect: 'url' in place ? await openPostgres(place.url) : await openSqlite(place.path),
+    log: (event) => void (event.level === 'error' && onError(event.error)),
+  });
 }
 
 /** Up to the migration `last`, or to the latest. Throws where it cannot be done, or where a later version has been there. */

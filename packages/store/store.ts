@@ -17,6 +17,8 @@ export type StoreOptions = StorePlace & {
   readonly now?: () => number;
   /** How long a claim on something holds that only one process may work on. Default 10 seconds. */
   readonly leaseMs?: number;
+  /** Hears of every statement that fails, whatever becomes of it. */
+  readonly onError?: (error: unknown) => void;
 };
 
 /** `B`: what there is to a batch besides its state. */
@@ -31,8 +33,9 @@ export interface Store<B = unknown> extends AsyncDisposable {
 }
 
 /** Opens the store and brings its tables up to date. Throws an Error of one line where that cannot be. */
-export async function openStore<B>({ now = Date.now, leaseMs = 10_000, ...place }: StoreOptions): Promise<Store<B>> {
-  const db = await openDatabase(place);
+export async function openStore<B>(options: StoreOptions): Promise<Store<B>> {
+  const { now = Date.now, leaseMs = 10_000, onError = () => {}, ...place } = options;
+  const db = await openDatabase(place, onError);
   try {
     await migrate(db);
     const files = new Files(db, now);

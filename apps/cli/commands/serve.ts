@@ -5,15 +5,20 @@
 
 import { type DrafterName, drafterNames } from '@hadal/engine/speculation';
 import type { BatchDetails } from '@hadal/protocol/batches';
+import type { Configuration } from '@hadal/server/configuration';
+import type { Logger } from '@hadal/server/logger';
+import type { ChangeableOptions } from '@hadal/server/server';
+import type { Tracing } from '@hadal/server/tracing';
 import { Command, Option } from 'commander';
 import { prefixDirectory, storePlace } from '../data-directory.ts';
 import { UsageError } from '../failure.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom, numberFrom } from '../option-parsers.ts';
+import { listenForSignals } from '../signals.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** The depth of the Challenger Deep, in metres. */
-const defaultPort = 10935;
+export const defaultPort = 10935;
 
 const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
@@ -100,6 +105,8 @@ async function serve(
     { namedProviders },
     { openStore },
     { readConfiguration },
+    { openMetrics },
+    { configurationReload },
   ] = await Promise.all([
     import('../local-model.ts'),
     import('@hadal/server/server'),
@@ -107,9 +114,14 @@ async function serve(
     import('@hadal/server/model-names'),
     import('@hadal/store/store'),
     import('../configuration-file.ts'),
+    import('@hadal/server/metrics'),
+    import('../configuration-reload.ts'),
   ]);
+  const signals = listenForSignals(terminal);
   const configuration = readConfiguration(config);
-  await using store = await openStore<BatchDetails>(storePlace());
+  const logger = createLogger(log);
+  const metrics = openMetrics();
+  await using store = await openStore<BatchDetails>({ ...storePlace(), onError: () => metrics.noteStoreError() });
   const address = isSaid('host') ? host : (configuration.host ?? host);
   if (!isLoopback(address) && !(await store.keys.isAny())) {
     const advice = 'make one first: hadal keys create NAME';
@@ -127,20 +139,32 @@ async function serve(
     },
     terminal,
   );
-  const stopped = stopRequest();
+  const changeable = ({ models, ...settings }: Configuration): ChangeableOptions => ({
+    ...{ keepAliveMs: settings.keepAliveMs, stallTimeoutMs: settings.stallTimeoutMs },
+    ...{ prices: settings.prices, retention: settings.retention },
+    providers: namedProviders([local.provider], models),
+  });
+  await using tracing = await tracingOf(configuration, logger);
   await using server = await startServer({
     port: isSaid('port') ? port : (configuration.port ?? port),
     host: address,
-    ...(configuration.keepAliveMs !== undefined && { keepAliveMs: configuration.keepAliveMs }),
-    providers: namedProviders([local.provider], configuration.models),
-    store,
-    prices: configuration.prices,
-    retention: configuration.retention,
-    logger: createLogger(log),
+    ...changeable(configuration),
+    ...{ store, metrics, tracing },
+    ...(configuration.cors !== undefined && { cors: configuration.cors }),
+    ...(configuration.metricsAt !== undefined && { metricsAt: configuration.metricsAt }),
+    logger,
   });
   terminal.out(`${local.description} is ready at ${server.url}\n`);
+  if (typeof configuration.metricsAt === 'object') terminal.out(`Metrics: ${server.metricsUrl}\n`);
   if (terminal.isInteractive) terminal.out(terminal.dim(`Talk with it: npx hadal chat --url ${server.url}\n`));
-  await stopped;
+  signals.onReload(
+    configurationReload(configuration, {
+      read: () => readConfiguration(config),
+      apply: (changed) => server.replace(changeable(changed)),
+      logger,
+    }),
+  );
+  await signals.stopped;
 }
 
 /** Whether only this machine can reach it. */
@@ -148,8 +172,11 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
-function stopRequest(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  });
+/** Imports OpenTelemetry only where something is to be sent. */
+async function tracingOf({ traces }: Configuration, logger: Logger): Promise<Tracing | undefined> {
+  const endpoint = process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const place = traces ?? (endpoint ? { endpoint } : 'off');
+  if (place === 'off') return undefined;
+  const { openTracing } = await import('@hadal/server/tracing');
+  return openTracing({ ...place, logger });
 }

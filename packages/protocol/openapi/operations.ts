@@ -374,6 +374,12 @@ export const operations = {
   },
 
   getHealth: { answer: { schema: answers.health, description: 'It does.' }, errors: [] },
+  getMetrics: {
+    description:
+      'Under names of our own, and under those that vLLM has for the same. Only where metrics are on this port.',
+    answer: { schema: z.string(), mediaType: 'text/plain', description: "In Prometheus' text format." },
+    errors: ['unknown-route'],
+  },
   getOpenApi: {
     answer: { schema: z.looseObject({ openapi: z.string() }), description: 'An OpenAPI 3.1 document.' },
     errors: [],

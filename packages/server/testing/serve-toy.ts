@@ -12,12 +12,15 @@ import { openStore, type Store } from '@hadal/store/store';
 import { pino } from 'pino';
 import { openEmbeddedProvider } from '../embedded-provider.ts';
 import { deepseekNames, type ModelName, namedProviders } from '../model-names.ts';
+import type { Provider } from '../provider.ts';
 import { type HttpServer, type ServerOptions, startServer } from '../server.ts';
 import { openToyEngine, type ToyEngine, type ToyEngineOptions } from './toy-engine.ts';
 
 export interface ToyServer extends AsyncDisposable {
   readonly server: HttpServer;
   readonly engine: ToyEngine;
+  /** Of the toy model, under its own name. */
+  readonly provider: Provider;
   readonly store: Store<BatchDetails>;
   /** The lines of the log so far, parsed. */
   readonly log: Record<string, unknown>[];
@@ -60,7 +63,7 @@ export async function serveToy(options: Options): Promise<ToyServer> {
   const store = options.store ?? (await openStore<BatchDetails>({ path: ':memory:' }));
   const server = await startServer({ host: '127.0.0.1', port: 0, providers, logger, ...options, store });
   return {
-    ...{ server, engine, store, log },
+    ...{ server, engine, provider, store, log },
     async [Symbol.asyncDispose]() {
       await server.close(0);
       if (options.store === undefined) await store[Symbol.asyncDispose]();

@@ -62,6 +62,7 @@ export function openToyEngine({ contextLength = 4096, capacity = Infinity, scrip
         ...counts,
         acceptedDraftTokens: 0,
         rejectedDraftTokens: 0,
+        ...(completionTokens > 0 && { queuedMs: 0 }),
       };
     };
     const aborted = Promise.withResolvers<'aborted'>();
