@@ -20,6 +20,8 @@ const rowsPerTurn = 3000;
 
 const directory = mkdtempSync(join(tmpdir(), 'hadal-bench-'));
 const stores: Record<string, StoreOptions> = { SQLite: { path: join(directory, 'hadal.db') } };
+const url = process.env.DATABASE_URL;
+if (url) stores.PostgreSQL = { url };
 
 console.log(`${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ${new Date().toISOString()}`);
 try {

@@ -64,7 +64,14 @@ export function filesEndpoints({ store: { files }, fileLimits, now, newId }: End
 
   async function download(call: ApiCall): Promise<FileDownload> {
     const file = await named(call);
-    return new FileDownload(file, files.read(file));
+    const content = files.read(file);
+    try {
+      return new FileDownload(file, resumed(await content.next(), content));
+    } catch (error) {
+      // Where it was deleted after it had been found, that is what the caller hears.
+      await named(call);
+      throw error;
+    }
   }
 
   return {
@@ -112,6 +119,14 @@ export function filesEndpoints({ store: { files }, fileLimits, now, newId }: End
       },
     },
   };
+}
+
+async function* resumed<T>(
+  first: IteratorResult<T, void>,
+  rest: AsyncGenerator<T, void, void>,
+): AsyncGenerator<T, void, void> {
+  if (!first.done) yield first.value;
+  yield* rest;
 }
 
 /** `field`: where the caller named it. Throws `RequestError` where there is none. */

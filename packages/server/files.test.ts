@@ -42,6 +42,20 @@ test('a file is uploaded, listed, read and deleted by the official client', asyn
   assert.deepEqual(await ids({}), [other.id]);
 });
 
+test('a file that is deleted while it is asked for is not found, and no failure of ours', async () => {
+  await using toy = await serve();
+  const client = clientOf(toy, '/v1');
+  const { id } = await client.files.create({ file: await toFile(Buffer.from('x'), 'x.txt'), purpose: 'user_data' });
+  const { files } = toy.store;
+  const find = files.find.bind(files);
+  files.find = async (owner, wanted) => {
+    const found = await find(owner, wanted);
+    await files.delete(owner, wanted);
+    return found;
+  };
+  await assert.rejects(client.files.content(id), NotFoundError);
+});
+
 test('fields may come before the file or after it, and a file may expire', async () => {
   await using toy = await serve();
   const upload = async (...parts: [string, string | Blob][]) => {

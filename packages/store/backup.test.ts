@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { backupStore } from './backup.ts';
 import { latestMigrations, migrate, openDatabase, type StorePlace } from './database.ts';
+import { unboundedScope } from './keys.ts';
 import { restoreStore } from './restore.ts';
 import { openStore, type Store } from './store.ts';
 import { emptyStore, skipOf, storeKinds, testBoth } from './testing/both-stores.ts';
@@ -34,6 +35,23 @@ async function fill(store: Store<object>, name: string): Promise<void> {
   const lines = Array.from({ length: 1001 }, (_, number) => ({ number, customId: `l${number}`, body: { number } }));
   await store.batches.addLines(`b-${name}`, lines);
   await store.batches.answer(`b-${name}`, 3, { isError: false, json: '{}', usage });
+  const organization = `o-${name}`;
+  await store.keys.addOrganization({ id: organization, name, createdMs: 1 });
+  await store.keys.setMember({ id: `m-${name}`, organization, name: 'ann', role: 'admin' });
+  const key = { organization, member: `m-${name}`, role: 'member', name, createdMs: 1, expiresMs: 5 } as const;
+  await store.keys.add({ ...key, id: `k-${name}`, scope: unboundedScope, keepsText: false }, `sk-${name}`);
+  await store.ledger.pay(organization, 'CNY', 'granted', 2 ** 50);
+  const used = {
+    endedMs: 7,
+    organization,
+    key: `k-${name}`,
+    user: '',
+    model: 'x',
+    operation: 'o',
+    finishReason: 'stop',
+  };
+  await store.ledger.record({ ...used, id: `u-${name}`, ...usage, cacheMiss: 4, cost: 2 ** 40, currency: 'CNY' });
+  await store.ledger.note({ atMs: 1, actor: 'ann', action: 'paid', target: organization, details: {} });
 }
 
 /** All that `fill` has written, as a caller sees it. */
@@ -49,6 +67,12 @@ async function contentOf(place: StorePlace, name: string): Promise<unknown> {
     batches: (await store.batches.list(page))?.rows,
     lines: await store.batches.unanswered(`b-${name}`, -1, 5000),
     usage: await store.batches.usage(`b-${name}`),
+    organizations: await store.keys.organizations(),
+    members: await store.keys.members(`o-${name}`),
+    keys: await store.keys.list(),
+    balances: await store.ledger.balances(`o-${name}`),
+    used: await store.ledger.usage({ fromMs: 0, toMs: 9, by: ['key', 'model'] }),
+    audit: await store.ledger.audit(10),
   };
 }
 

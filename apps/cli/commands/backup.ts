@@ -10,7 +10,7 @@ import type { Terminal } from '../terminal.ts';
 
 export function backupCommand(terminal: Terminal): Command {
   return new Command('backup')
-    .description('Copy files, batches, responses and completions into one file, while the server runs')
+    .description('Copy files, batches, keys, usage and all else that is kept into one file, while the server runs')
     .argument('<file>', 'the file to write')
     .option('--replace', 'where there is such a file already, put the backup in its place')
     .addHelpText(

@@ -71,7 +71,7 @@ export function serveCommand(terminal: Terminal): Command {
       `
 Environment:
   HADAL_HOME    where everything is kept that outlives the server (default: ~/.hadal)
-  DATABASE_URL  a PostgreSQL database for files, batches, responses and completions, instead of a file in HADAL_HOME:
+  DATABASE_URL  a PostgreSQL database for files, batches, keys and usage, instead of a file in HADAL_HOME:
                 postgres://user:password@host/name
 
 Examples:
