@@ -40,6 +40,10 @@ const maxEventBytes = 16 * 2 ** 20;
 const maxRefusalBytes = 64 * 1024;
 /** As much as a model can say, with all that servers write around each token. */
 const maxAnswerBytes = 512 * 2 ** 20;
+/** A closed socket shows that it is one within so long; what takes longer is another failure. */
+const staleMs = 1_000;
+/** Idle sockets are given up before servers do so, most of which wait for five seconds. */
+const idleMs = 4_000;
 /** What may come ahead of who reads it. */
 const maxUnreadBytes = 256 * 1024;
 /** How long to wait for the usage after the end of an answer. */
@@ -56,7 +60,7 @@ export class UpstreamConnection {
     this.#timeouts = timeouts;
     this.#isSecure = new URL(server.url).protocol === 'https:';
     // The socket used last is the one least likely to be closed on the other side.
-    const options = { keepAlive: true, scheduling: 'lifo', maxFreeSockets: 64 } as const;
+    const options = { keepAlive: true, scheduling: 'lifo', maxFreeSockets: 64, timeout: idleMs } as const;
     this.#agent = this.#isSecure ? new SecureAgent(options) : new PlainAgent(options);
   }
 
@@ -121,15 +125,39 @@ export class UpstreamConnection {
     const target = new URL(path.includes('://') ? path : `${url.replace(/\/$/, '')}/${path}`);
     const text = body === undefined ? undefined : JSON.stringify(body);
     const options: RequestOptions = {
-      ...{ method, agent: this.#agent },
+      method,
       headers: {
         accept: 'text/event-stream, application/json',
         ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
         ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
       },
     };
-    const inbox = await new Promise<Inbox>((resolve, reject) => {
+    const ask = (agent: PlainAgent | SecureAgent | false) =>
+      this.#ask(target, { ...options, agent }, text, signal, phases, firstMs);
+    const inbox = await ask(this.#agent).catch((error) => {
+      // The server had given up the idle socket by then, and has not seen the request.
+      if (error instanceof StaleSocket && !signal.aborted) return ask(false);
+      throw error;
+    });
+    const { response } = inbox;
+    phases.of((failure) => response.destroy(failure));
+    if (response.statusCode === 200) return inbox;
+    const said = await textOf(inbox, maxRefusalBytes).catch(() => '');
+    throw refusal(response.statusCode ?? 0, said, response.headers['retry-after'], Date.now());
+  }
+
+  /** Resolves when the response begins. */
+  #ask(
+    target: URL,
+    options: RequestOptions,
+    text: string | undefined,
+    signal: AbortSignal,
+    phases: Phases,
+    firstMs: number,
+  ): Promise<Inbox> {
+    return new Promise((resolve, reject) => {
       const request = this.#isSecure ? requestSecure(target, options) : requestPlain(target, options);
+      const sentAt = performance.now();
       phases.of((failure) => request.destroy(failure));
       // As an option, the signal would be the socket's too, which others use after this request.
       phases.until(signal, () => void request.destroy());
@@ -146,20 +174,26 @@ export class UpstreamConnection {
       });
       request.once('response', (response) => resolve(new Inbox(response)));
       request.on('error', (error: NodeJS.ErrnoException) => {
+        const isStale = request.reusedSocket && performance.now() - sentAt < staleMs;
         if (error instanceof UpstreamFailure) reject(error);
+        else if (isStale && (error.code === 'ECONNRESET' || error.code === 'EPIPE'))
+          reject(new StaleSocket(error.code));
         else reject(new UpstreamFailure(isConnected ? 'broken' : 'connect', error.code ?? error.message));
       });
       request.end(text);
     });
-    const { response } = inbox;
-    phases.of((failure) => response.destroy(failure));
-    if (response.statusCode === 200) return inbox;
-    const said = await textOf(inbox, maxRefusalBytes).catch(() => '');
-    throw refusal(response.statusCode ?? 0, said, response.headers['retry-after'], Date.now());
   }
 }
 
-/** How long the present phase of a call may still take, and whether it goes on at all. The time that our own caller takes to read is nobody's lateness. */
+/** A socket that was used before has turned out to be closed when it was used again. */
+class StaleSocket extends Error {
+  override readonly name = 'StaleSocket';
+}
+
+/**
+ * How long the present phase of a call may still take, and whether it goes on at all. The time that our own caller takes to read is
+ * nobody's lateness.
+ */
 class Phases {
   #timer: NodeJS.Timeout | undefined;
   #phase: 'connect' | 'first-token' | 'between-tokens' = 'connect';
@@ -175,6 +209,7 @@ class Phases {
 
   /** Ends something when the signal aborts, unless it was over before. */
   until(signal: AbortSignal, leave: () => void): void {
+    this.#forget();
     if (signal.aborted) leave();
     signal.addEventListener('abort', leave, { once: true });
     this.#forget = () => signal.removeEventListener('abort', leave);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChatEvent, FinishReason } from '@hadal/protocol/chat-event';
@@ -257,6 +258,32 @@ test('an answer is whole when its last word is there, even if what it took is ne
   const { content, finish } = await said(provider.chat(chatRequest(), never));
   assert.equal(content, 'all');
   assert.deepEqual(finish, { type: 'finish', reason: 'stop', usage: unknownUsage });
+});
+
+test('a socket that the server has given up in the meantime is nobody’s failure', async () => {
+  const event = (data: object | string) => `data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`;
+  const body = event({ choices: [{ delta: { content: 'ok' }, finish_reason: 'stop' }] }) + event('[DONE]');
+  let connections = 0;
+  // Answers one request on each connection, and closes it when a second comes, as a server does whose patience has just ended.
+  const server = createServer((socket) => {
+    connections++;
+    let requests = 0;
+    socket.on('error', () => {});
+    socket.on('data', () => {
+      if (requests++ > 0) socket.resetAndDestroy();
+      else
+        socket.write(
+          `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+        );
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  await using provider = providerAt([url], { attempts: 1, breaker: { failures: 1, openMs: 1000 } });
+  for (let i = 0; i < 4; i++) assert.equal((await said(provider.chat(chatRequest(), never))).content, 'ok');
+  assert.ok(connections >= 3);
+  assert.equal(provider.status()[0]?.breaker, 'closed');
+  server.close();
 });
 
 test('a server has no more requests than it takes, and those that wait too long or in too long a line are told', async () => {
