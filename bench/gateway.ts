@@ -1,0 +1,206 @@
+// What does Hadal cost in front of a fast upstream, beside LiteLLM's proxy?
+//
+// One fake upstream that answers at once, and in front of it `hadal serve` (with its usage rows, in SQLite) and LiteLLM's proxy,
+// each as it comes. In turns: requests a second at 32 connections, latency beside the upstream alone at one connection, resident
+// memory of all processes of each. Then 100,000 requests through Hadal, and 1,000 streams that say nothing, held for ten seconds.
+//
+//     python3 -m venv VENV && VENV/bin/pip install 'litellm[proxy]'
+//     node bench/gateway.ts VENV
+//
+// Without the directory, Hadal alone. Prints medians of the turns.
+
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const turns = 3;
+const turnMs = 6000;
+const connections = 32;
+const longRun = 100_000;
+const idleStreams = 1000;
+
+const [venv] = process.argv.slice(2);
+const root = join(import.meta.dirname, '..');
+const directory = mkdtempSync(join(tmpdir(), 'hadal-gateway-'));
+const children: ChildProcess[] = [];
+
+interface Gateway {
+  readonly name: string;
+  readonly url: string;
+  readonly process: ChildProcess;
+}
+
+try {
+  console.log(
+    `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ${new Date().toISOString()}`,
+  );
+  const upstream = fork(join(import.meta.dirname, 'gateway/fake-upstream.ts'), [], { execPath: process.execPath });
+  children.push(upstream);
+  const [address] = (await once(upstream, 'message')) as [string];
+  const gateways: Gateway[] = [
+    await startHadal(address),
+    ...(venv === undefined ? [] : [await startLiteLlm(venv, address)]),
+  ];
+  const direct = { name: 'upstream alone', url: `${address}/v1`, process: upstream };
+  const rates = new Map<string, number[]>();
+  const latencies = new Map<string, number[]>();
+  for (const { url } of gateways) await load(url, 4, 1500);
+  for (let turn = 0; turn < turns; turn++) {
+    for (const { name, url } of [direct, ...gateways]) {
+      const { count, elapsedMs } = await load(url, connections, turnMs);
+      rates.set(name, [...(rates.get(name) ?? []), (count / elapsedMs) * 1000]);
+      const alone = await load(url, 1, turnMs / 3);
+      latencies.set(name, [...(latencies.get(name) ?? []), ...alone.latenciesMs]);
+    }
+  }
+  const base = latencies.get(direct.name) ?? [];
+  for (const { name, process: child } of [direct, ...gateways]) {
+    const own = latencies.get(name) ?? [];
+    const added = [0.5, 0.99].map((share) => (quantile(own, share) - quantile(base, share)).toFixed(2));
+    const rate = Math.round(quantile(rates.get(name) ?? [], 0.5));
+    console.log(
+      `${name}: ${rate} requests/s; ${added[0]} ms added at the median, ${added[1]} at 99 %; ${megabytes(child.pid)} MB`,
+    );
+  }
+  const [hadal] = gateways as [Gateway];
+  const resident: number[] = [];
+  for (let done = 0; done < longRun; ) {
+    done += (await load(hadal.url, connections, turnMs)).count;
+    resident.push(megabytes(hadal.process.pid));
+  }
+  console.log(
+    `Hadal over ${longRun} requests: ${resident[0]} MB at first, ${resident.at(-1)} at the end, ${Math.max(...resident)} at most`,
+  );
+  const before = megabytes(hadal.process.pid);
+  const held = await holdStreams(hadal.url, idleStreams);
+  console.log(
+    `${held} of ${idleStreams} idle streams held for ten seconds, ${megabytes(hadal.process.pid) - before} MB more`,
+  );
+} finally {
+  for (const child of children) child.kill('SIGTERM');
+  await delay(500);
+  rmSync(directory, { recursive: true, force: true });
+}
+
+async function startHadal(upstream: string): Promise<Gateway> {
+  const home = join(directory, 'home');
+  mkdirSync(home);
+  const lines = ['server: { local_model: false }', 'upstreams:', '  fake:', '    flavour: openai'];
+  const servers = `    servers: [{ url: "${upstream}/v1", concurrency: 4096 }]`;
+  writeFileSync(join(home, 'hadal.yaml'), [...lines, servers, ''].join('\n'));
+  const args = [join(root, 'apps/cli/hadal.ts'), 'serve', '--port', '0', '--disk-cache', '0'];
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, HADAL_HOME: home },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  for await (const text of child.stdout) {
+    const [, url] = /is ready at (http:\S+)/.exec(String(text)) ?? [];
+    if (url !== undefined) return { name: 'Hadal', url: `${url}/v1`, process: child };
+  }
+  throw new Error('hadal: expected it to be ready, it ended');
+}
+
+async function startLiteLlm(path: string, upstream: string): Promise<Gateway> {
+  const port = 20_000 + (process.pid % 20_000);
+  const config = join(directory, 'litellm.yaml');
+  const model = {
+    model_name: 'fake',
+    litellm_params: { model: 'openai/fake', api_base: `${upstream}/v1`, api_key: 'none' },
+  };
+  writeFileSync(config, JSON.stringify({ model_list: [model] }));
+  const args = ['--config', config, '--port', String(port), '--host', '127.0.0.1'];
+  const child = spawn(join(path, 'bin/litellm'), args, { stdio: ['ignore', 'ignore', 'ignore'] });
+  children.push(child);
+  const url = `http://127.0.0.1:${port}/v1`;
+  for (let i = 0; i < 240; i++) {
+    await delay(500);
+    if ((await ask(url, new Agent(), {}).catch(() => 0)) === 200) return { name: 'LiteLLM', url, process: child };
+  }
+  throw new Error('litellm: expected it to answer within two minutes');
+}
+
+async function load(url: string, parallel: number, forMs: number) {
+  const agent = new Agent({ keepAlive: true, maxSockets: parallel });
+  const began = performance.now();
+  const latenciesMs: number[] = [];
+  const work = async () => {
+    while (performance.now() - began < forMs) {
+      const asked = performance.now();
+      const status = await ask(url, agent, {});
+      if (status !== 200) throw new Error(`${url}: expected 200, got ${status}`);
+      latenciesMs.push(performance.now() - asked);
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, work));
+  agent.destroy();
+  return { count: latenciesMs.length, elapsedMs: performance.now() - began, latenciesMs };
+}
+
+async function ask(url: string, agent: Agent, more: object): Promise<number> {
+  const response = await send(url, agent, 'Hello', more);
+  response.resume();
+  await once(response, 'end');
+  return response.statusCode ?? 0;
+}
+
+function send(url: string, agent: Agent, content: string, more: object): Promise<IncomingMessage> {
+  const body = JSON.stringify({ model: 'fake', messages: [{ role: 'user', content }], ...more });
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    authorization: 'Bearer none',
+  };
+  return new Promise((resolve, reject) => {
+    httpRequest(`${url}/chat/completions`, { method: 'POST', headers, agent }, resolve).on('error', reject).end(body);
+  });
+}
+
+/** How many are still open after ten seconds. */
+async function holdStreams(url: string, count: number): Promise<number> {
+  const agent = new Agent({ keepAlive: false, maxSockets: count });
+  let open = 0;
+  await Promise.all(
+    Array.from({ length: count }, async () => {
+      const response = await send(url, agent, 'wait', { stream: true });
+      open++;
+      response.resume().once('close', () => open--);
+    }),
+  );
+  await delay(10_000);
+  const held = open;
+  agent.destroy();
+  return held;
+}
+
+/** Resident, of a process and all that it started. */
+function megabytes(pid: number | undefined): number {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync('/proc').filter((one) => /^\d+$/.test(one))) {
+    const [, parent] = /\) \S (\d+)/.exec(read(`/proc/${name}/stat`)) ?? [];
+    if (parent !== undefined) parents.set(Number(name), Number(parent));
+  }
+  const isOf = (id: number | undefined): boolean => id !== undefined && (id === pid || isOf(parents.get(id)));
+  const kilobytes = [...parents.keys()]
+    .filter(isOf)
+    .map((id) => Number(/VmRSS:\s+(\d+)/.exec(read(`/proc/${id}/status`))?.[1] ?? 0));
+  return Math.round(kilobytes.reduce((sum, size) => sum + size, 0) / 1000);
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+}
