@@ -9,7 +9,7 @@
 //
 // Without the directory, Hadal alone. Prints medians of the turns.
 
-import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
@@ -32,6 +32,8 @@ const children: ChildProcess[] = [];
 interface Gateway {
   readonly name: string;
   readonly url: string;
+  /** Both ask for one, and look at it. */
+  readonly key: string;
   readonly process: ChildProcess;
 }
 
@@ -46,15 +48,16 @@ try {
     await startHadal(address),
     ...(venv === undefined ? [] : [await startLiteLlm(venv, address)]),
   ];
-  const direct = { name: 'upstream alone', url: `${address}/v1`, process: upstream };
+  const direct = { name: 'upstream alone', url: `${address}/v1`, key: 'none', process: upstream };
   const rates = new Map<string, number[]>();
   const latencies = new Map<string, number[]>();
-  for (const { url } of gateways) await load(url, 4, 1500);
+  for (const gateway of gateways) await load(gateway, 4, 1500);
   for (let turn = 0; turn < turns; turn++) {
-    for (const { name, url } of [direct, ...gateways]) {
-      const { count, elapsedMs } = await load(url, connections, turnMs);
+    for (const gateway of [direct, ...gateways]) {
+      const { name } = gateway;
+      const { count, elapsedMs } = await load(gateway, connections, turnMs);
       rates.set(name, [...(rates.get(name) ?? []), (count / elapsedMs) * 1000]);
-      const alone = await load(url, 1, turnMs / 3);
+      const alone = await load(gateway, 1, turnMs / 3);
       latencies.set(name, [...(latencies.get(name) ?? []), ...alone.latenciesMs]);
     }
   }
@@ -70,14 +73,14 @@ try {
   const [hadal] = gateways as [Gateway];
   const resident: number[] = [];
   for (let done = 0; done < longRun; ) {
-    done += (await load(hadal.url, connections, turnMs)).count;
+    done += (await load(hadal, connections, turnMs)).count;
     resident.push(megabytes(hadal.process.pid));
   }
   console.log(
     `Hadal over ${longRun} requests: ${resident[0]} MB at first, ${resident.at(-1)} at the end, ${Math.max(...resident)} at most`,
   );
   const before = megabytes(hadal.process.pid);
-  const held = await holdStreams(hadal.url, idleStreams);
+  const held = await holdStreams(hadal, idleStreams);
   console.log(
     `${held} of ${idleStreams} idle streams held for ten seconds, ${megabytes(hadal.process.pid) - before} MB more`,
   );
@@ -93,15 +96,19 @@ async function startHadal(upstream: string): Promise<Gateway> {
   const lines = ['server: { local_model: false }', 'upstreams:', '  fake:', '    flavour: openai'];
   const servers = `    servers: [{ url: "${upstream}/v1", concurrency: 4096 }]`;
   writeFileSync(join(home, 'hadal.yaml'), [...lines, servers, ''].join('\n'));
-  const args = [join(root, 'apps/cli/hadal.ts'), 'serve', '--port', '0', '--disk-cache', '0'];
+  const program = join(root, 'apps/cli/hadal.ts');
+  const env = { ...process.env, HADAL_HOME: home };
+  const made = spawnSync(process.execPath, [program, 'keys', 'create', 'bench'], { env, encoding: 'utf8' });
+  const key = made.stdout.trim();
+  const args = [program, 'serve', '--port', '0', '--disk-cache', '0'];
   const child = spawn(process.execPath, args, {
-    env: { ...process.env, HADAL_HOME: home },
+    env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.push(child);
   for await (const text of child.stdout) {
     const [, url] = /is ready at (http:\S+)/.exec(String(text)) ?? [];
-    if (url !== undefined) return { name: 'Hadal', url: `${url}/v1`, process: child };
+    if (url !== undefined) return { name: 'Hadal', url: `${url}/v1`, key, process: child };
   }
   throw new Error('hadal: expected it to be ready, it ended');
 }
@@ -115,25 +122,28 @@ async function startLiteLlm(path: string, upstream: string): Promise<Gateway> {
   };
   writeFileSync(config, JSON.stringify({ model_list: [model] }));
   const args = ['--config', config, '--port', String(port), '--host', '127.0.0.1'];
-  const child = spawn(join(path, 'bin/litellm'), args, { stdio: ['ignore', 'ignore', 'ignore'] });
+  const key = 'sk-bench';
+  const env = { ...process.env, LITELLM_MASTER_KEY: key };
+  const child = spawn(join(path, 'bin/litellm'), args, { env, stdio: ['ignore', 'ignore', 'ignore'] });
   children.push(child);
   const url = `http://127.0.0.1:${port}/v1`;
   for (let i = 0; i < 240; i++) {
     await delay(500);
-    if ((await ask(url, new Agent(), {}).catch(() => 0)) === 200) return { name: 'LiteLLM', url, process: child };
+    const gateway = { name: 'LiteLLM', url, key, process: child };
+    if ((await ask(gateway, new Agent(), {}).catch(() => 0)) === 200) return gateway;
   }
   throw new Error('litellm: expected it to answer within two minutes');
 }
 
-async function load(url: string, parallel: number, forMs: number) {
+async function load(gateway: Omit<Gateway, 'process'>, parallel: number, forMs: number) {
   const agent = new Agent({ keepAlive: true, maxSockets: parallel });
   const began = performance.now();
   const latenciesMs: number[] = [];
   const work = async () => {
     while (performance.now() - began < forMs) {
       const asked = performance.now();
-      const status = await ask(url, agent, {});
-      if (status !== 200) throw new Error(`${url}: expected 200, got ${status}`);
+      const status = await ask(gateway, agent, {});
+      if (status !== 200) throw new Error(`${gateway.name}: expected 200, got ${status}`);
       latenciesMs.push(performance.now() - asked);
     }
   };
@@ -142,19 +152,24 @@ async function load(url: string, parallel: number, forMs: number) {
   return { count: latenciesMs.length, elapsedMs: performance.now() - began, latenciesMs };
 }
 
-async function ask(url: string, agent: Agent, more: object): Promise<number> {
-  const response = await send(url, agent, 'Hello', more);
+async function ask(to: Omit<Gateway, 'process'>, agent: Agent, more: object): Promise<number> {
+  const response = await send(to, agent, 'Hello', more);
   response.resume();
   await once(response, 'end');
   return response.statusCode ?? 0;
 }
 
-function send(url: string, agent: Agent, content: string, more: object): Promise<IncomingMessage> {
+function send(
+  { url, key }: Omit<Gateway, 'process'>,
+  agent: Agent,
+  content: string,
+  more: object,
+): Promise<IncomingMessage> {
   const body = JSON.stringify({ model: 'fake', messages: [{ role: 'user', content }], ...more });
   const headers = {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
-    authorization: 'Bearer none',
+    authorization: `Bearer ${key}`,
   };
   return new Promise((resolve, reject) => {
     httpRequest(`${url}/chat/completions`, { method: 'POST', headers, agent }, resolve).on('error', reject).end(body);
@@ -162,12 +177,12 @@ function send(url: string, agent: Agent, content: string, more: object): Promise
 }
 
 /** How many are still open after ten seconds. */
-async function holdStreams(url: string, count: number): Promise<number> {
+async function holdStreams(to: Gateway, count: number): Promise<number> {
   const agent = new Agent({ keepAlive: false, maxSockets: count });
   let open = 0;
   await Promise.all(
     Array.from({ length: count }, async () => {
-      const response = await send(url, agent, 'wait', { stream: true });
+      const response = await send(to, agent, 'wait', { stream: true });
       open++;
       response.resume().once('close', () => open--);
     }),

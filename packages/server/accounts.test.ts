@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { thinkEnd } from '@hadal/formats/special-tokens';
+import type { BatchDetails } from '@hadal/protocol/batches';
 import { operations } from '@hadal/protocol/openapi/operations';
 import { type OperationId, type Route, routes } from '@hadal/protocol/routes';
 import { type KeyScope, type StoredKey, unboundedScope } from '@hadal/store/keys';
+import { openStore } from '@hadal/store/store';
 import OpenAI, { APIError, AuthenticationError, PermissionDeniedError, RateLimitError, toFile } from 'openai';
 import { noPrices, type PriceList } from './prices.ts';
 import { serveToy, type ToyServer } from './testing/serve-toy.ts';
@@ -303,4 +305,24 @@ test("nobody sees anything of another organization's, by any route", async () =>
   await ask(clientOf(toy, 'sk-bob'));
   const namespaces = new Set(toy.engine.requests.map(({ namespace }) => namespace));
   assert.deepEqual([...namespaces].sort(), ['', 'org_b\n']);
+});
+
+test('who is cut off by the end of the server is charged before the store is closed', async () => {
+  async function* script() {
+    yield 'first';
+    await new Promise(() => {});
+  }
+  const store = await openStore<BatchDetails>({ path: ':memory:' });
+  const toy = await serveToy({ script, prices, store });
+  const asked = { ...hello, ...calm, stream: true as const };
+  const stream = await clientOf(toy, 'any').chat.completions.create(asked);
+  for await (const chunk of stream) if (chunk.choices[0]?.delta.content === 't') break;
+  await toy.server.close(0);
+  const [sum] = await store.ledger.usage(everything);
+  assert.deepEqual([sum?.requests, sum?.completion], [1, 5]);
+  assert.deepEqual(
+    toy.log.filter(({ level }) => Number(level) >= 50),
+    [],
+  );
+  await store[Symbol.asyncDispose]();
 });

@@ -56,6 +56,7 @@ const lookingMethods = new Set(['GET', 'HEAD']);
 export class Accounts {
   readonly #options: AccountsOptions;
   readonly #limits: RateLimits;
+  readonly #going = new Set<Promise<void>>();
   /** As it was last seen; undefined: never. */
   #hasKeys: boolean | undefined;
 
@@ -94,6 +95,25 @@ export class Accounts {
     if (method === 'POST') await this.#checkMoney(key);
     const release = this.#limits.enter(key.id, scope);
     return { account: this.#account(key), [Symbol.dispose]: release };
+  }
+
+  /** What goes on for those who left, such as their charge. */
+  goOn(rest: Promise<void>, onError: (error: unknown) => void): void {
+    const over = rest.catch(onError).finally(() => this.#going.delete(over));
+    this.#going.add(over);
+  }
+
+  /** Resolves when nothing goes on any more, at the latest after `timeoutMs`. */
+  async settled(timeoutMs: number): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      late.resolve();
+    }, timeoutMs);
+    // Others may have begun meanwhile.
+    while (this.#going.size > 0 && !isLate) await Promise.race([Promise.all(this.#going), late.promise]);
+    clearTimeout(timer);
   }
 
   /** The account of a key that was let in before, for what goes on without its caller. */

@@ -138,7 +138,7 @@ export function serverSentEvent(data: object, name?: string): string {
 export function planAnswer<E extends AnswerEvent>(
   parts: AnswerParts<E>,
   call: Call,
-  { now }: EndpointOptions,
+  { now, accounts }: EndpointOptions,
 ): AnswerPlan {
   const { model, delivery, choices, charged, through = (events) => events, stream, whole } = parts;
   const { explain, account, id } = call;
@@ -164,7 +164,7 @@ export function planAnswer<E extends AnswerEvent>(
     charged === undefined
       ? Promise.resolve()
       : account.charge({ ...charged, id, model, usage, finishReason, isBatch: false });
-  const answers = meteredAnswers(parts.answers, choices, charge, explain);
+  const answers = meteredAnswers(parts.answers, choices, charge, (rest) => accounts.goOn(rest, explain));
   return {
     ...{ isStream: outcome.isStream, outcome, keepAlive: stream.keepAlive },
     usage: () => total,

@@ -10,12 +10,15 @@ import type { Answer, AnswerEvent } from './choices.ts';
 
 export type Charge = (usage: Usage, finishReason: string) => Promise<void>;
 
-/** The same answers, `choices` to each prompt. `onError`: a charge that nobody waits for could not be made. */
+/**
+ * The same answers, `choices` to each prompt. `onLeft` is given what goes on for one who left: it rejects where the charge could
+ * not be made.
+ */
 export function meteredAnswers<E extends AnswerEvent>(
   answers: readonly Answer<E>[],
   choices: number,
   charge: Charge,
-  onError: (error: unknown) => void,
+  onLeft: (rest: Promise<void>) => void,
 ): Answer<E>[] {
   const usages = new Map<number, Usage>();
   const over = new Set<number>();
@@ -54,11 +57,11 @@ export function meteredAnswers<E extends AnswerEvent>(
     const metered: Answer<E> = {
       next,
       async return() {
-        void drain().catch(onError);
+        onLeft(drain());
         return { done: true, value: undefined };
       },
       async throw(error) {
-        void drain().catch(onError);
+        onLeft(drain());
         throw error;
       },
       [Symbol.asyncIterator]: () => metered,

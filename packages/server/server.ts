@@ -121,6 +121,8 @@ const openOperations: ReadonlySet<OperationId> = new Set(['getHealth', 'getOpenA
 const corsSeconds = 3600;
 // How long an aborted stream may take to say so before its connection is cut.
 const abortMs = 2_000;
+// How long what those who left had generated may take to be charged, at the end.
+const settleMs = 10_000;
 
 /** Serves `providers` over HTTP. Rejects with `ListenError` when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<HttpServer> {
@@ -321,6 +323,8 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     try {
       await app.close();
       await api[Symbol.asyncDispose]();
+      // Who was cut off is charged before the store is closed.
+      await accounts.settled(settleMs);
       await listener?.close();
     } finally {
       clearTimeout(abort);
