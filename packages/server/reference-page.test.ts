@@ -33,3 +33,9 @@ test('the reference page and all that it loads come from this server, and the br
   const description = await fetch(new URL(/url: '([^']+)'/.exec(start)?.[1] ?? 'nowhere', address));
   assert.equal(description.status, 200);
 });
+
+test('the page is also there with a slash at its end', async () => {
+  await using toy = await serveToy({ script: () => ['ok'] });
+  const response = await fetch(`${toy.server.url}/docs/`);
+  assert.deepEqual([response.status, new URL(response.url).pathname], [200, '/docs']);
+});

@@ -51,6 +51,8 @@ const files = {
 } as const;
 
 export function serveReferencePage(app: FastifyInstance): void {
+  // As people type it.
+  app.get('/docs/', (_request, reply) => reply.redirect('/docs', 308));
   app.get('/docs', (_request, reply) =>
     reply.headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy }).send(page),
   );
