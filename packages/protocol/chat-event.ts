@@ -28,6 +28,11 @@ export interface Usage {
   readonly isUnknown?: true;
 }
 
+/** Of what took nothing. */
+export const noUsage: Usage = {
+  ...{ prompt: 0, cacheHit: 0, completion: 0, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 },
+};
+
 export interface TokenLogprob {
   /** With U+FFFD where the token is only a part of a character. */
   readonly token: string;

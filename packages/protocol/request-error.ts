@@ -139,11 +139,15 @@ export class RequestError extends Error {
   /** The field to blame, undefined where no single one is. */
   readonly parameter: string | undefined;
 
-  constructor(code: RequestErrorCode, message: string, parameter: string | undefined) {
+  /** After how long the same may go well; undefined where nobody knows. */
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(code: RequestErrorCode, message: string, parameter: string | undefined, retryAfterSeconds?: number) {
     super(message);
     this.code = code;
     this.status = requestErrors[code].status;
     this.parameter = parameter;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 
@@ -151,7 +155,14 @@ export class RequestError extends Error {
 export function requestError<C extends RequestErrorCode>(code: C, ...[details]: ErrorDetails<C>): RequestError {
   const { message, parameter }: ErrorRow = requestErrors[code];
   const given: Readonly<Record<string, Detail>> = details ?? {};
-  return new RequestError(code, filled(message, given), parameter === undefined ? undefined : filled(parameter, given));
+  const field = parameter === undefined ? undefined : filled(parameter, given);
+  // Rows that say when to try again call it so.
+  return new RequestError(
+    code,
+    filled(message, given),
+    field,
+    typeof given.seconds === 'number' ? given.seconds : undefined,
+  );
 }
 
 function filled(template: string, details: Readonly<Record<string, Detail>>): string {

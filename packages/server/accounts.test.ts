@@ -109,6 +109,31 @@ test('a key does what its scope allows', async () => {
   await ask(single);
 });
 
+test('who goes away while the key is looked up takes up no place', async () => {
+  await using toy = await serveToy({ script: () => ['ok'] });
+  const client = await addKey(toy, 'single', { scope: { concurrency: 1 } });
+  const { keys } = toy.store;
+  const find = keys.find.bind(keys);
+  const asked = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  keys.find = async (secret) => {
+    asked.resolve();
+    await gate.promise;
+    return await find(secret);
+  };
+  const controller = new AbortController();
+  const left = client.chat.completions.create(hello, { signal: controller.signal });
+  await asked.promise;
+  controller.abort();
+  await assert.rejects(left);
+  await until(() => toy.log.some(({ path }) => path === '/v1/chat/completions'));
+  keys.find = find;
+  gate.resolve();
+  await ask(client);
+  await ask(client);
+  assert.equal(toy.engine.stats.running, 0, 'nobody waits for the first');
+});
+
 test('every answered call has one row, written before its last chunk is sent', async () => {
   await using toy = await serveToy({ script: () => [`hm${thinkEnd}ok`], prices });
   const client = clientOf(toy, 'any');

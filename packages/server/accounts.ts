@@ -7,7 +7,7 @@
 import type { Usage } from '@hadal/protocol/chat-event';
 import { requestError } from '@hadal/protocol/request-error';
 import type { OperationId } from '@hadal/protocol/routes';
-import { type Role, type StoredKey, unboundedScope } from '@hadal/store/keys';
+import { type StoredKey, unboundedScope } from '@hadal/store/keys';
 import type { Store } from '@hadal/store/store';
 import { costOf, type PriceList } from './prices.ts';
 import { RateLimits } from './rate-limits.ts';
@@ -38,9 +38,8 @@ export interface Account {
   readonly owner: string;
   /** undefined: the server has no keys. */
   readonly key: StoredKey | undefined;
-  readonly role: Role;
   /** Throws `RequestError` where the key is not for this model. */
-  checkModel(names: readonly string[]): void;
+  checkModel(model: string): void;
   /** Writes the call's row, once. */
   charge(answered: Answered): Promise<void>;
 }
@@ -144,10 +143,10 @@ export class Accounts {
   #account(key: StoredKey | undefined, owner = key?.organization ?? ''): Account {
     const { models } = key?.scope ?? unboundedScope;
     return {
-      ...{ owner, key, role: key?.role ?? 'owner' },
-      checkModel(names) {
-        if (models === undefined || names.some((name) => models.includes(name))) return;
-        throw requestError('not-permitted', { problem: `this key is not for the model ${names[0]}` });
+      ...{ owner, key },
+      checkModel(model) {
+        if (models === undefined || models.includes(model)) return;
+        throw requestError('not-permitted', { problem: `this key is not for the model ${model}` });
       },
       charge: async (answered) => {
         const { usage, model, isBatch } = answered;

@@ -142,7 +142,7 @@ export function planAnswer<E extends AnswerEvent>(
 ): AnswerPlan {
   const { model, delivery, choices, charged, through = (events) => events, stream, whole } = parts;
   const { explain, account, id } = call;
-  account.checkModel([model]);
+  account.checkModel(model);
   const plannedAt = now();
   const outcome: AnswerOutcome = { model, isStream: delivery.type === 'stream' };
   let total: Usage | undefined;

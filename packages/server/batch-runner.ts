@@ -13,10 +13,11 @@ import {
   parseBatchLine,
   wireBatchAnswer,
 } from '@hadal/protocol/batches';
+import { noUsage } from '@hadal/protocol/chat-event';
 import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import { RequestError, requestError } from '@hadal/protocol/request-error';
 import { dialectAt } from '@hadal/protocol/routes';
-import type { LineUsage, NewLine, StoredBatch } from '@hadal/store/batches';
+import type { NewLine, StoredBatch } from '@hadal/store/batches';
 import type { Account, Answered } from './accounts.ts';
 import type { Endpoint, EndpointOptions } from './answer-plan.ts';
 import { explainFailure } from './failure.ts';
@@ -302,8 +303,6 @@ export class BatchRunner implements AsyncDisposable {
 export function batchOf({ id, createdMs, expiresMs, status, details }: Stored): Batch {
   return { id, createdMs, expiresMs, status: status as BatchStatus, details };
 }
-
-const noUsage: LineUsage = { prompt: 0, cacheHit: 0, completion: 0, reasoning: 0 };
 
 /** Nobody is there to read a stream, or to fetch later what goes on in the background. */
 function checkLine(body: unknown): void {

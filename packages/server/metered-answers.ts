@@ -5,7 +5,7 @@
 // call's signal aborts. An answer that fails is no answer. Knows no prices.
 
 import { totalUsage } from '@hadal/protocol/chat-completions-response';
-import type { Usage } from '@hadal/protocol/chat-event';
+import { noUsage, type Usage } from '@hadal/protocol/chat-event';
 import type { Answer, AnswerEvent } from './choices.ts';
 
 export type Charge = (usage: Usage, finishReason: string) => Promise<void>;
@@ -27,7 +27,7 @@ export function meteredAnswers<E extends AnswerEvent>(
 
   /** Of those that were begun; those that never were took nothing. */
   function chargeOnce(): Promise<void> {
-    const all = answers.map((_, i) => usages.get(i) ?? nothing);
+    const all = answers.map((_, i) => usages.get(i) ?? noUsage);
     charged ??= charge(totalUsage(all, choices), finishReason);
     return charged;
   }
@@ -72,7 +72,3 @@ export function meteredAnswers<E extends AnswerEvent>(
     return metered;
   });
 }
-
-const nothing: Usage = {
-  ...{ prompt: 0, cacheHit: 0, completion: 0, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 },
-};

@@ -3,7 +3,7 @@
 // Owns the events that there have been so far, and lets any number of readers follow them, from the beginning or from where
 // they were: whoever asked may be gone while it goes on in the background. What an event looks like is `protocol`'s.
 
-import type { ChatEvent, Usage } from '@hadal/protocol/chat-event';
+import { type ChatEvent, noUsage, type Usage } from '@hadal/protocol/chat-event';
 import type { ResponseEvent, ResponseWriter, WireResponse } from '@hadal/protocol/responses-response';
 
 /** What a reader sees: the response has begun, its events, and what it took. */
@@ -20,10 +20,6 @@ export interface ResponseRun {
 }
 
 export type RunFinish = Extract<RunEvent, { type: 'finish' }>;
-
-const noUsage: Usage = {
-  ...{ prompt: 0, cacheHit: 0, completion: 0, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 },
-};
 
 /** One that ended earlier. */
 export function finishedRun(response: WireResponse, events: readonly ResponseEvent[]): ResponseRun {

@@ -195,13 +195,17 @@ export class ResponseShelf implements AsyncDisposable {
       onEnd: async (response, events, { reason, usage }) => {
         // What the end of the server cuts short is gone on with when it is back.
         const isCut = again !== undefined && stopping.aborted && !controller.signal.aborted;
-        if (!isCut && reason !== 'failed') {
-          const { model, userId: user } = chat;
-          const answered = { id, model, user, usage, finishReason: reason, isBatch: false };
-          await account.charge({ ...answered, operation: 'createResponse' });
+        try {
+          if (!isCut && reason !== 'failed') {
+            const { model, userId: user } = chat;
+            const answered = { id, model, user, usage, finishReason: reason, isBatch: false };
+            await account.charge({ ...answered, operation: 'createResponse' });
+          }
+          if (!isCut) await this.#keep({ id, owner, createdMs, request, response, events });
+        } finally {
+          // Also where it cannot be kept: a claim that nobody gives back is never taken up.
+          await lease?.[Symbol.asyncDispose]();
         }
-        if (!isCut) await this.#keep({ id, owner, createdMs, request, response, events });
-        await lease?.[Symbol.asyncDispose]();
       },
     });
     this.#running.add(run.over);

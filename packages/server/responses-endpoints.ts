@@ -43,7 +43,7 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
     async create(call: Call): Promise<AnswerPlan> {
       const { id, account, body, signal, explain } = call;
       const request = await shelf.parse(account.owner, body);
-      account.checkModel([request.chat.model]);
+      account.checkModel(request.chat.model);
       const run = await shelf.begin({
         ...{ id: `resp_${id.replaceAll('-', '')}`, account, createdMs: now() },
         ...{ request, body, signal, explain },

@@ -75,7 +75,7 @@ export interface ServerOptions extends ChangeableOptions {
   readonly metricsAt?: MetricsPlace;
   /** Pages of which origins may call: `https://app.example.org`, or `*` for all. None when absent. */
   readonly cors?: readonly string[];
-  /** How long a request may take to arrive, body included. Default 2 minutes. */
+  /** How long a request may take to arrive, body included. Default 10 minutes, as long as an upload may take. */
   readonly requestTimeoutMs?: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
@@ -176,6 +176,8 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   }
 
   function cancellation(response: ServerResponse): AbortSignal {
+    // Gone already: nothing would tell so any more.
+    if (response.destroyed) return AbortSignal.abort();
     const controller = new AbortController();
     running.add(controller);
     response.once('close', () => {
@@ -227,9 +229,11 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     if (isClosing) throw requestError('shutting-down');
     const { operation } = request.routeOptions.config;
     if (operation === undefined || openOperations.has(operation)) return;
+    // Listened for first: who goes away while it is asked must not stay let in.
+    const gone = new Promise((resolve) => reply.raw.once('close', resolve));
     const admission = await accounts.admit(secretIn(request.headers), operation, request.method);
     request.account = admission.account;
-    reply.raw.once('close', () => admission[Symbol.dispose]());
+    void gone.then(() => admission[Symbol.dispose]());
   });
   app.setErrorHandler(refuse);
   app.setNotFoundHandler((request) => {
@@ -341,10 +345,8 @@ function changeableSettings(options: ChangeableOptions) {
 }
 
 /** When to try again, as HTTP says it. */
-function retryAfter({ code, message }: RequestError): Record<string, string> {
-  if (code !== 'rate-limited') return {};
-  const [, seconds = '1'] = /in (\d+) seconds/.exec(message) ?? [];
-  return { 'retry-after': seconds };
+function retryAfter({ retryAfterSeconds }: RequestError): Record<string, string> {
+  return retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
 }
 
 function checkProviders(providers: readonly Provider[]): void {

@@ -5,14 +5,13 @@
 // of our own models. Calls are numbered anew, in the order in which they come.
 
 import type { AnswerEnd, AnswerEvent, CallReading } from '@hadal/formats/chat/dialect';
-import type { ChatEvent, FinishReason, TokenLogprobs, Usage } from '@hadal/protocol/chat-event';
+import { type ChatEvent, type FinishReason, noUsage, type TokenLogprobs, type Usage } from '@hadal/protocol/chat-event';
 import type { ChatRequest } from '@hadal/protocol/chat-request';
 import { LeakParser } from './leak-parser.ts';
 import {
   type EventReader,
   finishReasonOf,
   listOf,
-  noUsage,
   objectOf,
   readChunk,
   stopStringOf,

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { noUsage } from '@hadal/protocol/chat-event';
 import type { CompletionRequest } from '@hadal/protocol/completions-request';
 import type { CompletionEvent } from '@hadal/protocol/completions-response';
 import { chatRequest } from '../testing/fake-upstream.ts';
 import { CompletionEventReader } from './completion-event-reader.ts';
-import { noUsage, unknownUsage } from './upstream-chunk.ts';
+import { unknownUsage } from './upstream-chunk.ts';
 import { UpstreamFailure } from './upstream-failure.ts';
 
 function read(choices: readonly object[], changes: Partial<CompletionRequest> = {}): CompletionEvent[] {

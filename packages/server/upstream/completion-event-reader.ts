@@ -3,14 +3,13 @@
 // Owns the two forms of log-probabilities there are, and how the text ended. A prompt that is wanted back comes as text, for upstreams do
 // not say where it ends.
 
-import type { FinishReason, Usage } from '@hadal/protocol/chat-event';
+import { type FinishReason, noUsage, type Usage } from '@hadal/protocol/chat-event';
 import type { CompletionRequest } from '@hadal/protocol/completions-request';
 import type { CompletionEvent, ScoredToken } from '@hadal/protocol/completions-response';
 import {
   type EventReader,
   finishReasonOf,
   listOf,
-  noUsage,
   objectOf,
   readChunk,
   textOf,

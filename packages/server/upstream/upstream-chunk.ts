@@ -3,7 +3,7 @@
 // Owns the parts that chunks of chats and of completions have in common: errors in the middle of a stream, usage, endings, and the
 // choice that an event is about. Anything that cannot be what it should be is unreadable, and never guessed at.
 
-import type { FinishReason, TokenLogprob, Usage } from '@hadal/protocol/chat-event';
+import { type FinishReason, noUsage, type TokenLogprob, type Usage } from '@hadal/protocol/chat-event';
 import { parsed } from './upstream-connection.ts';
 import { messageIn, UpstreamFailure } from './upstream-failure.ts';
 
@@ -29,11 +29,6 @@ export interface EventReader<E> {
   /** The end of an answer that is not waited for any longer; `isSent`: which may have cost something. */
   leave(reason: 'aborted' | 'insufficient_system_resource', isSent: boolean): E[];
 }
-
-/** Of a request that nobody has read. */
-export const noUsage: Usage = {
-  ...{ prompt: 0, cacheHit: 0, completion: 0, reasoning: 0, acceptedPrediction: 0, rejectedPrediction: 0 },
-};
 
 /** Where nobody has said what an answer took. */
 export const unknownUsage: Usage = { ...noUsage, isUnknown: true };

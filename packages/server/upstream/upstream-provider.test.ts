@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ChatEvent, FinishReason } from '@hadal/protocol/chat-event';
+import { type ChatEvent, type FinishReason, noUsage } from '@hadal/protocol/chat-event';
 import { RequestError } from '@hadal/protocol/request-error';
 import {
   beginStream,
@@ -14,7 +14,7 @@ import {
   words,
 } from '../testing/fake-upstream.ts';
 import { until } from '../testing/toy-requests.ts';
-import { noUsage, unknownUsage } from './upstream-chunk.ts';
+import { unknownUsage } from './upstream-chunk.ts';
 
 const never = new AbortController().signal;
 /** No server listens there. */
