@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { thinkEnd } from '@hadal/formats/special-tokens';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { operations } from '@hadal/protocol/openapi/operations';
@@ -341,8 +342,15 @@ test('who is cut off by the end of the server is charged before the store is clo
   const toy = await serveToy({ script, prices, store });
   const asked = { ...hello, ...calm, stream: true as const };
   const stream = await clientOf(toy, 'any').chat.completions.create(asked);
-  for await (const chunk of stream) if (chunk.choices[0]?.delta.content === 't') break;
-  await toy.server.close(0);
+  let closed: Promise<void> | undefined;
+  for await (const chunk of stream) {
+    if (chunk.choices[0]?.delta.content !== 't') continue;
+    // The last connection ends while the server waits for it, which hears of that before the answer does.
+    closed = toy.server.close();
+    await setTimeout(50);
+    break;
+  }
+  await closed;
   const [sum] = await store.ledger.usage(everything);
   assert.deepEqual([sum?.requests, sum?.completion], [1, 5]);
   assert.deepEqual(

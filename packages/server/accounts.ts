@@ -96,9 +96,9 @@ export class Accounts {
     return { account: this.#account(key), [Symbol.dispose]: release };
   }
 
-  /** What goes on for those who left, such as their charge. */
-  goOn(rest: Promise<void>, onError: (error: unknown) => void): void {
-    const over = rest.catch(onError).finally(() => this.#going.delete(over));
+  /** What must have ended before the store is closed: answers, until they are charged. */
+  goOn(whole: Promise<void>, onError: (error: unknown) => void): void {
+    const over = whole.catch(onError).finally(() => this.#going.delete(over));
     this.#going.add(over);
   }
 

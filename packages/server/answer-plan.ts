@@ -164,7 +164,7 @@ export function planAnswer<E extends AnswerEvent>(
     charged === undefined
       ? Promise.resolve()
       : account.charge({ ...charged, id, model, usage, finishReason, isBatch: false });
-  const answers = meteredAnswers(parts.answers, choices, charge, (rest) => accounts.goOn(rest, explain));
+  const answers = meteredAnswers(parts.answers, choices, charge, (whole) => accounts.goOn(whole, explain));
   return {
     ...{ isStream: outcome.isStream, outcome, keepAlive: stream.keepAlive },
     usage: () => total,

@@ -11,17 +11,20 @@ import type { Answer, AnswerEvent } from './choices.ts';
 export type Charge = (usage: Usage, finishReason: string) => Promise<void>;
 
 /**
- * The same answers, `choices` to each prompt. `onLeft` is given what goes on for one who left: it rejects where the charge could
- * not be made.
+ * The same answers, `choices` to each prompt. `onBegun` is given, as soon as the first is read, what ends when the last is over
+ * and charged, read or left: it rejects where one who left could not be charged.
  */
 export function meteredAnswers<E extends AnswerEvent>(
   answers: readonly Answer<E>[],
   choices: number,
   charge: Charge,
-  onLeft: (rest: Promise<void>) => void,
+  onBegun: (whole: Promise<void>) => void,
 ): Answer<E>[] {
   const usages = new Map<number, Usage>();
   const over = new Set<number>();
+  const failures: unknown[] = [];
+  const whole = Promise.withResolvers<void>();
+  let isBegun = false;
   let finishReason = '';
   let charged: Promise<void> | undefined;
 
@@ -32,13 +35,30 @@ export function meteredAnswers<E extends AnswerEvent>(
     return charged;
   }
 
+  function begin(): void {
+    if (isBegun) return;
+    isBegun = true;
+    onBegun(whole.promise);
+  }
+
+  /** Notes that no more is to come of an answer. */
+  function end(index: number): void {
+    over.add(index);
+    if (over.size < answers.length) return;
+    if (failures.length > 0) whole.reject(failures[0]);
+    else if (usages.size === 0) whole.resolve();
+    else chargeOnce().then(whole.resolve, whole.reject);
+  }
+
   return answers.map((answer, index) => {
     let hasBegun = false;
 
     async function next(): Promise<IteratorResult<E, void>> {
+      begin();
       hasBegun = true;
       const result = await answer.next();
-      if (result.done !== true && 'usage' in result.value) {
+      if (result.done === true) end(index);
+      else if ('usage' in result.value) {
         const event = result.value as E & { readonly usage: Usage; readonly reason?: unknown };
         usages.set(index, event.usage);
         if (index === 0 && event.reason !== undefined) finishReason = String(event.reason);
@@ -47,21 +67,28 @@ export function meteredAnswers<E extends AnswerEvent>(
       return result;
     }
 
+    /** The rest of what was begun, for one who left. */
     async function drain(): Promise<void> {
       if (!hasBegun) await answer.return(undefined);
-      else for (;;) if ((await next()).done === true) break;
-      over.add(index);
-      if (over.size === answers.length && usages.size > 0) await chargeOnce();
+      else while ((await next()).done !== true);
+    }
+
+    function leave(): void {
+      drain()
+        .catch((error) => {
+          failures.push(error);
+        })
+        .finally(() => end(index));
     }
 
     const metered: Answer<E> = {
       next,
       async return() {
-        onLeft(drain());
+        leave();
         return { done: true, value: undefined };
       },
       async throw(error) {
-        onLeft(drain());
+        leave();
         throw error;
       },
       [Symbol.asyncIterator]: () => metered,
