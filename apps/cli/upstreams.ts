@@ -3,9 +3,12 @@
 // Owns where their keys come from: the variables that the file names. A variable that is missing is a mistake of the configuration,
 // and all of them are told at once. What an upstream is, is the server's.
 
-import type { Logger } from '@hadal/server/logger';
 import type { ConfiguredUpstream } from '@hadal/server/upstream/upstream-configuration';
-import { openUpstreamProvider, type UpstreamProvider } from '@hadal/server/upstream/upstream-provider';
+import {
+  openUpstreamProvider,
+  type UpstreamProvider,
+  type UpstreamProviderOptions,
+} from '@hadal/server/upstream/upstream-provider';
 
 export interface Upstreams extends AsyncDisposable {
   readonly providers: readonly UpstreamProvider[];
@@ -14,7 +17,7 @@ export interface Upstreams extends AsyncDisposable {
 }
 
 /** Throws an Error with a line for every key that is missing. */
-export function openUpstreams(configured: readonly ConfiguredUpstream[], logger: Logger): Upstreams {
+export function openUpstreams(configured: readonly ConfiguredUpstream[], options: UpstreamProviderOptions): Upstreams {
   const wanted = configured.flatMap(({ id, servers }) =>
     servers.flatMap(({ keyEnv }) => (keyEnv ? [{ id, keyEnv }] : [])),
   );
@@ -28,7 +31,7 @@ export function openUpstreams(configured: readonly ConfiguredUpstream[], logger:
     const servers = upstream.servers.map(({ url, keyEnv, concurrency }) => ({
       ...{ url, concurrency, apiKey: keyEnv === undefined ? undefined : process.env[keyEnv] },
     }));
-    return openUpstreamProvider({ ...upstream, servers }, { logger });
+    return openUpstreamProvider({ ...upstream, servers }, options);
   });
   return {
     providers,

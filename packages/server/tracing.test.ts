@@ -6,6 +6,7 @@ import { json } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { thinkEnd } from '@hadal/formats/special-tokens';
 import { pino } from 'pino';
+import { providerAt, startFakeUpstream, streamAnswer, words } from './testing/fake-upstream.ts';
 import { serveToy } from './testing/serve-toy.ts';
 import { clientOf, hello, post, until } from './testing/toy-requests.ts';
 import { openTracing } from './tracing.ts';
@@ -182,6 +183,45 @@ test('what an answer asks of another server goes on with its span', async () => 
   const response = spans.find(({ name }) => name === 'POST /responses');
   assert.equal(chats[1]?.parentSpanId, response?.spanId);
   assert.notEqual(response?.traceId, caller.traceId);
+});
+
+test('an upstream is told the trace of the answer that it is asked for, at every attempt, and none by health checks', async () => {
+  await using collector = await collect();
+  const tracing = openTracing({ endpoint: collector.endpoint, logger: quiet });
+  await using busy = await startFakeUpstream((response, { path }) => {
+    response.writeHead(path === '/tokenize' ? 200 : 503).write('{"tokens": [1]}');
+  });
+  await using good = await startFakeUpstream((response, { path }) => {
+    if (path === '/tokenize') response.writeHead(200).write('{"tokens": [1]}');
+    else streamAnswer(response, words('ok'));
+  });
+  await using provider = providerAt(
+    [busy.url, good.url],
+    { id: 'toy', healthIntervalMs: 10 },
+    { traceHeaders: () => tracing.headers() },
+  );
+  await using toy = await serveToy({ script: () => ['never asked'], tracing, providers: [provider] });
+  const headers = { traceparent, tracestate: 'vendor=1' };
+  await (await post(toy.server.url, { ...hello, n: 2, stream: true }, headers)).text();
+  await post(toy.server.url, { model: 'toy', prompt: 'a' }, headers, '/tokenize');
+  await until(() => toy.log.filter(({ msg }) => msg === 'request').length === 2);
+  await tracing[Symbol.asyncDispose]();
+  const asked = [...busy.requests, ...good.requests];
+  assert.deepEqual(
+    [busy, good].map(({ requests }) => requests.some(({ path }) => path !== '/tokenize')),
+    [true, true],
+  );
+  const sent = asked.map(({ headers }) => headers.traceparent as string);
+  for (const parent of sent) assert.match(parent, new RegExp(`^00-${caller.traceId}-[0-9a-f]{16}-01$`));
+  const spans = collector.spans();
+  const spanIds = (pattern: RegExp) => spans.filter(({ name }) => pattern.test(name)).map(({ spanId }) => spanId);
+  assert.deepEqual(
+    new Set(sent.map((parent) => parent.slice(36, 52))),
+    new Set([...spanIds(/^chat toy$/), ...spanIds(/tokenize$/)]),
+  );
+  for (const { headers } of asked) assert.equal(headers.tracestate, 'vendor=1');
+  await until(() => good.looks.length > 0);
+  for (const headers of good.looks) assert.equal(headers.traceparent, undefined);
 });
 
 test('a collector that takes nothing is told of in the log and costs no request', async () => {

@@ -123,7 +123,9 @@ async function serve(
   const configuration = readConfiguration(config);
   const logger = createLogger(log);
   const metrics = openMetrics();
-  await using upstreams = openUpstreams(configuration.upstreams, logger);
+  await using tracing = await tracingOf(configuration, logger);
+  const traceHeaders = tracing && (() => tracing.headers());
+  await using upstreams = openUpstreams(configuration.upstreams, { logger, traceHeaders });
   const isLocal = configuration.localModel !== false || model.model !== undefined;
   await using store = await openStore<BatchDetails>({ ...storePlace(), onError: () => metrics.noteStoreError() });
   const address = isSaid('host') ? host : (configuration.host ?? host);
@@ -147,7 +149,6 @@ async function serve(
     ...{ prices: settings.prices, retention: settings.retention },
     providers: namedProviders(served, models),
   });
-  await using tracing = await tracingOf(configuration, logger);
   await using server = await startServer({
     port: isSaid('port') ? port : (configuration.port ?? port),
     host: address,

@@ -28,6 +28,8 @@ export interface FakeUpstream extends AsyncDisposable {
   readonly port: number;
   /** All that was asked for text, oldest first. */
   readonly requests: FakeRequest[];
+  /** The headers of each that only looked: at health, or the list of models. */
+  readonly looks: IncomingHttpHeaders[];
   /** What `GET /health` and `GET /v1/models` answer; tests change it. */
   health: number;
   /** Answers that are being written. */
@@ -40,9 +42,11 @@ export async function startFakeUpstream(
   ownedBy = 'someone',
 ): Promise<FakeUpstream> {
   const requests: FakeRequest[] = [];
+  const looks: IncomingHttpHeaders[] = [];
   const server = createServer(async (request, response) => {
     const path = request.url ?? '';
     if (request.method === 'GET') {
+      looks.push(request.headers);
       response.writeHead(fake.health, { 'content-type': 'application/json' });
       response.end(JSON.stringify({ data: [{ id: 'm', owned_by: ownedBy }] }));
       return;
@@ -59,7 +63,7 @@ export async function startFakeUpstream(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const fake: FakeUpstream = {
-    ...{ url: `http://127.0.0.1:${port}/v1`, port, requests, health: 200, running: 0 },
+    ...{ url: `http://127.0.0.1:${port}/v1`, port, requests, looks, health: 200, running: 0 },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -25,6 +25,9 @@ export interface UpstreamServer {
   readonly apiKey: string | undefined;
 }
 
+/** Sent with one request, beside what all of them have. */
+export type RequestHeaders = Readonly<Record<string, string>>;
+
 /** An answer as it comes. */
 export interface AnswerStream extends Disposable {
   /** The data of each event up to `[DONE]`. Throws `UpstreamFailure`; ends where the server has ended the answer, whole or not. */
@@ -33,6 +36,16 @@ export interface AnswerStream extends Disposable {
   said(): void;
   /** The last word is there: what follows is not waited for long. */
   over(): void;
+}
+
+/** A call that is answered at once. */
+export interface UpstreamCall {
+  readonly path: string;
+  /** `root` where the path is beside `/v1`. */
+  readonly from: 'root' | 'base';
+  /** undefined: it is a GET. */
+  readonly body?: object;
+  readonly headers?: RequestHeaders;
 }
 
 /** No event, and no body that is read at once, is larger. */
@@ -65,11 +78,11 @@ export class UpstreamConnection {
   }
 
   /** Resolves when the server has taken the request. Throws `UpstreamFailure` when it has not. */
-  async open(path: string, body: object, signal: AbortSignal): Promise<AnswerStream> {
+  async open(path: string, body: object, headers: RequestHeaders, signal: AbortSignal): Promise<AnswerStream> {
     const { firstTokenMs, betweenTokensMs, totalMs } = this.#timeouts;
     const phases = new Phases(totalMs);
     try {
-      const inbox = await this.#send('POST', path, body, signal, phases, firstTokenMs);
+      const inbox = await this.#send('POST', path, body, headers, signal, phases, firstTokenMs);
       let isDone = false;
       return {
         async *data() {
@@ -89,9 +102,9 @@ export class UpstreamConnection {
     }
   }
 
-  /** What a call that takes no time answers. `from`: `root` where the path is beside `/v1`. Throws `UpstreamFailure`. */
+  /** What a call that takes no time answers. Throws `UpstreamFailure`. */
   async call(
-    { path, from, body }: { readonly path: string; readonly from: 'root' | 'base'; readonly body?: object },
+    { path, from, body, headers = {} }: UpstreamCall,
     timeoutMs: number,
     signal: AbortSignal,
   ): Promise<unknown> {
@@ -99,7 +112,8 @@ export class UpstreamConnection {
     try {
       const method = body === undefined ? 'GET' : 'POST';
       const place = from === 'root' ? `${this.#server.url.replace(/\/(v1|beta)\/?$/, '')}/${path}` : path;
-      const text = await textOf(await this.#send(method, place, body, signal, phases, timeoutMs), maxEventBytes);
+      const inbox = await this.#send(method, place, body, headers, signal, phases, timeoutMs);
+      const text = await textOf(inbox, maxEventBytes);
       // Health is told without a body, too.
       return text === '' ? undefined : parsed(text);
     } finally {
@@ -117,6 +131,7 @@ export class UpstreamConnection {
     method: string,
     path: string,
     body: object | undefined,
+    headers: RequestHeaders,
     signal: AbortSignal,
     phases: Phases,
     firstMs: number,
@@ -127,6 +142,7 @@ export class UpstreamConnection {
     const options: RequestOptions = {
       method,
       headers: {
+        ...headers,
         accept: 'text/event-stream, application/json',
         ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
         ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),

@@ -4,17 +4,20 @@
 // flavour they are where nobody has said. Knows neither configuration files nor the environment: keys arrive as they are.
 
 import { createHash, randomUUID } from 'node:crypto';
-import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { ChatRequest, Message } from '@hadal/protocol/chat-request';
 import type { CompletionRequest } from '@hadal/protocol/completions-request';
-import type { CompletionEvent } from '@hadal/protocol/completions-response';
 import type { ModelCard } from '@hadal/protocol/models';
 import { requestError } from '@hadal/protocol/request-error';
 import type { Logger } from '../logger.ts';
 import type { Provider } from '../provider.ts';
 import { ChatEventReader } from './chat-event-reader.ts';
 import { CompletionEventReader } from './completion-event-reader.ts';
-import { UpstreamConnection, type UpstreamServer, type UpstreamTimeouts } from './upstream-connection.ts';
+import {
+  type RequestHeaders,
+  UpstreamConnection,
+  type UpstreamServer,
+  type UpstreamTimeouts,
+} from './upstream-connection.ts';
 import { failureShown, UpstreamFailure } from './upstream-failure.ts';
 import { type Flavour, flavourTraits, type ServerTraits, traitsIn } from './upstream-flavour.ts';
 import { watchHealth } from './upstream-health.ts';
@@ -61,6 +64,8 @@ export interface UpstreamProvider extends Provider, AsyncDisposable {
 
 export interface UpstreamProviderOptions {
   readonly logger: Logger;
+  /** What requests carry at the moment, so that the server behind goes on with the trace. */
+  readonly traceHeaders?: (() => RequestHeaders) | undefined;
   readonly clock?: Clock;
   /** From 0 to 1. */
   readonly random?: () => number;
@@ -81,6 +86,7 @@ const textPart = 2048;
 /** Makes no call of its own before the first request, but for the health checks. */
 export function openUpstreamProvider(upstream: Upstream, given: UpstreamProviderOptions): UpstreamProvider {
   const { logger, clock = systemClock, random = Math.random, newId = () => randomUUID(), patienceMs = 5_000 } = given;
+  const { traceHeaders = () => ({}) } = given;
   const { id, servers, timeouts, contextWindow = usualContext } = upstream;
   const closing = new AbortController();
   const connections = servers.map((server) => new UpstreamConnection(server, timeouts));
@@ -139,20 +145,22 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
   }
 
   async function* relay<E>(
-    make: (model: UpstreamModel) => RelayedRequest<E>,
+    make: (model: UpstreamModel) => Omit<RelayedRequest<E>, 'headers'>,
     signal: AbortSignal,
   ): AsyncGenerator<E, void, void> {
-    yield* relayAnswer(parts, make(await model()), AbortSignal.any([signal, closing.signal]));
+    const headers = traceHeaders();
+    yield* relayAnswer(parts, { ...make(await model()), headers }, AbortSignal.any([signal, closing.signal]));
   }
 
   /** A call to a server that is well. Throws `RequestError`. */
   async function call(path: string, from: 'root' | 'base', body: object): Promise<Record<string, unknown>> {
     const { signal } = closing;
+    const headers = traceHeaders();
     const lease = await pool.acquire({ prefixes: [], tried: new Set(), priority: 'interactive' }, signal);
     if (lease === undefined) throw requestError('upstream-unavailable', { model: id });
     const connection = connections[lease.server] as UpstreamConnection;
     try {
-      return (await connection.call({ path, from, body }, callMs, signal)) as Record<string, unknown>;
+      return (await connection.call({ path, from, body, headers }, callMs, signal)) as Record<string, unknown>;
     } catch (error) {
       if (error instanceof UpstreamFailure) throw failureShown(error, id, false);
       throw error;
@@ -172,7 +180,7 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
 
     chat: (request, signal) =>
       relay(
-        (behind): RelayedRequest<ChatEvent> => ({
+        (behind) => ({
           ...{ path: 'chat/completions', body: chatBody(request, behind), priority: request.priority },
           prefixes: isMany ? chatPrefixes(request) : [],
           openReader: () =>
@@ -189,7 +197,7 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
 
     complete: (request, signal) =>
       relay(
-        (behind): RelayedRequest<CompletionEvent> => ({
+        (behind) => ({
           ...{ path: 'completions', body: completionBody(request, behind), priority: request.priority },
           prefixes: isMany ? completionPrefixes(request) : [],
           openReader: () => new CompletionEventReader(request),

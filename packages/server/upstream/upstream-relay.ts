@@ -7,7 +7,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
 import type { EventReader } from './upstream-chunk.ts';
-import type { AnswerStream, UpstreamConnection } from './upstream-connection.ts';
+import type { AnswerStream, RequestHeaders, UpstreamConnection } from './upstream-connection.ts';
 import { failureShown, UpstreamFailure } from './upstream-failure.ts';
 import type { Lease, Outcome, PlaceWanted, UpstreamPool } from './upstream-pool.ts';
 
@@ -37,6 +37,8 @@ export interface RetryOptions {
 export interface RelayedRequest<E> {
   readonly path: string;
   readonly body: object;
+  /** Sent with every attempt. */
+  readonly headers: RequestHeaders;
   readonly prefixes: readonly string[];
   readonly priority: PlaceWanted['priority'];
   /** A reader for an attempt. */
@@ -153,7 +155,7 @@ async function placeFor(
 async function tryAt<E>(
   lease: Lease,
   parts: RelayParts,
-  { path, body, openReader }: RelayedRequest<E>,
+  { path, body, headers, openReader }: RelayedRequest<E>,
   gone: AbortSignal,
   onAccepted: () => void,
 ): Promise<LiveAnswer<E> | UpstreamFailure> {
@@ -161,7 +163,7 @@ async function tryAt<E>(
   const reader = openReader();
   let stream: AnswerStream | undefined;
   try {
-    stream = await connection.open(path, body, gone);
+    stream = await connection.open(path, body, headers, gone);
     onAccepted();
     const data = stream.data();
     const first: E[] = [];
