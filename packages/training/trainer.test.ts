@@ -1,51 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openDevice } from '@hadal/kernels/device';
-import { defineModel } from '@hadal/models/architectures';
-import { steepIterations } from '@hadal/tensor/optimizer';
 import { initialize } from './initialize.ts';
 import { packStep } from './packing.ts';
+import { toyMixture as definition, toyOptimizer as optimizer, toyQwen2 as qwen2 } from './testing/toy-models.ts';
 import { type StepResult, type StepSettings, Trainer } from './trainer.ts';
-
-const definition = defineModel(
-  {
-    model_type: 'deepseek_v3',
-    first_k_dense_replace: 1,
-    hidden_size: 32,
-    intermediate_size: 48,
-    kv_lora_rank: 16,
-    max_position_embeddings: 128,
-    moe_intermediate_size: 16,
-    n_routed_experts: 4,
-    n_shared_experts: 1,
-    num_attention_heads: 2,
-    num_experts_per_tok: 2,
-    num_hidden_layers: 2,
-    num_nextn_predict_layers: 1,
-    qk_nope_head_dim: 8,
-    qk_rope_head_dim: 8,
-    rms_norm_eps: 1e-6,
-    v_head_dim: 16,
-    vocab_size: 64,
-  },
-  'config.json',
-);
-
-/** Query, key and value projections of different heights in one weight, and biases. */
-const qwen2 = defineModel(
-  {
-    model_type: 'qwen2',
-    hidden_size: 32,
-    intermediate_size: 48,
-    max_position_embeddings: 128,
-    num_attention_heads: 4,
-    num_hidden_layers: 2,
-    num_key_value_heads: 1,
-    rms_norm_eps: 1e-6,
-    vocab_size: 64,
-  },
-  'config.json',
-);
 
 const settings: StepSettings = {
   learningRates: { adamw: 0.01, muon: 0.01 },
@@ -68,10 +27,6 @@ function run(
   model = definition,
 ): Map<string, Uint8Array> {
   using device = openDevice({ threads });
-  const optimizer = {
-    adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 },
-    muon: { momentum: 0.95, weightDecay: 0.1, updateRms: 0.2, iterations: steepIterations },
-  };
   using trainer = new Trainer(device, model, { optimizer, clipNorm: 1, contextLength: 128 });
   initialize(device, trainer.parameters, 'test', 0.02);
   let next = 0;
@@ -141,10 +96,6 @@ test("a router's bias moves by the balance rate against the load, and only by th
 
 test('a step without a supervised token, or with a loss that is not finite, is refused', () => {
   using device = openDevice({ threads: 1 });
-  const optimizer = {
-    adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
-    muon: { momentum: 0.95, weightDecay: 0, updateRms: 0.2, iterations: steepIterations },
-  };
   using trainer = new Trainer(device, definition, { optimizer, clipNorm: 1, contextLength: 128 });
   const silent = (index: number) => ({ tokens: counting(index).tokens, weights: counting(index).weights.map(() => 0) });
   assert.throws(() => trainer.step(1, packStep(silent, 0, 1, 64), settings), /at least one supervised token/);

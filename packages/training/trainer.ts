@@ -1,9 +1,9 @@
 // One training step of a model.
 //
 // Owns weights, optimizer state and the arena of a step; turns a packed step into new weights and a few numbers about
-// it. Does not know where documents come from, how long the run is or where it is saved: the methods (`pretrain`, `sft`)
-// are loops around it. Invariant: a step is a pure function of weights, state and documents, bit for bit, for any number
-// of threads.
+// it. What is minimized is an `Objective`: whatever can be said of the log-probabilities of supervised tokens. Does not know
+// where documents come from, how long the run is or where it is saved: the methods (`pretrain`, `sft`, `grpo`) are loops
+// around it. Invariant: a step is a pure function of weights, state and documents, bit for bit, for any number of threads.
 
 import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
@@ -47,6 +47,28 @@ export interface StepResult {
   readonly supervisedTokens: number;
 }
 
+/**
+ * What a step minimizes. `likelihood`: the mean negative log-likelihood of the supervised tokens. `logprobs`: any function of
+ * their log-probabilities that is a sum over rows.
+ */
+export type Objective = { readonly type: 'likelihood' } | LogprobObjective;
+
+export interface LogprobObjective {
+  readonly type: 'logprobs';
+  /**
+   * The loss of a row and its derivative by each log-probability. `logprobs_D_T`: for each document of the row those of its
+   * supervised tokens, in nats, in order; the derivative has the same shape.
+   */
+  readonly ofRow: (row: number, logprobs_D_T: readonly Float32Array[]) => RowLoss;
+}
+
+export interface RowLoss {
+  readonly loss: number;
+  readonly derivative_D_T: readonly Float32Array[];
+}
+
+const likelihood: Objective = { type: 'likelihood' };
+
 /** A loss that is being summed up on the device: `nll` [n] and the weights that make it a mean. */
 interface RecordedLoss {
   readonly nll: Tensor;
@@ -87,14 +109,23 @@ export class Trainer {
   }
 
   /** Updates the weights by one step; `number` counts from 1 over the whole run. */
-  step(number: number, packed: PackedStep, settings: StepSettings): StepResult {
+  step(
+    number: number,
+    packed: Pick<PackedStep, 'rows'>,
+    settings: StepSettings,
+    objective: Objective = likelihood,
+  ): StepResult {
     const { commands } = this.#device;
     const { gradients } = this.parameters;
     const counts = supervised(packed);
     fill(commands, gradients, 0);
     let [loss, predictorLoss] = [0, 0];
-    for (const row of packed.rows) {
+    for (const [index, row] of packed.rows.entries()) {
       this.#arena.reset();
+      if (objective.type === 'logprobs') {
+        loss += this.#addGradient(index, row, objective);
+        continue;
+      }
       const recorded = this.#recordRow(row, counts, settings.predictorWeight);
       commands.run();
       loss += this.#sum(recorded.main);
@@ -122,21 +153,24 @@ export class Trainer {
   }
 
   /** Mean loss over the supervised tokens of `packed`; changes nothing. */
-  evaluate(packed: PackedStep): number {
+  evaluate(packed: Pick<PackedStep, 'rows'>): number {
     const counts = supervised(packed);
     let loss = 0;
     for (const row of packed.rows) {
-      this.#arena.reset();
-      const graph = new Graph(this.#device, this.#arena, 'inference');
-      const { ids, lengths } = tokensOf(row);
-      const documents = new PackedDocuments(this.#arena, lengths);
-      const hidden = this.#network.forward(graph, this.#arena.integers(ids), documents.positions, documents);
-      const recorded = this.#recordLoss(graph, hidden, this.#network.head, targets(row, 1), 1 / counts.main);
-      graph.run();
-      loss += this.#sum(recorded);
+      const { weights } = targets(row, 1);
+      const logprobs = this.logprobs(row).flatMap((values) => [...values]);
+      loss -= logprobs.reduce((sum, value, i) => sum + value * (weights[i] as number), 0) / counts.main;
     }
-    for (const { counts: load } of this.#network.routers) this.#device.memory.write(load, new Int32Array(load.length));
     return loss;
+  }
+
+  /** Log-probabilities of the supervised tokens of each document of `row`, in nats; changes nothing. */
+  logprobs(row: PackedRow): Float32Array[] {
+    this.#arena.reset();
+    const { hidden } = this.#forward(new Graph(this.#device, this.#arena, 'inference'), row);
+    const logprobs = this.#logprobs(hidden, row);
+    this.#clearLoads();
+    return logprobs;
   }
 
   [Symbol.dispose](): void {
@@ -149,37 +183,75 @@ export class Trainer {
   /** Forward and backward of one row, recorded; every loss is already weighted as it enters the step's objective. */
   #recordRow(row: PackedRow, counts: { main: number; predictor: number }, predictorWeight: number) {
     const graph = new Graph(this.#device, this.#arena, 'training');
-    const { ids, following, lengths } = tokensOf(row);
     const { head, predictor: module } = this.#network;
-    const documents = new PackedDocuments(this.#arena, lengths);
-    const { positions } = documents;
-    const hidden = this.#network.forward(graph, this.#arena.integers(ids), positions, documents);
-    const main = this.#recordLoss(graph, hidden, head, targets(row, 1), 1 / counts.main);
+    const { hidden, documents } = this.#forward(graph, row);
+    const main = this.#recordLoss(graph, hidden, head, scaled(targets(row, 1), 1 / counts.main));
     let predictor: RecordedLoss | undefined;
     if (module && predictorWeight > 0) {
-      const next = this.#arena.integers(following);
-      const ahead = module.forward(graph, hidden, next, positions, documents);
+      const next = this.#arena.integers(tokensOf(row).following);
+      const ahead = module.forward(graph, hidden, next, documents.positions, documents);
       const scale = predictorWeight / Math.max(1, counts.predictor);
-      predictor = this.#recordLoss(graph, ahead, module.head, targets(row, 2), scale);
+      predictor = this.#recordLoss(graph, ahead, module.head, scaled(targets(row, 2), scale));
     }
     graph.backward();
     return { main, predictor };
   }
 
+  /**
+   * Forward and backward of one row, run; returns its loss. The derivative needs the log-probabilities of the whole row first:
+   * with them it is a weighted likelihood, whose gradient is made with a second product of the head.
+   */
+  #addGradient(index: number, row: PackedRow, objective: LogprobObjective): number {
+    const graph = new Graph(this.#device, this.#arena, 'training');
+    const { hidden } = this.#forward(graph, row);
+    const { loss, derivative_D_T } = objective.ofRow(index, this.#logprobs(hidden, row));
+    const { rows, tokens } = targets(row, 1);
+    const weights = Float32Array.from(
+      derivative_D_T.flatMap((values) => [...values]),
+      (value) => -value,
+    );
+    if (weights.length !== rows.length) {
+      throw new Error(`objective: expected ${rows.length} derivatives for row ${index}, got ${weights.length}`);
+    }
+    this.#recordLoss(graph, hidden, this.#network.head, { rows, tokens, weights });
+    graph.backward();
+    graph.run();
+    return loss;
+  }
+
+  #forward(graph: Graph, row: PackedRow): { hidden: Tensor; documents: PackedDocuments } {
+    const { ids, lengths } = tokensOf(row);
+    const documents = new PackedDocuments(this.#arena, lengths);
+    const hidden = this.#network.forward(graph, this.#arena.integers(ids), documents.positions, documents);
+    return { hidden, documents };
+  }
+
+  /** Runs what has been recorded, and reads the log-probabilities of the supervised tokens, document by document. */
+  #logprobs(hidden: Tensor, row: PackedRow): Float32Array[] {
+    const graph = new Graph(this.#device, this.#arena, 'inference');
+    const recorded = this.#recordLoss(graph, hidden, this.#network.head, targets(row, 1));
+    graph.run();
+    const logprobs = this.#read(recorded.nll).map((value) => -value);
+    let begin = 0;
+    return row.documents.map(({ weights }) => {
+      const count = weights.reduce((sum, weight, i) => sum + (i > 0 && weight !== 0 ? 1 : 0), 0);
+      begin += count;
+      return logprobs.slice(begin - count, begin);
+    });
+  }
+
   /** Logits are made for supervised rows only: in a conversation that is less than half of them. */
-  #recordLoss(
-    graph: Graph,
-    hidden: Tensor,
-    head: Weight,
-    { rows, tokens, weights }: Targets,
-    scale: number,
-  ): RecordedLoss {
+  #recordLoss(graph: Graph, hidden: Tensor, head: Weight, { rows, tokens, weights }: Targets): RecordedLoss {
     if (!(head instanceof Tensor)) throw new Error('the loss needs an unpacked head');
-    const scaled = weights.map((weight) => weight * scale);
-    if (rows.length === 0) return { nll: this.#arena.take([0]), weights: scaled };
+    if (rows.length === 0) return { nll: this.#arena.take([0]), weights };
     const chosen = graph.embedding(hidden, this.#arena.integers(rows));
-    const nll = graph.linearCrossEntropy(chosen, head, this.#arena.integers(tokens), this.#arena.floats(scaled));
-    return { nll, weights: scaled };
+    const nll = graph.linearCrossEntropy(chosen, head, this.#arena.integers(tokens), this.#arena.floats(weights));
+    return { nll, weights };
+  }
+
+  /** What only looked must not count as load. */
+  #clearLoads(): void {
+    for (const { counts } of this.#network.routers) this.#device.memory.write(counts, new Int32Array(counts.length));
   }
 
   #sum({ nll, weights }: RecordedLoss): number {
@@ -217,8 +289,12 @@ export class Trainer {
   }
 }
 
+function scaled(these: Targets, factor: number): Targets {
+  return { ...these, weights: these.weights.map((weight) => weight * factor) };
+}
+
 /** Supervised tokens of all rows, by what predicts them. */
-function supervised(packed: PackedStep): { main: number; predictor: number } {
+function supervised(packed: Pick<PackedStep, 'rows'>): { main: number; predictor: number } {
   const total = (ahead: number) =>
     packed.rows.reduce((sum, row) => sum + targets(row, ahead).weights.reduce((s, w) => s + w, 0), 0);
   const main = total(1);
