@@ -95,6 +95,8 @@ export type TokenEvent =
       readonly reason: FinishReason;
       /** The request's, if one ended it. */
       readonly stopString: string | undefined;
+      /** The stop token that ended it, which is no part of the text; of a request that asked for log-probabilities. */
+      readonly stopToken?: TokenLogprob;
       readonly promptTokens: number;
       readonly completionTokens: number;
       /** Of the prompt's tokens, those whose rows were in the cache. */

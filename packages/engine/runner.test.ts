@@ -83,7 +83,10 @@ function said(events: readonly RequestEvent[] | undefined) {
 
 /** Events without log-probabilities, which what was forced has only where they were asked for. */
 function withoutLogprobs(events: readonly RequestEvent[] | undefined) {
-  return said(events).map((event) => (event.type === 'token' ? { ...event, logprob: 0, top: [] } : event));
+  return said(events).map((event) => {
+    if (event.type === 'token') return { ...event, logprob: 0, top: [] };
+    return event.type === 'finish' ? { ...event, stopToken: undefined } : event;
+  });
 }
 
 /** The model, telling how many tokens each pass reads. */

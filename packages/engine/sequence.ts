@@ -191,7 +191,8 @@ export class Sequence implements Waiter {
     if (choice.id === request.reasoningLimit?.endToken) this.#isReasoning = false;
     if (choice.id === request.answerLimit?.endToken) this.#answerBegin ??= this.completion;
     if (request.stopTokens.includes(choice.id)) {
-      this.end('stop');
+      const { id, logprob } = choice;
+      this.#finish('stop', request.topLogprobs === undefined ? {} : { stopToken: { id, logprob } });
       return;
     }
     const { text, stop } = this.#stop.push(this.#decoder.push(choice.id));
@@ -240,6 +241,13 @@ export class Sequence implements Waiter {
 
   /** `stopString`: which one it was that ended it. */
   end(reason: FinishReason, stopString?: string): void {
+    this.#finish(reason, { stopString });
+  }
+
+  #finish(
+    reason: FinishReason,
+    by: { readonly stopString?: string | undefined; readonly stopToken?: TokenLogprob },
+  ): void {
     // What was held for a stop string that never came, and a character that never became whole.
     if (this.#held) {
       const rest = this.#stop.push(this.#decoder.end()).text + this.#stop.end();
@@ -250,11 +258,12 @@ export class Sequence implements Waiter {
       ...{
         type: 'finish',
         reason,
-        stopString,
+        stopString: by.stopString,
         promptTokens: this.request.prompt.length,
         completionTokens: this.completion,
       },
       ...{ cacheHitTokens: this.#cacheHit, acceptedDraftTokens: this.#accepted, rejectedDraftTokens: this.#rejected },
+      ...(by.stopToken && { stopToken: by.stopToken }),
       ...(this.#queuedMs !== undefined && { queuedMs: this.#queuedMs }),
     });
   }

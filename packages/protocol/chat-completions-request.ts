@@ -62,8 +62,7 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
   const card = cardNamed(cards, wire.model);
   const thinking = thinkingOf(wire, card);
   const toolChoice = toolChoiceOf(wire);
-  const messages = wire.messages.map(messageOf);
-  checkConversation(messages, (index, part) => fieldName(['messages', index, messageFields[part]]));
+  const messages = messagesOf(wire.messages, ['messages']);
   const responseFormat = responseFormatOf(wire);
   if (isPrefixed(messages) && responseFormat.type !== 'text') {
     const problem = 'cannot be set together with prefix: what has been said already is not looked at';
@@ -264,7 +263,8 @@ function askedTokens(wire: Wire, thinking: Thinking, card: ModelCard): MaxTokens
   return maxTokensOf(card, field, wire[field], usual);
 }
 
-function toolsOf(wire: Wire): FunctionTool[] {
+/** Throws `RequestError` where two have one name. */
+export function toolsOf(wire: Pick<Wire, 'tools'>): FunctionTool[] {
   const tools = (wire.tools ?? []).map(({ function: { name, description, parameters, strict } }) => ({
     name,
     description: description ?? undefined,
@@ -337,8 +337,14 @@ function toolChoiceOf(wire: Wire): ToolChoice {
   return { type: 'function', name };
 }
 
-function messageOf(wire: Wire['messages'][number], index: number): Message {
-  const path = ['messages', index] as const;
+/** A conversation that stands at `place`. Throws `RequestError` where its turns cannot follow one another. */
+export function messagesOf(wire: Wire['messages'], place: readonly PropertyKey[]): Message[] {
+  const messages = wire.map((message, index) => messageOf(message, [...place, index]));
+  checkConversation(messages, (index, part) => fieldName([...place, index, messageFields[part]]));
+  return messages;
+}
+
+function messageOf(wire: Wire['messages'][number], path: readonly PropertyKey[]): Message {
   switch (wire.role) {
     case 'system':
     case 'developer':

@@ -7,9 +7,9 @@ import type { ConstraintRefusal } from '@hadal/engine/constraints/constraint';
 import type { Engine, GenerateRequest, TokenEvent } from '@hadal/engine/engine';
 import type { DrafterName, Speculation } from '@hadal/engine/speculation';
 import { thinkEnd } from '@hadal/formats/special-tokens';
+import type { GenerationDefaults } from '@hadal/models/generation-config';
 import type { ChatRequest, SamplingRequest } from '@hadal/protocol/chat-request';
 import { requestError } from '@hadal/protocol/request-error';
-import type { GenerationDefaults } from './checkpoint-files.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
 
 /** What `GenerationOptions.of` says of a generation. */

@@ -1,4 +1,4 @@
-// What a served checkpoint says about itself beyond its weights.
+// What a checkpoint says of how it is to be talked to.
 //
 // Owns how its publisher wants it sampled and where its answers stop. Knows nothing about architectures or layouts.
 
@@ -39,7 +39,11 @@ export function readGenerationDefaults(checkpoint: Checkpoint): GenerationDefaul
  * Ids after which an answer is over: those that `generation_config.json` names, else `config.json`, and what ends an answer
  * in the dialect, which some publishers forget to name.
  */
-export function readStopTokens(checkpoint: Checkpoint, dialect: ChatDialect, tokenizer: Tokenizer): number[] {
+export function readStopTokens(
+  checkpoint: Checkpoint,
+  dialect: ChatDialect,
+  tokenizer: Pick<Tokenizer, 'tokenId'>,
+): number[] {
   const named = [checkpoint.generationConfig(), checkpoint.config()]
     .map((document) => parse(tokenIds, document).eos_token_id)
     .find((ids) => ids != null);
