@@ -34,16 +34,18 @@ export class ParameterSet implements WeightSource {
   readonly #values: number;
   readonly #byKey = new Map<string, Parameter>();
 
-  constructor(device: Device, specs: readonly WeightSpec[]) {
+  /** `frozen`: weights without gradients, which `gradients` then has none of. */
+  constructor(device: Device, specs: readonly WeightSpec[], kind: 'trained' | 'frozen' = 'trained') {
     this.#device = device;
     const lengths = specs.map(elementsOf);
     const total = lengths.reduce((sum, n) => sum + align(n), 0);
     this.#values = device.memory.allocate(total * 4);
-    this.gradients = new Tensor(device.memory.allocate(total * 4), 0, [total]);
+    const gradients = kind === 'trained' ? total : 0;
+    this.gradients = new Tensor(device.memory.allocate(gradients * 4), 0, [gradients]);
     let offset = 0;
     this.parameters = specs.map((spec, i) => {
       const value = new Tensor(this.#values, offset, spec.shape, dtypeOf(spec));
-      if (spec.kind !== 'routerBias' && spec.kind !== 'table') {
+      if (kind === 'trained' && spec.kind !== 'routerBias' && spec.kind !== 'table') {
         value.grad = new Tensor(this.gradients.handle, offset, spec.shape);
         value.needsGrad = true;
       }
@@ -94,6 +96,15 @@ export class ParameterSet implements WeightSource {
         this.#device.memory.write({ handle: value.handle, offset, length: values.length }, values);
         offset += values.length;
       }
+    }
+  }
+
+  /** Takes every value from another set, which has at least these weights. */
+  copyFrom(other: ParameterSet): void {
+    for (const { spec, value } of this.parameters) {
+      const values = new Float32Array(value.length);
+      this.#device.memory.read(other.tensor(spec), values);
+      this.#device.memory.write(value, values);
     }
   }
 

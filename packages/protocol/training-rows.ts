@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { chatMessage, chatTool, messagesOf, toolsOf } from './chat-completions-request.ts';
 import type { FunctionTool, JsonObject, Message } from './chat-request.ts';
+
 import { requestError } from './request-error.ts';
 import { expecting, jsonObject } from './sampling-fields.ts';
 import { checkShape } from './shape-error.ts';
@@ -70,6 +71,11 @@ const taskItem = z.object({
   index: z.int().nonnegative(),
   difficulty: z.int().positive().nullish(),
 });
+
+/** Whether a line names a problem of a task instead of a conversation. */
+export function isTaskRow(line: unknown): boolean {
+  return typeof line === 'object' && line !== null && 'task' in line && !('messages' in line);
+}
 
 /** The problem that a line without messages names. Throws `RequestError` for the first mistake. */
 export function parseTaskItem(line: unknown): TaskItem {

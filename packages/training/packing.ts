@@ -82,6 +82,40 @@ export function targets(row: PackedRow, ahead: number): Targets {
   return { rows: Int32Array.from(rows), tokens: Int32Array.from(tokens), weights: Float32Array.from(weights) };
 }
 
+/** `values` of the targets of a row, document by document. */
+export function splitTargets(row: PackedRow, values: Float32Array): Float32Array[] {
+  let begin = 0;
+  return row.documents.map(({ weights }) => {
+    const count = weights.reduce((sum, weight, i) => sum + (i > 0 && weight !== 0 ? 1 : 0), 0);
+    begin += count;
+    return values.slice(begin - count, begin);
+  });
+}
+
+/**
+ * Rows of at most `rowTokens` tokens that hold all documents, whole and in order; one longer than that has a row of its own.
+ * `places[row][d]`: the index of each row's documents.
+ */
+export function packDocuments(
+  documents: readonly TrainingDocument[],
+  rowTokens: number,
+): { readonly rows: PackedRow[]; readonly places: number[][] } {
+  const rows: { documents: TrainingDocument[]; tokens: number }[] = [];
+  const places: number[][] = [];
+  for (const [index, document] of documents.entries()) {
+    let row = rows.at(-1);
+    if (!row || row.tokens + document.tokens.length > rowTokens) {
+      row = { documents: [], tokens: 0 };
+      rows.push(row);
+      places.push([]);
+    }
+    row.documents.push(document);
+    row.tokens += document.tokens.length;
+    places.at(-1)?.push(index);
+  }
+  return { rows, places };
+}
+
 /** All tokens of a row, and for each the one that follows it in its document (0 after the last). */
 export function tokensOf(row: PackedRow): { ids: Int32Array; following: Int32Array; lengths: number[] } {
   const lengths = row.documents.map((document) => document.tokens.length);

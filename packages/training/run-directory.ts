@@ -7,12 +7,11 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '@hadal/formats/replace-file';
-import { openSafetensors, type TensorSource, writeSafetensors } from '@hadal/formats/safetensors';
-import { storedWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import { z } from 'zod';
 import { lossCurve } from './loss-curve.ts';
 import type { Trainer } from './trainer.ts';
+import { readTrainerFiles, writeTrainerFiles } from './trainer-files.ts';
 
 const position = z.object({
   /** Index of the stage in the recipe. */
@@ -66,10 +65,7 @@ export class RunDirectory {
     if (recipe !== this.#fingerprint) {
       throw new Error(`${this.path}: expected a run of recipe ${this.#fingerprint}, this one is of ${recipe}`);
     }
-    const weights = openSafetensors(join(this.path, checkpoint, 'weights.safetensors'));
-    const state = openSafetensors(join(this.path, checkpoint, 'optimizer.safetensors'));
-    trainer.load(storedWeights(weights));
-    for (const { name, tensor } of trainer.optimizer.state()) device.memory.write(tensor, state.readFloat32(name));
+    readTrainerFiles(join(this.path, checkpoint), device, trainer);
     this.#trimMetrics(at.step);
     return at;
   }
@@ -78,18 +74,7 @@ export class RunDirectory {
   save(device: Device, trainer: Trainer, at: Position): void {
     this.flush();
     const checkpoint = `checkpoint-${at.step}`;
-    const directory = join(this.path, checkpoint);
-    mkdirSync(directory, { recursive: true });
-    writeSafetensors(join(directory, 'weights.safetensors'), trainer.parameters.tensors('F32'));
-    const state = trainer.optimizer.state().map(({ name, tensor }): TensorSource => {
-      const data = () => {
-        const values = new Float32Array(tensor.length);
-        device.memory.read(tensor, values);
-        return new Uint8Array(values.buffer);
-      };
-      return { name, dtype: 'F32', shape: [tensor.length], data };
-    });
-    writeSafetensors(join(directory, 'optimizer.safetensors'), state);
+    writeTrainerFiles(join(this.path, checkpoint), device, trainer);
     const before = this.#current();
     const content = { checkpoint, recipe: this.#fingerprint, position: at };
     replaceFile(join(this.path, 'checkpoint.json'), `${JSON.stringify(content, undefined, 2)}\n`);

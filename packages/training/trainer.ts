@@ -17,7 +17,7 @@ import { Graph } from '@hadal/tensor/graph';
 import { Optimizer, type OptimizerSettings, type OptimizerTarget } from '@hadal/tensor/optimizer';
 import type { Weight } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
-import { type PackedRow, type PackedStep, type Targets, targets, tokensOf } from './packing.ts';
+import { type PackedRow, type PackedStep, splitTargets, type Targets, targets, tokensOf } from './packing.ts';
 
 export interface TrainerSettings {
   readonly optimizer: OptimizerSettings;
@@ -25,6 +25,10 @@ export interface TrainerSettings {
   readonly clipNorm: number;
   /** Longest document, in tokens. */
   readonly contextLength: number;
+  /** What moves hidden matrices; Muon when absent. */
+  readonly matrices?: 'muon' | 'adamw';
+  /** Whether to train the multi-token prediction module, where the model has one; present when absent. */
+  readonly predictor?: 'present' | 'absent';
 }
 
 /** What may change from step to step. */
@@ -91,11 +95,19 @@ export class Trainer {
     this.#arena = new Arena(device.memory);
     this.#results = new Arena(device.memory, 64);
     this.#norm = this.#results.take([1]);
-    const options = { form: definition.forms[0], positions: settings.contextLength, predictor: 'present' } as const;
+    const { contextLength: positions, predictor = 'present', matrices = 'muon' } = settings;
+    const options = { form: definition.forms[0], positions, predictor };
     const assemble = (source: WeightSource) => definition.assemble(source, options);
     this.parameters = new ParameterSet(device, collectSpecs(assemble));
     this.#network = assemble(this.parameters);
-    this.optimizer = new Optimizer(device, this.parameters.parameters.flatMap(optimizerTarget), settings.optimizer);
+    const moved = this.parameters.parameters.flatMap((parameter) => optimizerTargets(parameter, matrices));
+    this.optimizer = new Optimizer(device, moved, settings.optimizer);
+  }
+
+  /** Of the residual stream. */
+  get width(): number {
+    const { head } = this.#network;
+    return head instanceof Tensor ? head.dim(1) : head.K;
   }
 
   /** Bytes of native memory that the step's tensors take. */
@@ -231,13 +243,10 @@ export class Trainer {
     const graph = new Graph(this.#device, this.#arena, 'inference');
     const recorded = this.#recordLoss(graph, hidden, this.#network.head, targets(row, 1));
     graph.run();
-    const logprobs = this.#read(recorded.nll).map((value) => -value);
-    let begin = 0;
-    return row.documents.map(({ weights }) => {
-      const count = weights.reduce((sum, weight, i) => sum + (i > 0 && weight !== 0 ? 1 : 0), 0);
-      begin += count;
-      return logprobs.slice(begin - count, begin);
-    });
+    return splitTargets(
+      row,
+      this.#read(recorded.nll).map((value) => -value),
+    );
   }
 
   /** Logits are made for supervised rows only: in a conversation that is less than half of them. */
@@ -303,7 +312,7 @@ function supervised(packed: Pick<PackedStep, 'rows'>): { main: number; predictor
 }
 
 /** Muon moves hidden matrices, AdamW the rest, as in DeepSeek-V4; the router's bias moves by load alone. */
-function optimizerTarget({ spec, value }: Parameter): OptimizerTarget[] {
+function optimizerTargets({ spec, value }: Parameter, matrices: 'muon' | 'adamw'): OptimizerTarget[] {
   const common = { name: specKey(spec), value };
   switch (spec.kind) {
     case 'routerBias':
@@ -312,7 +321,8 @@ function optimizerTarget({ spec, value }: Parameter): OptimizerTarget[] {
     case 'matrix':
     case 'pooling':
     case 'experts':
-      return muonTargets(spec, value);
+      if (matrices === 'muon') return muonTargets(spec, value);
+      return [{ ...common, method: 'adamw', rows: value.rows, cols: value.dim(-1), decays: true }];
     case 'head':
     case 'router':
     case 'mixer':

@@ -18,6 +18,7 @@ import type { ModelDefinition } from '@hadal/models/architecture';
 import { defineModel } from '@hadal/models/architectures';
 import { mixtureProblem, problemSegments } from './documents.ts';
 import { initialize } from './initialize.ts';
+import { withFloats } from './jobs/export-checkpoint.ts';
 import type { PackedStep } from './packing.ts';
 import { pretrain } from './pretrain.ts';
 import { type Recipe, recipeFingerprint, type Stage } from './recipe.ts';
@@ -204,13 +205,4 @@ function exportModel(directory: string, recipe: Recipe, trainer: Trainer, tokeni
   replaceFile(join(directory, 'tokenizer_config.json'), json(tokenizerConfig({ contextLength })));
   writeSafetensors(join(directory, 'model.safetensors'), trainer.parameters.tensors('BF16'), { format: 'pt' });
   replaceFile(join(directory, 'config.json'), withFloats(json(recipe.config)));
-}
-
-/** Transformers insists that these are written as floats; JavaScript writes 1.0 as 1. */
-const floatKeys = ['attention_dropout', 'initializer_range', 'rms_norm_eps', 'rope_theta', 'routed_scaling_factor'];
-
-function withFloats(json: string): string {
-  return json.replace(/^( *"(\w+)": -?\d+)(,?)$/gm, (line, member: string, key: string, comma: string) =>
-    floatKeys.includes(key) ? `${member}.0${comma}` : line,
-  );
 }
