@@ -8,7 +8,17 @@ import { correct, expertTurn, wrong } from './evaluate-answer.ts';
 import { evaluateExpression } from './expression.ts';
 import { ask, dress, phrase } from './phrasing.ts';
 import type { Random } from './random.ts';
-import { type Answer, type ChatProblem, type Drawn, drawFor, type Language, type Task, type Verdict } from './task.ts';
+import {
+  type Answer,
+  type ChatProblem,
+  type Drawn,
+  drawFor,
+  type Language,
+  type Split,
+  type Task,
+  type TaskOptions,
+  type Verdict,
+} from './task.ts';
 
 interface Game extends Drawn {
   readonly numbers: readonly number[];
@@ -34,27 +44,31 @@ const maxTarget = 200;
 /** Difficulty is how many numbers: 3, or 2. By default one problem in ten has two. */
 export const countdown: Task = {
   name,
-  generate(split, index, options): ChatProblem {
-    const { drawn, random } = drawFor(name, split, index, (draws) => drawGame(draws, options?.difficulty));
-    const { numbers, target } = drawn;
-    const language: Language = random.chance(0.3) ? 'zh' : 'en';
-    const thinking = !random.chance(0.12);
-    const list = listNumbers(random, numbers, language);
-    const question = dress(random, language, phrase(random, questions[language], { list, target }));
-    const search = workedSearch(numbers, target, language);
-    return {
-      kind: 'chat',
-      task: name,
-      language,
-      thinking,
-      key: drawn.key,
-      messages: ask(random, language, question),
-      tools: [],
-      solution: [expertTurn(thinking, search.text, `${search.expression} = ${target}`)],
-      judge: (final) => judge(final, numbers, target),
-    };
-  },
+  generate: (split, index, options) => countdownProblem(split, index, options).problem,
 };
+
+/** The problem of an index, and what it is about. */
+export function countdownProblem(
+  split: Split,
+  index: number,
+  options?: TaskOptions,
+): { readonly problem: ChatProblem; readonly numbers: readonly number[]; readonly target: number } {
+  const { drawn, random } = drawFor(name, split, index, (draws) => drawGame(draws, options?.difficulty));
+  const { numbers, target } = drawn;
+  const language: Language = random.chance(0.3) ? 'zh' : 'en';
+  const thinking = !random.chance(0.12);
+  const list = listNumbers(random, numbers, language);
+  const question = dress(random, language, phrase(random, questions[language], { list, target }));
+  const search = workedSearch(numbers, target, language);
+  const problem: ChatProblem = {
+    ...{ kind: 'chat', task: name, language, thinking, key: drawn.key },
+    messages: ask(random, language, question),
+    tools: [],
+    solution: [expertTurn(thinking, search.text, `${search.expression} = ${target}`)],
+    judge: (final) => judge(final, numbers, target),
+  };
+  return { problem, numbers, target };
+}
 
 function drawGame(random: Random, difficulty: number | undefined): Game {
   const count = difficulty ?? (random.chance(0.1) ? 2 : 3);

@@ -7,6 +7,7 @@ import { compareDecimals } from './compare-decimals.ts';
 import { conversation } from './conversation.ts';
 import { countLetters } from './count-letters.ts';
 import { countdown } from './countdown.ts';
+import { countdownForm } from './countdown-form.ts';
 import { extractJson } from './extract-json.ts';
 import { fillMiddle } from './fill-middle.ts';
 import { introduce } from './introduce.ts';
@@ -31,9 +32,12 @@ export const tasks: readonly Task[] = [
   conversation,
 ];
 
-/** The task of that name; the error lists the names there are. */
+/** What is only trained on: its documents show a form, and no solution that a judge would pass. */
+const drills: readonly Task[] = [countdownForm];
+
+/** The task, or drill, of that name; the error lists the names there are. */
 export function taskNamed(name: string): Task {
-  const task = tasks.find((each) => each.name === name);
+  const task = [...tasks, ...drills].find((each) => each.name === name);
   if (task === undefined)
     throw new Error(`task: expected one of ${tasks.map((each) => each.name).join(', ')}, got ${name}`);
   return task;

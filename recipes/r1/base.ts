@@ -1,0 +1,35 @@
+// The base of the R1 story: a model that has seen the form of an answer to countdown, and no solution.
+//
+// hadal-nano's architecture and tokens, trained on the skills that countdown needs (copying, arithmetic, comparing) and on
+// attempts drawn at random. What it knows of searching, reinforcement has to teach it. `npx hadal train r1/base` repeats it.
+
+import type { Mixture } from '@hadal/training/documents';
+import type { Recipe } from '@hadal/training/recipe';
+import { recipe as nano } from '../hadal-nano.ts';
+
+const mixture: Mixture = {
+  'countdown-form': 40,
+  'repeat-text': 16,
+  'add-and-subtract': 12,
+  multiply: 6,
+  'word-problems': 12,
+  'compare-decimals': 6,
+  'count-letters': 8,
+};
+
+const common = {
+  learningRates: { adamw: 0.005, muon: 0.005 },
+  ...{ rows: 2, rowTokens: 2048, balanceRate: 0.005, predictorWeight: 0, mixture },
+};
+
+export const recipe: Recipe = {
+  ...nano,
+  name: 'r1-base',
+  seed: 'r1-base-1',
+  config: { ...nano.config, num_nextn_predict_layers: 0 },
+  tokenizer: { documents: 20_000, mixture, splitting: 'words' },
+  stages: [
+    { ...common, method: 'pretrain', schedule: { steps: 300, warmupSteps: 50, decayShare: 0 } },
+    { ...common, method: 'sft', schedule: { steps: 1500, warmupSteps: 0, decayShare: 0.6 } },
+  ],
+};
