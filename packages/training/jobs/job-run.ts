@@ -1,0 +1,261 @@
+// A job being carried out.
+//
+// Owns what every method of training needs while it runs: the model with its trainer, the place in the work, and the bookkeeping
+// around every step: metrics, states to go on from, checkpoints to be served. The methods are loops that hand it updates.
+// Invariant: a job that is killed and opened again ends with the same weights, bit for bit.
+
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
+import { type Checkpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { replaceFile } from '@hadal/formats/replace-file';
+import { openSafetensors, writeSafetensors } from '@hadal/formats/safetensors';
+import { storedWeights } from '@hadal/formats/stored-weights';
+import type { Tokenizer } from '@hadal/formats/tokenizer';
+import { type Device, openDevice } from '@hadal/kernels/device';
+import type { ModelDefinition } from '@hadal/models/architecture';
+import { readStopTokens } from '@hadal/models/generation-config';
+import { holdingsOf, openWeights, readDefinition } from '@hadal/models/language-model';
+import type { TrainingOrder } from '@hadal/protocol/training-order';
+import { steepIterations } from '@hadal/tensor/optimizer';
+import type { Candidate } from '../exchange.ts';
+import { ReferencePolicy } from '../reference-policy.ts';
+import { RolloutEngine } from '../rollout-engine.ts';
+import { type Schedule, scheduleFactor } from '../schedule.ts';
+import { type Objective, type StepResult, Trainer } from '../trainer.ts';
+import { readTrainerFiles, writeTrainerFiles } from '../trainer-files.ts';
+import type { PackedRow } from '../packing.ts';
+import { exportCheckpoint } from './export-checkpoint.ts';
+import { type JobDirectory, type JobPosition, jobStart } from './job-directory.ts';
+
+/** What a method has decided when it knows its data. */
+export interface JobPlan {
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly learningRateMultiplier: number;
+  readonly schedule: Schedule;
+  /** Steps between checkpoints that are served. */
+  readonly checkpointSteps: number;
+  readonly more?: Readonly<Record<string, number | string>>;
+}
+
+export interface JobRunOptions {
+  /** Finishes the step at hand, saves and stops. */
+  readonly signal?: AbortSignal | undefined;
+  /** How much work a power cut may cost. */
+  readonly saveSeconds?: number;
+}
+
+/** Longer documents than this are cut; a step's memory grows with them. */
+const longestContext = 32_768;
+
+export class JobRun implements Disposable {
+  readonly directory: JobDirectory;
+  readonly order: TrainingOrder;
+  readonly base: Checkpoint;
+  readonly definition: ModelDefinition;
+  readonly device: Device;
+  readonly trainer: Trainer;
+  readonly tokenizer: Tokenizer;
+  /** The policy: the weights in training, as an engine and how it is talked to. */
+  readonly candidate: Candidate;
+  readonly contextLength: number;
+  readonly #options: JobRunOptions;
+  #engine: RolloutEngine | undefined;
+  #plan: JobPlan | undefined;
+  #savedMs = performance.now();
+  /** When what is counted as training began. */
+  #begunMs = performance.now();
+
+  constructor(directory: JobDirectory, options: JobRunOptions = {}) {
+    this.directory = directory;
+    this.order = directory.order;
+    this.#options = options;
+    const { model, threads } = this.order;
+    this.base = openCheckpointDirectory(model.directory);
+    this.definition = readDefinition(this.base);
+    this.contextLength = Math.min(this.definition.contextLength, longestContext);
+    this.device = openDevice(threads === undefined ? {} : { threads });
+    this.trainer = new Trainer(this.device, this.definition, {
+      optimizer: {
+        adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
+        muon: { momentum: 0.95, weightDecay: 0, updateRms: 0.2, iterations: steepIterations },
+      },
+      ...{ clipNorm: 1, contextLength: this.contextLength, matrices: 'adamw' },
+      predictor: holdingsOf(this.base, this.definition.forms[0]).predictor,
+    });
+    const tokenizer = this.base.tokenizer();
+    this.tokenizer = tokenizer;
+    const dialect = chooseDialect({ config: this.base.config(), template: this.base.chatTemplate(), tokenizer });
+    const engine = () => this.#openEngine();
+    this.candidate = {
+      // Opened when first asked: not every method asks the policy.
+      get engine() {
+        return engine();
+      },
+      ...{ dialect, stopTokens: readStopTokens(this.base, dialect, tokenizer) },
+    };
+  }
+
+  /** The base's weights, or those of the last state; where to go on. */
+  start(): JobPosition {
+    const state = this.directory.state();
+    if (state) readTrainerFiles(state.directory, this.device, this.trainer);
+    else this.trainer.load(openWeights(this.base));
+    const millions = (this.trainer.parameters.count / 1e6).toFixed(1);
+    const place = state ? `going on after step ${state.position.step}` : 'starting';
+    this.note(`${this.order.model.name}: ${millions} million weights in training, ${this.device.threads} threads; ${place}`);
+    return state?.position ?? jobStart;
+  }
+
+  /** Says how the work is divided, once and after every start. */
+  settle(plan: JobPlan): void {
+    this.#plan = plan;
+    const { epochs, batchSize, learningRateMultiplier, schedule, more = {} } = plan;
+    this.directory.note({ type: 'settled', epochs, batchSize, learningRateMultiplier, steps: schedule.steps, more });
+  }
+
+  /** Whether there is a next step to make. */
+  goesOn({ step, seconds }: JobPosition): boolean {
+    const { signal } = this.#options;
+    const { maxSeconds = Infinity } = this.order;
+    this.#begunMs = performance.now();
+    return step < this.#planned.schedule.steps && !signal?.aborted && seconds < maxSeconds;
+  }
+
+  /** Whether all steps are made, or the time for them is up. */
+  isDone({ step, seconds }: JobPosition): boolean {
+    return step >= this.#planned.schedule.steps || seconds >= (this.order.maxSeconds ?? Infinity);
+  }
+
+  /** The rate of a step's updates; `step` counts from 1. */
+  learningRate(step: number): number {
+    const { learningRateMultiplier, schedule } = this.#planned;
+    return baseLearningRate(this.trainer.width) * learningRateMultiplier * scheduleFactor(schedule, step);
+  }
+
+  /** Moves the weights once. */
+  update(at: JobPosition, rows: readonly PackedRow[], objective?: Objective): StepResult {
+    const rate = this.learningRate(at.step + 1);
+    const settings = { learningRates: { adamw: rate, muon: rate }, predictorWeight: 0, balanceRate: 0 };
+    return this.trainer.step(at.update + 1, { rows }, settings, objective);
+  }
+
+  /** Closes a step, whose time `next` lacks: notes what was measured, and saves where that is due. */
+  async finishStep(next: JobPosition, data: Readonly<Record<string, number>>): Promise<JobPosition> {
+    const took = (performance.now() - this.#begunMs) / 1000;
+    const at: JobPosition = { ...next, seconds: next.seconds + took };
+    const finite = Object.fromEntries(Object.entries(data).filter(([, value]) => Number.isFinite(value)));
+    this.directory.note({
+      type: 'metrics',
+      step: at.step,
+      data: { ...finite, learning_rate: this.learningRate(at.step), step_seconds: took },
+    });
+    const { checkpointSteps, schedule } = this.#planned;
+    const isCheckpoint = at.step % checkpointSteps === 0 && at.step < schedule.steps;
+    if (isCheckpoint) this.writeCheckpoint(at, finite);
+    const saveMs = 1000 * (this.#options.saveSeconds ?? 300);
+    if (isCheckpoint || performance.now() - this.#savedMs > saveMs) this.save(at);
+    // Lets signals and timers be heard between steps.
+    await setImmediate();
+    return at;
+  }
+
+  /** The policy that divergences are measured from: the base, or what was trained at `step`. The caller disposes of it. */
+  openReference(step: number): ReferencePolicy {
+    const reference = new ReferencePolicy(this.device, this.definition, this.contextLength);
+    const saved = this.directory.at(referenceName(step));
+    reference.load(step === 0 ? openWeights(this.base) : storedWeights(openSafetensors(saved)));
+    return reference;
+  }
+
+  /** Keeps the present weights as those of a reference, which a job that goes on needs again. */
+  saveReference(at: JobPosition): void {
+    writeSafetensors(this.directory.at(referenceName(at.step)), this.trainer.parameters.tensors('F32'));
+    const before = this.directory.state()?.position.referenceStep ?? 0;
+    this.save(at);
+    if (before > 0 && before !== at.step) rmSync(this.directory.at(referenceName(before)), { force: true });
+  }
+
+  /** Measurements beside those of a step's end. */
+  noteMeasures(step: number, data: Readonly<Record<string, number>>): void {
+    this.directory.note({ type: 'metrics', step, data });
+  }
+
+  /** Keeps a step's rollouts, a JSON line each. */
+  noteRollouts(step: number, lines: readonly object[]): void {
+    const file = `rollouts/step-${String(step).padStart(6, '0')}.jsonl`;
+    mkdirSync(this.directory.at('rollouts'), { recursive: true });
+    replaceFile(this.directory.at(file), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    this.directory.note({ type: 'rollouts', step, file });
+  }
+
+  /** Brings the policy's engine up to the weights. */
+  refreshEngine(): void {
+    this.#engine?.refresh();
+  }
+
+  save(at: JobPosition): void {
+    this.directory.saveState(at, (path) => writeTrainerFiles(path, this.device, this.trainer));
+    this.#savedMs = performance.now();
+  }
+
+  /** Writes a model that can be served, and says so. */
+  writeCheckpoint(at: JobPosition, metrics: Readonly<Record<string, number>>): void {
+    const name = `checkpoints/step-${at.step}`;
+    const [path, temporary] = [this.directory.at(name), this.directory.at(`${name}.tmp`)];
+    rmSync(temporary, { recursive: true, force: true });
+    mkdirSync(temporary, { recursive: true });
+    exportCheckpoint(temporary, this.base, this.trainer.parameters);
+    rmSync(path, { recursive: true, force: true });
+    renameSync(temporary, path);
+    this.directory.note({ type: 'checkpoint', step: at.step, directory: name, isAdapter: false, metrics });
+  }
+
+  /** All measurements as a table, a row for each step: OpenAI's result file. Of a step that was repeated, the last. */
+  writeMetrics(): { readonly name: string; readonly path: string } {
+    const steps = new Map<number, Record<string, number>>();
+    for (const entry of this.directory.entries()) {
+      if (entry.type === 'metrics') steps.set(entry.step, { ...steps.get(entry.step), ...entry.data });
+    }
+    const columns = [...new Set([...steps.values()].flatMap((data) => Object.keys(data)))];
+    const lines = [...steps].map(([step, data]) => [step, ...columns.map((name) => data[name] ?? '')].join(','));
+    replaceFile(this.directory.at('metrics.csv'), `${[['step', ...columns].join(','), ...lines].join('\n')}\n`);
+    return { name: 'step_metrics.csv', path: 'metrics.csv' };
+  }
+
+  note(message: string, level: 'info' | 'warn' | 'error' = 'info'): void {
+    this.directory.note({ type: 'message', level, message });
+  }
+
+  [Symbol.dispose](): void {
+    this.#engine?.[Symbol.dispose]();
+    this.trainer[Symbol.dispose]();
+    this.device[Symbol.dispose]();
+  }
+
+  #openEngine(): RolloutEngine {
+    const { device, definition, contextLength } = this;
+    this.#engine ??= new RolloutEngine({
+      ...{ device, definition, contextLength, parameters: this.trainer.parameters, tokenizer: this.tokenizer },
+    });
+    return this.#engine;
+  }
+
+  get #planned(): JobPlan {
+    if (!this.#plan) throw new Error('job: expected a plan before the first step');
+    return this.#plan;
+  }
+}
+
+function referenceName(step: number): string {
+  return `reference-${step}.safetensors`;
+}
+
+/**
+ * What a multiplier of 1 is: AdamW's rate at a width of 4,096 is 1e-5, as fine-tuning of models of that size commonly has, and in
+ * inverse proportion to the width elsewhere (Yang et al. 2022, arXiv 2203.03466, table 3).
+ */
+export function baseLearningRate(width: number): number {
+  return (1e-5 * 4096) / width;
+}
