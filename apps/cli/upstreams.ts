@@ -1,14 +1,17 @@
 // The upstreams of a configuration, opened.
 //
-// Owns where their keys come from: the variables that the file names. A variable that is missing is a mistake of the configuration,
-// and all of them are told at once. What an upstream is, is the server's.
+// Owns where their keys come from, the variables that the file names, and whose tokenizer counts what they do not say. A variable that
+// is missing is a mistake of the configuration, and all of them are told at once. What an upstream is, is the server's.
 
+import { openCheckpoint } from '@hadal/formats/checkpoint';
+import { openTokenCounter, type TokenCounter } from '@hadal/server/upstream/token-counter';
 import type { ConfiguredUpstream } from '@hadal/server/upstream/upstream-configuration';
 import {
   openUpstreamProvider,
   type UpstreamProvider,
   type UpstreamProviderOptions,
 } from '@hadal/server/upstream/upstream-provider';
+import { ownCheckpoint } from './own-checkpoint.ts';
 
 export interface Upstreams extends AsyncDisposable {
   readonly providers: readonly UpstreamProvider[];
@@ -16,8 +19,17 @@ export interface Upstreams extends AsyncDisposable {
   readonly description: string;
 }
 
-/** Throws an Error with a line for every key that is missing. */
-export function openUpstreams(configured: readonly ConfiguredUpstream[], options: UpstreamProviderOptions): Upstreams {
+/**
+ * Our own model has 2048 tokens, and cuts prose, code and JSON in several languages into 1.6 to 3 times as many as o200k_base and
+ * cl100k_base do, on average twice as many.
+ */
+const ownIsFiner = 2;
+
+/** Throws an Error with a line for every key that is missing, or where a tokenizer is. */
+export async function openUpstreams(
+  configured: readonly ConfiguredUpstream[],
+  options: Omit<UpstreamProviderOptions, 'counter'>,
+): Promise<Upstreams> {
   const wanted = configured.flatMap(({ id, servers }) =>
     servers.flatMap(({ keyEnv }) => (keyEnv ? [{ id, keyEnv }] : [])),
   );
@@ -27,11 +39,13 @@ export function openUpstreams(configured: readonly ConfiguredUpstream[], options
       missing.map(({ id, keyEnv }) => `upstreams.${id}: expected a key in ${keyEnv}, the variable is empty`).join('\n'),
     );
   }
+  const counters = await openCounters(configured);
   const providers = configured.map((upstream) => {
     const servers = upstream.servers.map(({ url, keyEnv, concurrency }) => ({
       ...{ url, concurrency, apiKey: keyEnv === undefined ? undefined : process.env[keyEnv] },
     }));
-    return openUpstreamProvider({ ...upstream, servers }, options);
+    const counter = counters.get(upstream.tokenizer) as TokenCounter;
+    return openUpstreamProvider({ ...upstream, servers }, { ...options, counter });
   });
   return {
     providers,
@@ -42,4 +56,21 @@ export function openUpstreams(configured: readonly ConfiguredUpstream[], options
       await Promise.all(providers.map((provider) => provider[Symbol.asyncDispose]()));
     },
   };
+}
+
+/** One for each tokenizer that is named, and our own where none is. */
+async function openCounters(
+  configured: readonly ConfiguredUpstream[],
+): Promise<ReadonlyMap<string | undefined, TokenCounter>> {
+  const counters = new Map<string | undefined, TokenCounter>();
+  for (const { id, tokenizer } of configured) {
+    if (counters.has(tokenizer)) continue;
+    try {
+      const checkpoint = await openCheckpoint(tokenizer ?? ownCheckpoint());
+      counters.set(tokenizer, openTokenCounter(checkpoint, tokenizer === undefined ? ownIsFiner : 1));
+    } catch (error) {
+      throw new Error(`upstreams.${id}.tokenizer: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  return counters;
 }

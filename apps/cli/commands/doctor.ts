@@ -38,9 +38,9 @@ import {
   tryListening,
 } from '../doctor/machine.ts';
 import { exitCodes } from '../failure.ts';
-import { ownCheckpoint } from '../local-model.ts';
 import { addFitOptions, fitOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom, numberFrom } from '../option-parsers.ts';
+import { ownCheckpoint } from '../own-checkpoint.ts';
 import type { Terminal } from '../terminal.ts';
 import { defaultPort } from './serve.ts';
 

@@ -125,7 +125,7 @@ async function serve(
   const metrics = openMetrics();
   await using tracing = await tracingOf(configuration, logger);
   const traceHeaders = tracing && (() => tracing.headers());
-  await using upstreams = openUpstreams(configuration.upstreams, { logger, traceHeaders });
+  await using upstreams = await openUpstreams(configuration.upstreams, { logger, traceHeaders });
   const isLocal = configuration.localModel !== false || model.model !== undefined;
   await using store = await openStore<BatchDetails>({ ...storePlace(), onError: () => metrics.noteStoreError() });
   const address = isSaid('host') ? host : (configuration.host ?? host);

@@ -120,7 +120,8 @@ async function begin<E>(
     if (gone.aborted || lease === 'late') {
       if (typeof lease === 'object') lease.release({ type: 'neutral' });
       const reason = gone.aborted ? 'aborted' : 'insufficient_system_resource';
-      throw new LeftAnswer(request.openReader().leave(reason, attempt > 0));
+      // Attempts that failed are nobody's to pay for.
+      throw new LeftAnswer(request.openReader().leave(reason, false));
     }
     if (lease === undefined) break;
     tried.add(lease.server);
@@ -178,7 +179,8 @@ async function tryAt<E>(
   } catch (error) {
     if (gone.aborted) {
       end(stream, lease, { type: 'neutral' });
-      throw new LeftAnswer(reader.leave('aborted', true));
+      const isSent = !(error instanceof UpstreamFailure && error.kind === 'connect');
+      throw new LeftAnswer(reader.leave('aborted', isSent));
     }
     if (!(error instanceof UpstreamFailure)) {
       end(stream, lease, { type: 'neutral' });
