@@ -163,7 +163,7 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
     signal: AbortSignal,
   ): AsyncGenerator<E, void, void> {
     const headers = traceHeaders();
-    yield* relayAnswer(parts, { ...make(await model()), headers }, AbortSignal.any([signal, closing.signal]));
+    yield* relayAnswer(parts, { ...make(await model()), headers }, signal, closing.signal);
   }
 
   /** A call to a server that is well. Throws `RequestError`. */
