@@ -85,7 +85,7 @@ interface Steps {
   route: { logits: Tensor; ids: Tensor; weights: Tensor; routing: Routing };
   gather: { x: Tensor; y: Tensor; groups: Groups };
   combine: { x: Tensor; weights: Tensor; y: Tensor; groups: Groups };
-  linearCrossEntropy: { x: Tensor; nll: Tensor; dx: Tensor };
+  linearLoss: { x: Tensor; loss: Tensor; dx: Tensor };
 }
 
 export type Step = { [K in keyof Steps]: { readonly op: K } & Readonly<Steps[K]> }[keyof Steps];
@@ -199,7 +199,7 @@ export const gradRules: GradRules = {
       ),
     ),
 
-  linearCrossEntropy: (g, { x, dx: made }) => {
+  linearLoss: (g, { x, dx: made }) => {
     if (!x.needsGrad) return;
     if (x.grad) axpy(g.device.commands, 1, made, x.grad);
     else x.grad = made;

@@ -52,6 +52,17 @@ export interface Groups {
 /** Rows of logits that exist at a time inside the loss: few enough for the cache, many enough for the matrix product. */
 const lossChunkRows = 512;
 
+/** Rows whose loss is to be recorded; where their gradient is wanted, weighted, it takes the place of their logits. */
+interface LossChunk {
+  /** [M, V] */
+  readonly logits: Tensor;
+  /** [M], unweighted. */
+  readonly loss: Tensor;
+  /** The same rows of another tensor. */
+  readonly rows: (t: Tensor) => Tensor;
+  readonly purpose: 'loss' | 'gradient';
+}
+
 export class Graph {
   readonly device: Device;
   readonly arena: Arena;
@@ -277,35 +288,15 @@ export class Graph {
 
   /**
    * Negative log-likelihood of `targets` i32 [N] (-1: none) under softmax(x wT); [N], unweighted. The loss that
-   * `backward` starts from is sum_n weights[n] * nll[n]. With a tape the gradients of x and w are made here, chunk by
-   * chunk, so that the logits [N, V] never exist at once.
+   * `backward` starts from is sum_n weights[n] * nll[n].
    */
   linearCrossEntropy(x: Tensor, w: Weight, targets: Tensor, weights: Tensor): Tensor {
-    if (w instanceof AdaptedMatrix) throw new Error('linearCrossEntropy: expected a head without adapters');
-    const { commands } = this.device;
-    const [V, D] = w instanceof PackedMatrix ? [w.N, w.K] : [w.dim(0), w.dim(1)];
-    const N = x.rows;
-    const nll = this.arena.take([N]);
-    const logits = this.arena.take([Math.min(N, lossChunkRows), V]);
-    const taped = this.#tape !== undefined && (x.needsGrad || (w instanceof Tensor && w.needsGrad));
-    const dx = taped ? this.arena.take(x.shape) : undefined;
-    for (let begin = 0; begin < N; begin += lossChunkRows) {
-      const M = Math.min(lossChunkRows, N - begin);
-      const rows = <T extends Tensor>(t: T) => t.slice(begin, M);
-      const chunk = logits.slice(0, M);
-      if (w instanceof PackedMatrix) w.multiply(commands, rows(x), chunk, M);
-      else matmul(commands, rows(x), w, chunk, { M, N: V, K: D, transB: true });
-      if (!dx) {
-        crossEntropyForward(commands, chunk, rows(targets), rows(nll), { N: M, V });
-        continue;
-      }
-      crossEntropy(commands, chunk, rows(targets), rows(weights), rows(nll), chunk, { N: M, V });
-      multiplyBack(this, chunk, w, rows(dx), false);
-      if (w instanceof Tensor && w.needsGrad) {
-        matmul(commands, chunk, rows(x), this.gradOf(w), { M: V, N: D, K: M, transA: true, accumulate: true });
-      }
-    }
-    return dx ? this.note(nll, [x], () => ({ op: 'linearCrossEntropy', x, nll, dx })) : nll;
+    return this.#linearLoss(x, w, ({ logits, loss, rows, purpose }) => {
+      const { commands } = this.device;
+      const shape = { N: logits.rows, V: logits.dim(-1) };
+      if (purpose === 'loss') crossEntropyForward(commands, logits, rows(targets), loss, shape);
+      else crossEntropy(commands, logits, rows(targets), rows(weights), loss, logits, shape);
+    });
   }
 
   fill(x: Tensor, value: number): void {
@@ -386,6 +377,35 @@ export class Graph {
     const tape = this.#tape;
     if (!tape) throw new Error('backward: this graph has no tape');
     for (let step = tape.pop(); step; step = tape.pop()) applyRule(this, step);
+  }
+
+  /**
+   * A loss of each row of logits x wT; [N]. With a tape the gradients of x and w are made here too, chunk by chunk, so that
+   * the logits [N, V] never exist at once.
+   */
+  #linearLoss(x: Tensor, w: Weight, record: (chunk: LossChunk) => void): Tensor {
+    if (w instanceof AdaptedMatrix) throw new Error('the loss: expected a head without adapters');
+    const { commands } = this.device;
+    const [V, D] = w instanceof PackedMatrix ? [w.N, w.K] : [w.dim(0), w.dim(1)];
+    const N = x.rows;
+    const loss = this.arena.take([N]);
+    const logits = this.arena.take([Math.min(N, lossChunkRows), V]);
+    const taped = this.#tape !== undefined && (x.needsGrad || (w instanceof Tensor && w.needsGrad));
+    const dx = taped ? this.arena.take(x.shape) : undefined;
+    for (let begin = 0; begin < N; begin += lossChunkRows) {
+      const M = Math.min(lossChunkRows, N - begin);
+      const rows = (t: Tensor) => t.slice(begin, M);
+      const chunk = logits.slice(0, M);
+      if (w instanceof PackedMatrix) w.multiply(commands, rows(x), chunk, M);
+      else matmul(commands, rows(x), w, chunk, { M, N: V, K: D, transB: true });
+      record({ logits: chunk, loss: rows(loss), rows, purpose: dx ? 'gradient' : 'loss' });
+      if (!dx) continue;
+      multiplyBack(this, chunk, w, rows(dx), false);
+      if (w instanceof Tensor && w.needsGrad) {
+        matmul(commands, chunk, rows(x), this.gradOf(w), { M: V, N: D, K: M, transA: true, accumulate: true });
+      }
+    }
+    return dx ? this.note(loss, [x], () => ({ op: 'linearLoss', x, loss, dx })) : loss;
   }
 
   /** The matrix, if a product with it can apply swiglu and nothing comes between the two. */
