@@ -3,8 +3,7 @@
 // Owns where their keys come from, the variables that the file names, and whose tokenizer counts what they do not say. A variable that
 // is missing is a mistake of the configuration, and all of them are told at once. What an upstream is, is the server's.
 
-import { openCheckpoint } from '@hadal/formats/checkpoint';
-import { openTokenCounter, type TokenCounter } from '@hadal/server/upstream/token-counter';
+import type { TokenCounter } from '@hadal/server/upstream/token-counter';
 import type { ConfiguredUpstream } from '@hadal/server/upstream/upstream-configuration';
 import {
   openUpstreamProvider,
@@ -58,7 +57,7 @@ export async function openUpstreams(
   };
 }
 
-/** One for each tokenizer that is named, and our own where none is. */
+/** One for each tokenizer that is named, which may be wrong and is read at once; and our own where none is. */
 async function openCounters(
   configured: readonly ConfiguredUpstream[],
 ): Promise<ReadonlyMap<string | undefined, TokenCounter>> {
@@ -66,11 +65,36 @@ async function openCounters(
   for (const { id, tokenizer } of configured) {
     if (counters.has(tokenizer)) continue;
     try {
-      const checkpoint = await openCheckpoint(tokenizer ?? ownCheckpoint());
-      counters.set(tokenizer, openTokenCounter(checkpoint, tokenizer === undefined ? ownIsFiner : 1));
+      const isOwn = tokenizer === undefined;
+      const counter = isOwn
+        ? openedWhenUsed(() => openCounter(ownCheckpoint(), ownIsFiner))
+        : openCounter(tokenizer, 1);
+      counters.set(tokenizer, await counter);
     } catch (error) {
       throw new Error(`upstreams.${id}.tokenizer: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
   return counters;
+}
+
+/** Imports the formats of models, which what only passes requests on does not need. */
+async function openCounter(path: string, finer: number): Promise<TokenCounter> {
+  const [{ openCheckpoint }, { openTokenCounter }] = await Promise.all([
+    import('@hadal/formats/checkpoint'),
+    import('@hadal/server/upstream/token-counter'),
+  ]);
+  return openTokenCounter(await openCheckpoint(path), finer);
+}
+
+/** Most upstreams say what an answer took. */
+function openedWhenUsed(open: () => Promise<TokenCounter>): TokenCounter {
+  let opened: Promise<TokenCounter> | undefined;
+  function counter(): Promise<TokenCounter> {
+    opened ??= open();
+    return opened;
+  }
+  return {
+    text: async (text) => await (await counter()).text(text),
+    chat: async (request) => await (await counter()).chat(request),
+  };
 }
