@@ -7,6 +7,7 @@
 import { attention } from '@hadal/kernels/attention';
 import { crossEntropy, crossEntropyForward } from '@hadal/kernels/cross-entropy';
 import type { Device } from '@hadal/kernels/device';
+import { type DivergenceShape, divergence, divergenceForward, type Teacher } from '@hadal/kernels/divergence';
 import { add, copyColumns, fill } from '@hadal/kernels/elementwise';
 import { embedding } from '@hadal/kernels/embedding';
 import { groupedMatmul, matmul } from '@hadal/kernels/matmul';
@@ -296,6 +297,26 @@ export class Graph {
       const shape = { N: logits.rows, V: logits.dim(-1) };
       if (purpose === 'loss') crossEntropyForward(commands, logits, rows(targets), loss, shape);
       else crossEntropy(commands, logits, rows(targets), rows(weights), loss, logits, shape);
+    });
+  }
+
+  /**
+   * Divergence of softmax(x wT) from a teacher of whom each row's likeliest tokens are known, as `kernels/divergence` defines
+   * it; [N], unweighted. teacher: [N, K] each. `backward` starts from sum_n weights[n] * loss[n].
+   */
+  linearDivergence(
+    x: Tensor,
+    w: Weight,
+    teacher: Teacher<Tensor, Tensor>,
+    weights: Tensor,
+    how: DivergenceShape,
+  ): Tensor {
+    return this.#linearLoss(x, w, ({ logits, loss, rows, purpose }) => {
+      const { commands } = this.device;
+      const of = { ids: rows(teacher.ids), logprobs: rows(teacher.logprobs) };
+      const options = { ...how, N: logits.rows, V: logits.dim(-1), K: of.ids.dim(1) };
+      if (purpose === 'loss') divergenceForward(commands, logits, of, loss, options);
+      else divergence(commands, logits, of, rows(weights), loss, logits, options);
     });
   }
 
