@@ -10,13 +10,14 @@ import process from 'node:process';
 
 /**
  * Runs `node args...` with this process's streams and resolves to the exit code. A program that an interrupt ended ends
- * this process as well, so that nothing is started after it.
+ * this process as well, so that nothing is started after it. What stands in this process's environment goes before `environment`.
  * @param {string} node
  * @param {string[]} args
+ * @param {Record<string, string>} environment
  * @returns {Promise<number>}
  */
-export async function launch(node, args) {
-  const child = spawn(node, args, { stdio: 'inherit' });
+export async function launch(node, args, environment = {}) {
+  const child = spawn(node, args, { stdio: 'inherit', env: { ...environment, ...process.env } });
   /** @param {NodeJS.Signals} signal */
   const passOn = (signal) => void child.kill(signal);
   const wait = () => {};

@@ -8,13 +8,14 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { launch } from './launch.mjs';
 import { PrepareError, prepare, root } from './prepare.mjs';
+import { serverEnvironment, serverFlags } from './server-process.mjs';
 
 const cli = 'apps/cli/hadal.ts';
 const clients = join('test', 'clients');
 
 /** @type {Record<string, (node: string, args: string[]) => Promise<number>>} */
 const targets = {
-  start: (node, args) => launch(node, [cli, 'serve', ...args]),
+  start: (node, args) => launch(node, [...serverFlags, cli, 'serve', ...args], serverEnvironment),
   dev: (node, args) => launch(node, ['--watch', '--watch-preserve-output', cli, 'serve', ...args]),
   build: async () => 0, // Preparing, which comes before every target, is the build.
   check,

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { startFakeUpstream } from '@hadal/server/testing/fake-upstream';
 import { hadal, startHadal } from './hadal.ts';
 import { writeTinyCheckpoint } from './tiny-checkpoint.ts';
 
@@ -92,6 +93,45 @@ test('addresses in the configuration are tried: that of metrics, and where trace
   const { of } = await findings(['--config', file, '--port', '0', '--model', checkpoint]);
   assert.equal(of('port (metrics)')[0]?.status, 'problem');
   assert.match(of('traces')[0]?.message ?? '', /does not answer \(ECONNREFUSED\)/);
+});
+
+test('the servers of upstreams are asked with their keys, and each has a line', async () => {
+  await using well = await startFakeUpstream(() => {}, 'vllm');
+  await using loading = await startFakeUpstream(() => {});
+  loading.health = 503;
+  const gone = await taken();
+  gone[Symbol.dispose]();
+  const file = join(directory, 'upstreams.yaml');
+  const at = (url: string, more = '') => `{ url: "${url}"${more} }`;
+  writeFileSync(
+    file,
+    `upstreams:
+  good: { model: m, servers: [${at(well.url, ', key_env: FAR_KEY')}, ${at(`http://127.0.0.1:${gone.port}/v1`)}] }
+  misnamed: { tokenizer: ${checkpoint}, servers: [${at(well.url)}] }
+  loading: { model: m, servers: [${at(loading.url)}] }
+  keyless: { model: m, tokenizer: nowhere, servers: [${at(well.url, ', key_env: HADAL_TEST_NO_KEY')}] }
+`,
+  );
+  const args = ['--config', file, '--port', '0', '--model', checkpoint];
+  const { code, of } = await findings(args, { FAR_KEY: 'sk-far' });
+  assert.equal(code, 1);
+  const lines = (id: string) => of(`upstream ${id}`).map(({ status, message }) => `${status}: ${message}`);
+  const expected: Readonly<Record<string, readonly RegExp[]>> = {
+    good: [/^ok: http:\S+\/v1 answers 200 within \d+ ms and has m$/, /^warning: .* does not answer \(ECONNREFUSED\)$/],
+    misnamed: [/^problem: .* answers 200 within \d+ ms and does not list misnamed, but m$/, /^ok: .*tiny counts what/],
+    loading: [/^problem: .* answers 503 when asked for its models$/],
+    keyless: [/^problem: .* HADAL_TEST_NO_KEY is empty$/, /^problem: tokenizer: nowhere: expected a checkpoint/],
+  };
+  for (const [id, patterns] of Object.entries(expected)) {
+    const found = lines(id);
+    assert.equal(found.length, patterns.length, id);
+    for (const [i, pattern] of patterns.entries()) assert.match(found[i] ?? '', pattern);
+  }
+  // Twice each: for its models, and as one of vLLM's for its health.
+  assert.deepEqual(well.looks.map(({ authorization = 'none' }) => authorization).sort(), [
+    ...['Bearer sk-far', 'Bearer sk-far', 'none', 'none'],
+  ]);
+  assert.equal(well.requests.length, 0, 'no model was asked for a word');
 });
 
 test('a server of ours that has the port is known, and a person reads lines', async () => {

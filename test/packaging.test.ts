@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { serverFlags, serverMallocPools } from '../scripts/server-process.mjs';
 
 const root = join(import.meta.dirname, '..');
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
@@ -43,7 +44,8 @@ test('the image has the Node of package.json, is not root, writes to its volume 
   assert.match(of('ENV')[0] ?? '', new RegExp(`HADAL_HOME=${volume}( |$)`));
   const [, check = ''] = /CMD (.*)$/.exec(of('HEALTHCHECK')[0] ?? '') ?? [];
   for (const exec of [...of('ENTRYPOINT'), ...of('CMD'), check]) assert.ok(Array.isArray(JSON.parse(exec)), exec);
-  assert.deepEqual(JSON.parse(of('ENTRYPOINT')[0] ?? ''), ['node', launched]);
+  assert.deepEqual(JSON.parse(of('ENTRYPOINT')[0] ?? ''), ['node', ...serverFlags, launched]);
+  assert.match(of('ENV')[1] ?? '', new RegExp(`MALLOC_ARENA_MAX=${serverMallocPools} NODE_COMPILE_CACHE=${volume}/`));
   assert.ok(existsSync(join(root, launched)));
 });
 
@@ -64,12 +66,13 @@ test('the unit has a user of its own, a read-only file system and a way to reloa
     ...['DynamicUser=yes', 'StateDirectory=hadal', 'ProtectSystem=strict', 'ProtectHome=yes', 'NoNewPrivileges=yes'],
     ...['CapabilityBoundingSet=', 'PrivateDevices=yes', 'ExecReload=kill -HUP $MAINPID'],
     ...['Environment=HADAL_HOME=/var/lib/hadal', 'WorkingDirectory=/opt/hadal'],
+    ...[`Environment=MALLOC_ARENA_MAX=${serverMallocPools}`, 'CacheDirectory=hadal'],
   ]) {
     assert.ok(settings.has(setting), setting);
   }
-  const [, node = '', program = ''] = /^ExecStart=(\S+) (\S+) serve /m.exec(unit) ?? [];
+  const [, node = '', program = ''] = /^ExecStart=(\S+) (.+) serve /m.exec(unit) ?? [];
   assert.equal(node, '/opt/hadal/node_modules/node/bin/node');
-  assert.equal(program, launched);
+  assert.equal(program, [...serverFlags, launched].join(' '));
   if (spawnSync('systemd-analyze', ['--version']).status !== 0) {
     t.diagnostic('no systemd here to ask');
     return;

@@ -1,26 +1,32 @@
 // `hadal`, under the pinned Node: reads the command line and runs one command.
 //
-// Owns the list of commands and what happens when one fails. Each command has a file of its own.
+// Owns the list of commands and what happens when one fails. Each command has a file of its own, which is read when that command is
+// asked for: a server holds in memory what it was started with. Help, and a name that is none, need all of them.
 
 import { Command } from 'commander';
-import { askCommand } from './commands/ask.ts';
-import { backupCommand } from './commands/backup.ts';
-import { chatCommand } from './commands/chat.ts';
-import { convertCommand } from './commands/convert.ts';
-import { deployCommand } from './commands/deploy.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { evalCommand } from './commands/eval.ts';
-import { inspectCommand } from './commands/inspect.ts';
-import { keysCommand } from './commands/keys.ts';
-import { organizationsCommand } from './commands/organizations.ts';
-import { restoreCommand } from './commands/restore.ts';
-import { serveCommand } from './commands/serve.ts';
-import { trainCommand } from './commands/train.ts';
-import { auditCommand, usageCommand } from './commands/usage.ts';
-import { verifyCommand } from './commands/verify.ts';
 import { reportFailure } from './failure.ts';
 import packageJson from './package.json' with { type: 'json' };
-import { processTerminal } from './terminal.ts';
+import { processTerminal, type Terminal } from './terminal.ts';
+
+/** By name, in the order of the help. */
+const commands: Readonly<Record<string, () => Promise<(terminal: Terminal) => Command>>> = {
+  chat: async () => (await import('./commands/chat.ts')).chatCommand,
+  ask: async () => (await import('./commands/ask.ts')).askCommand,
+  serve: async () => (await import('./commands/serve.ts')).serveCommand,
+  keys: async () => (await import('./commands/keys.ts')).keysCommand,
+  organizations: async () => (await import('./commands/organizations.ts')).organizationsCommand,
+  usage: async () => (await import('./commands/usage.ts')).usageCommand,
+  audit: async () => (await import('./commands/usage.ts')).auditCommand,
+  inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
+  convert: async () => (await import('./commands/convert.ts')).convertCommand,
+  train: async () => (await import('./commands/train.ts')).trainCommand,
+  eval: async () => (await import('./commands/eval.ts')).evalCommand,
+  verify: async () => (await import('./commands/verify.ts')).verifyCommand,
+  backup: async () => (await import('./commands/backup.ts')).backupCommand,
+  restore: async () => (await import('./commands/restore.ts')).restoreCommand,
+  deploy: async () => (await import('./commands/deploy.ts')).deployCommand,
+};
 
 const terminal = processTerminal();
 const program = new Command('hadal')
@@ -35,25 +41,10 @@ const program = new Command('hadal')
 
 Exit status: 0 done, 1 failed, 2 called the wrong way, 130 interrupted.`,
   );
-const commands = [
-  chatCommand,
-  askCommand,
-  serveCommand,
-  keysCommand,
-  organizationsCommand,
-  usageCommand,
-  auditCommand,
-  inspectCommand,
-  doctorCommand,
-  convertCommand,
-  trainCommand,
-  evalCommand,
-  verifyCommand,
-  backupCommand,
-  restoreCommand,
-  deployCommand,
-];
-for (const create of commands) {
+const [asked = ''] = process.argv.slice(2);
+const wanted = Object.entries(commands).filter(([name]) => name === asked || !Object.hasOwn(commands, asked));
+for (const [, load] of wanted) {
+  const create = await load();
   const command = create(terminal);
   const advice = `(hadal ${command.name()} --help has examples)`;
   for (const one of [command, ...command.commands]) one.showHelpAfterError(advice).exitOverride();

@@ -1,9 +1,8 @@
 // A model opened in this process.
 //
-// Owns the engine and the provider in front of it as one thing to open and close, and which checkpoint is meant when none
-// is named. Of terminals it knows that somebody may want to see how far loading is.
+// Owns the engine and the provider in front of it as one thing to open and close. Of terminals it knows that somebody may want to
+// see how far loading is.
 
-import { join, relative } from 'node:path';
 import { type Engine, type EngineOptions, openEngine } from '@hadal/engine/engine';
 import type { FitOptions } from '@hadal/engine/fit-model';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
@@ -13,6 +12,7 @@ import {
   openEmbeddedProvider,
 } from '@hadal/server/embedded-provider';
 import type { AnswerSource } from './answer-source.ts';
+import { ownCheckpoint } from './own-checkpoint.ts';
 import { openProgressBar } from './progress-bar.ts';
 import { countInWords } from './quantities.ts';
 import type { Terminal } from './terminal.ts';
@@ -99,9 +99,4 @@ export async function openLocalModel(options: LocalModelOptions, terminal: Termi
 async function loadEngine(options: EngineOptions, terminal: Terminal): Promise<Engine> {
   using bar = openProgressBar(`loading ${options.checkpoint.name}`, terminal);
   return await openEngine({ ...options, onProgress: bar.show });
-}
-
-/** The repository's own. */
-export function ownCheckpoint(): string {
-  return relative(process.cwd(), join(import.meta.dirname, '../../models/hadal-nano'));
 }

@@ -13,7 +13,7 @@ import type { ConstraintRefusal, ConstraintSpec } from './constraints/constraint
 import type { FitOptions } from './fit-model.ts';
 import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import type { PageFilesOptions } from './page-files.ts';
-import type { Choice, Sampling, TokenLogprob } from './sampler.ts';
+import type { Choice, Sampling, TokenLogprob, TopTokens } from './sampler.ts';
 import type { RequestEvent } from './sequence.ts';
 import type { DrafterName, Speculation } from './speculation.ts';
 import type { Priority } from './waiting-line.ts';
@@ -48,6 +48,10 @@ export interface GenerateRequest extends Sampling {
   readonly constraint: ConstraintSpec | undefined;
   /** Whether the prompt's own log-probabilities are wanted, before the first token. */
   readonly promptLogprobs: 'none' | 'all';
+  /** How many of the likeliest tokens are wanted at each place of the prompt, up to `maxTopPromptLogprobs`. */
+  readonly topPromptLogprobs: number | undefined;
+  /** The first token of the prompt of which either is wanted, at least 1: nothing comes before the token at 0. */
+  readonly promptLogprobsFrom: number;
   /** Prefixes are shared, and service is divided, between namespaces. */
   readonly namespace: string;
   readonly priority: Priority;
@@ -63,11 +67,14 @@ export interface GenerateRequest extends Sampling {
 /** Everything but the prompt, as a caller who has no wishes would have it: greedy, to the end. */
 export const plainRequest: Omit<GenerateRequest, 'prompt' | 'maxTokens'> = {
   ...{ temperature: 0, topP: 1, topK: 0, minP: 0, frequencyPenalty: 0, presencePenalty: 0, logitBias: [] },
-  ...{ topLogprobs: undefined, seed: undefined, stop: [], stopTokens: [], promptLogprobs: 'none' },
+  ...{ topLogprobs: undefined, seed: undefined, stop: [], stopTokens: [] },
+  ...{ promptLogprobs: 'none', topPromptLogprobs: undefined, promptLogprobsFrom: 1 },
   ...{ reasoningLimit: undefined, answerLimit: undefined, constraint: undefined },
   ...{ namespace: '', priority: 'interactive', deadlineMs: undefined, startDeadlineMs: undefined },
   ...{ speculation: { method: 'none' }, prediction: [] },
 };
+
+export const maxTopPromptLogprobs = 256;
 
 /** `deadline`: the time was up. */
 export type FinishReason = 'stop' | 'length' | 'aborted' | 'deadline';
@@ -79,8 +86,10 @@ export type TokenEvent =
   | { readonly type: 'unenforceable'; readonly refusal: ConstraintRefusal }
   /** The request has been understood and waits its turn; first of the events of one that was not refused. */
   | { readonly type: 'accepted' }
-  /** Log-probabilities of the prompt's next tokens, in order, from the second one on. */
+  /** Log-probabilities of the prompt's next tokens, in order, from `promptLogprobsFrom` on. */
   | { readonly type: 'prompt'; readonly logprobs: readonly Choice[] }
+  /** What was likeliest at the prompt's next tokens, in order: row i where the token at `from` + i stands. */
+  | ({ readonly type: 'prompt-top'; readonly from: number } & TopTokens)
   | {
       readonly type: 'token';
       readonly id: number;

@@ -3,83 +3,29 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { type Checkpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
-import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { openDevice } from '@hadal/kernels/device';
 import type { AttentionForm } from '@hadal/models/architecture';
-import { type LanguageModel, openModel } from '@hadal/models/language-model';
-import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
+import { openModel } from '@hadal/models/language-model';
+import { packedDtypes } from '@hadal/tensor/packed-matrix';
 import fc from 'fast-check';
-import { ModelDrafter } from './drafters/draft-model.ts';
-import { type GenerateRequest, plainRequest } from './engine.ts';
+import type { GenerateRequest } from './engine.ts';
 import { PageFiles } from './page-files.ts';
-import { Runner, type RunnerOptions } from './runner.ts';
+import { Runner } from './runner.ts';
 import type { RequestEvent } from './sequence.ts';
-
-const goldenOf = (name: string) =>
-  openCheckpointDirectory(fileURLToPath(new URL(`../../test/golden/${name}`, import.meta.url)));
-const golden = goldenOf('deepseek-v3');
-
-/** Token i is the character with code point i: enough to watch text, with nothing to train. */
-const tokenizer: Tokenizer = {
-  vocabularySize: 128,
-  encode: (text) => [...text].map((character) => character.codePointAt(0) as number),
-  decode: (ids) => String.fromCodePoint(...ids),
-  addedIds: new Set(),
-  tokenId: (token) => token.codePointAt(0),
-  bytes: (id) => Uint8Array.of(id),
-  decoder: () => ({ push: (id) => String.fromCodePoint(id), end: () => '' }),
-};
-
-const base: GenerateRequest = {
-  ...plainRequest,
-  ...{ prompt: [5, 6, 7], maxTokens: 8, temperature: 1, seed: 1 },
-};
-
-interface Options extends Partial<RunnerOptions> {
-  readonly checkpoint?: Checkpoint;
-  readonly dtype?: PackedDtype;
-  readonly form?: AttentionForm;
-  readonly threads?: number;
-}
-
-/** Bytes of one page of the golden's expanded cache: three layers and the predictor of 4 heads. */
-const pageBytes = 64 * (4 * 24 + 4 * 16) * 4 * 4;
-
-/** Runs requests to their ends, `arrival[i]` steps after the first; returns each one's events. */
-function run(requests: readonly GenerateRequest[], options: Options = {}, arrival: readonly number[] = []) {
-  const { checkpoint = golden, dtype = 'bf16', threads = 2, ...rest } = options;
-  const { form = checkpoint === golden ? 'expanded' : 'standard', ...runnerOptions } = rest;
-  using device = openDevice({ threads });
-  using model = openModel(device, checkpoint, { dtype, form, predictor: 'present' });
-  const drafters = { draft: new ModelDrafter(device, openModel(device, goldenOf('qwen2')), 2 ** 21) };
-  using runner = new Runner(device, model, tokenizer, { cacheBytes: 2 ** 22, drafters, ...runnerOptions });
-  return serve(runner, requests, arrival);
-}
-
-function serve(runner: Runner, requests: readonly GenerateRequest[], arrival: readonly number[] = []) {
-  const events: RequestEvent[][] = requests.map(() => []);
-  const pending = requests.map((request, key) => ({ request, key, at: arrival[key] ?? 0 }));
-  for (let step = 0; pending.length > 0 || runner.hasWork; step++) {
-    for (const due of pending.filter(({ at }) => at <= step)) {
-      pending.splice(pending.indexOf(due), 1);
-      runner.add(due.key, due.request, due.request.seed ?? 0, (event) => events[due.key]?.push(event));
-    }
-    runner.step();
-  }
-  assert.equal(runner.load.availablePages, runner.load.pages, 'every page comes back');
-  return events;
-}
-
-/** What was said, without how it was done: cached tokens and guesses may differ. */
-function said(events: readonly RequestEvent[] | undefined) {
-  return (events ?? []).map((event) =>
-    event.type === 'finish'
-      ? { ...event, cacheHitTokens: 0, acceptedDraftTokens: 0, rejectedDraftTokens: 0, queuedMs: 0 }
-      : event,
-  );
-}
+import {
+  base,
+  finishOf,
+  golden,
+  goldenOf,
+  type Options,
+  pageBytes,
+  run,
+  said,
+  serve,
+  tokenizer,
+  tokens,
+  watched,
+} from './testing/golden-requests.ts';
 
 /** Events without log-probabilities, which what was forced has only where they were asked for. */
 function withoutLogprobs(events: readonly RequestEvent[] | undefined) {
@@ -87,25 +33,6 @@ function withoutLogprobs(events: readonly RequestEvent[] | undefined) {
     if (event.type === 'token') return { ...event, logprob: 0, top: [] };
     return event.type === 'finish' ? { ...event, stopToken: undefined } : event;
   });
-}
-
-/** The model, telling how many tokens each pass reads. */
-function watched(model: LanguageModel, onRead: (count: number) => void): LanguageModel {
-  const forward: LanguageModel['forward'] = (...args) => {
-    onRead(args[1].length);
-    return model.forward(...args);
-  };
-  return { ...model, forward };
-}
-
-function finishOf(events: readonly RequestEvent[] | undefined) {
-  const last = events?.at(-1);
-  assert.equal(last?.type, 'finish');
-  return last as Extract<RequestEvent, { type: 'finish' }>;
-}
-
-function tokens(events: readonly RequestEvent[] | undefined) {
-  return (events ?? []).filter((event) => event.type === 'token');
 }
 
 test('whatever shares its steps, whatever is cached, guessed or taken away: a request says the same, bit for bit', () => {

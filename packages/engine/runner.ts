@@ -16,13 +16,13 @@ import { ConstraintCache } from './constraints/constraint-cache.ts';
 import { makeVocabulary, type Vocabulary } from './constraints/vocabulary.ts';
 import { MtpDrafter } from './drafters/mtp.ts';
 import { NgramDrafter } from './drafters/ngram.ts';
-import type { EngineLoad, FinishReason, GenerateRequest } from './engine.ts';
+import { type EngineLoad, type FinishReason, type GenerateRequest, maxTopPromptLogprobs } from './engine.ts';
 import { KvCache } from './kv-cache.ts';
 import { StepPace } from './pace.ts';
 import type { PageFiles } from './page-files.ts';
 import { PrefixStore } from './prefix-store.ts';
 import { PrefixTree } from './prefix-tree.ts';
-import { type Choice, type ChoiceRow, chooseTokens, scoreTokens } from './sampler.ts';
+import { type Choice, type ChoiceRow, chooseTokens, scoreTokens, topTokens } from './sampler.ts';
 import { choiceRow, type Listener, Sequence } from './sequence.ts';
 import { SequencePages } from './sequence-pages.ts';
 import {
@@ -225,8 +225,14 @@ export class Runner {
     return cache;
   }
 
-  #reject({ prompt, maxTokens, speculation, constraint, stopTokens }: GenerateRequest): string | undefined {
+  #reject(request: GenerateRequest): string | undefined {
+    const { prompt, maxTokens, speculation, constraint, stopTokens, topPromptLogprobs, promptLogprobsFrom } = request;
     if (prompt.length === 0) return 'prompt: expected at least one token';
+    if (topPromptLogprobs !== undefined && !isWithin(topPromptLogprobs, 1, maxTopPromptLogprobs)) {
+      return `topPromptLogprobs: expected 1 to ${maxTopPromptLogprobs} tokens, got ${topPromptLogprobs}`;
+    }
+    if (!isWithin(promptLogprobsFrom, 1, Infinity))
+      return `promptLogprobsFrom: expected a token from 1 on, got ${promptLogprobsFrom}`;
     if (constraint && stopTokens.length === 0) return 'stopTokens: expected one at least beside a constraint, got none';
     const { contextLength, vocabularySize } = this.#model;
     const foreign = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
@@ -330,14 +336,15 @@ export class Runner {
     const writing = new Set<string>();
     return reading.filter((sequence) => {
       const { pages, tokens, adoptable } = sequence;
-      if (!pages || adoptable === 0) return true;
+      if (!pages) return true;
       const before = pages.length;
       sequence.adopt(pages);
       // What is on disk is brought back piece by piece, and nothing of it computed meanwhile.
       if (pages.length > before && pages.isContinuedOnDisk(tokens, adoptable)) return false;
       const page = pages.openPage(tokens);
       if (page === undefined) return true;
-      if (writing.has(page.key)) return page.isBegun;
+      // Nobody waits for what he must read himself.
+      if (writing.has(page.key)) return page.isBegun || page.end > adoptable;
       writing.add(page.key);
       return true;
     });
@@ -397,16 +404,24 @@ export class Runner {
     return { hidden, chosen };
   }
 
-  /** Tells a prompt's own log-probabilities, as far as this step reads it. */
+  /** Tells a prompt's log-probabilities, as far as this step reads it. */
   #scorePrompt(g: Graph, hidden: Tensor, { sequence, pages, tokens, row }: Span): void {
-    const { request } = sequence;
-    if (request.promptLogprobs === 'none' || sequence.completion > 0) return;
-    const targets = request.prompt.slice(pages.length + 1, pages.length + 1 + tokens.length);
-    for (let begin = 0; begin < targets.length; begin += promptChunkRows) {
-      const part = targets.slice(begin, begin + promptChunkRows);
-      const places = g.arena.integers(Int32Array.from(part, (_, i) => row + begin + i));
+    const { prompt, promptLogprobs, topPromptLogprobs, topLogprobs = 0 } = sequence.request;
+    const end = Math.min(prompt.length, pages.length + tokens.length + 1);
+    while (sequence.untold < end) {
+      const mark = g.arena.mark();
+      const targets = prompt.slice(sequence.untold, Math.min(end, sequence.untold + promptChunkRows));
+      // A token is expected after the row of the one before it.
+      const first = row + sequence.untold - 1 - pages.length;
+      const places = g.arena.integers(Int32Array.from(targets, (_, i) => first + i));
       const logits = g.linear(g.embedding(hidden, places), this.#model.head);
-      sequence.tellPrompt(scoreTokens(this.#device, g.arena, logits, part, request.topLogprobs ?? 0));
+      const parts = [this.#device, g.arena, logits] as const;
+      sequence.tellPrompt(
+        targets.length,
+        promptLogprobs === 'all' ? scoreTokens(...parts, targets, topLogprobs) : undefined,
+        topPromptLogprobs === undefined ? undefined : topTokens(...parts, topPromptLogprobs),
+      );
+      g.arena.rewind(mark);
     }
   }
 
@@ -504,6 +519,10 @@ export class Runner {
   #leaveNamespace(namespace: string): void {
     if (!this.#running.some((running) => running.namespace === namespace)) this.#waiting.leave(namespace);
   }
+}
+
+function isWithin(n: number, least: number, most: number): boolean {
+  return Number.isInteger(n) && n >= least && n <= most;
 }
 
 /**

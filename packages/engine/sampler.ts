@@ -54,6 +54,13 @@ export interface Choice extends TokenLogprob {
   readonly top: readonly TokenLogprob[];
 }
 
+/** The `count` likeliest tokens of some rows, best first: `ids` and `logprobs` are [rows, count]. */
+export interface TopTokens {
+  readonly count: number;
+  readonly ids: Int32Array;
+  readonly logprobs: Float32Array;
+}
+
 /** A choice for each of `rows`, from logits [N, V], which stay as they are. Runs the device's commands. */
 export function chooseTokens(device: Device, arena: Arena, logits: Tensor, rows: readonly ChoiceRow[]): Choice[] {
   const [N, V] = [rows.length, logits.dim(-1)];
@@ -93,6 +100,13 @@ export function scoreTokens(
   );
 }
 
+/** The `top` likeliest tokens after each row of logits [N, V], or V where there are fewer. Runs the device's commands. */
+export function topTokens(device: Device, arena: Arena, logits: Tensor, top: number): TopTokens {
+  const read = recordTop(device, arena, logits, top);
+  device.commands.run();
+  return read();
+}
+
 /** Records logprobs[n] = log-softmax of logits[n] at ids[n], in the bits that `sample` gives. */
 function scoreInto({ commands }: Device, logits: Tensor, ids: Tensor, logprobs: Tensor): void {
   crossEntropyForward(commands, logits, ids, logprobs, { N: ids.length, V: logits.dim(-1) });
@@ -101,35 +115,44 @@ function scoreInto({ commands }: Device, logits: Tensor, ids: Tensor, logprobs: 
 
 /** Runs the commands and reads what they chose, with as many of the likeliest tokens as each row wants. */
 function readChoices(
-  { commands, memory }: Device,
+  device: Device,
   arena: Arena,
   logits: Tensor,
   ids: Tensor,
   logprobs: Tensor,
   wanted: readonly number[],
 ): Choice[] {
-  const [N, V] = [ids.length, logits.dim(-1)];
-  const top = Math.min(V, Math.max(...wanted));
-  const topIds = arena.take([N, top], 'i32');
-  const topValues = arena.take([N, top]);
-  if (top > 0) topLogprobs(commands, logits, topIds, topValues, { N, V, top });
+  const { commands, memory } = device;
+  const N = ids.length;
+  const readTop = recordTop(device, arena, logits, Math.max(...wanted));
   commands.run();
   const [idValues, logprobValues] = [new Int32Array(N), new Float32Array(N)];
   memory.read(ids, idValues);
   memory.read(logprobs, logprobValues);
-  const [topIdValues, topLogprobValues] = [new Int32Array(N * top), new Float32Array(N * top)];
-  if (top > 0) {
-    memory.read(topIds, topIdValues);
-    memory.read(topValues, topLogprobValues);
-  }
+  const top = readTop();
   return wanted.map((count, n) => ({
     id: idValues[n] as number,
     logprob: logprobValues[n] as number,
-    top: Array.from({ length: Math.min(top, count) }, (_, k) => ({
-      id: topIdValues[n * top + k] as number,
-      logprob: topLogprobValues[n * top + k] as number,
+    top: Array.from({ length: Math.min(top.count, count) }, (_, k) => ({
+      id: top.ids[n * top.count + k] as number,
+      logprob: top.logprobs[n * top.count + k] as number,
     })),
   }));
+}
+
+/** Records the choice of the likeliest tokens. Returns what reads them once it has been made. */
+function recordTop({ commands, memory }: Device, arena: Arena, logits: Tensor, top: number): () => TopTokens {
+  const [N, V] = [logits.rows, logits.dim(-1)];
+  const count = Math.min(V, top);
+  if (count === 0) return () => ({ count, ids: new Int32Array(), logprobs: new Float32Array() });
+  const [ids, logprobs] = [arena.take([N, count], 'i32'), arena.take([N, count])];
+  topLogprobs(commands, logits, ids, logprobs, { N, V, top: count });
+  return () => {
+    const read = { count, ids: new Int32Array(N * count), logprobs: new Float32Array(N * count) };
+    memory.read(ids, read.ids);
+    memory.read(logprobs, read.logprobs);
+    return read;
+  };
 }
 
 /** Records biases, penalties and what is allowed on a copy of the logits; the logits themselves where no row has any. */

@@ -71,16 +71,18 @@ export class SequencePages implements PageLease {
   }
 
   /**
-   * The page of `tokens` that is written next, or is half written: equal for two sequences that write the same. undefined
-   * where it will not be full of them.
+   * The page of `tokens` that is written next, or is half written, up to token `end`: its key is equal for two sequences that
+   * write the same. undefined where it will not be full of them.
    */
-  openPage(tokens: readonly number[]): { readonly key: string; readonly isBegun: boolean } | undefined {
+  openPage(
+    tokens: readonly number[],
+  ): { readonly key: string; readonly end: number; readonly isBegun: boolean } | undefined {
     const { pageTokens } = this.#tree;
     const begin = this.#path.length * pageTokens;
     if (begin + pageTokens > tokens.length) return undefined;
     const content = tokens.slice(begin, begin + pageTokens);
     const key = `${this.#namespace}/${this.#path.at(-1)?.page ?? ''}/${content}`;
-    return { key, isBegun: this.length > begin };
+    return { key, end: begin + pageTokens, isBegun: this.length > begin };
   }
 
   /** Lets go of every page. What was full stays in the tree until its memory is needed. */

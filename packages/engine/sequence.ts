@@ -7,7 +7,7 @@
 import type { StreamDecoder, Tokenizer } from '@hadal/formats/tokenizer';
 import type { Matcher } from './constraints/matcher.ts';
 import type { FinishReason, GenerateRequest, TokenEvent } from './engine.ts';
-import type { Choice, ChoiceRow, TokenLogprob } from './sampler.ts';
+import type { Choice, ChoiceRow, TopTokens } from './sampler.ts';
 import type { SequencePages } from './sequence-pages.ts';
 import { DraftDepth, maxDraftTokens } from './speculation.ts';
 import { StopText } from './stop-text.ts';
@@ -44,6 +44,8 @@ export class Sequence implements Waiter {
   pages: SequencePages | undefined;
   /** Guesses of what follows `tokens`, to be verified in the next step. */
   draft: readonly number[] = [];
+  /** The prompt's first token whose log-probabilities are still to be told; its length where there is none. */
+  untold: number;
   isOver = false;
   /** Whether nobody guesses ahead for it any more, because it would not pay. */
   isPlain = false;
@@ -78,6 +80,8 @@ export class Sequence implements Waiter {
     this.seed = seed;
     this.arrivedMs = arrivedMs;
     this.tokens = [...request.prompt];
+    const isPromptScored = request.promptLogprobs !== 'none' || request.topPromptLogprobs !== undefined;
+    this.untold = isPromptScored ? Math.min(request.promptLogprobsFrom, request.prompt.length) : request.prompt.length;
     this.#isReasoning = request.reasoningLimit !== undefined;
     this.#emit = emit;
     this.#matcher = matcher;
@@ -129,8 +133,12 @@ export class Sequence implements Waiter {
 
   /** Tokens that it need not read itself: all but the last, after which the next one is chosen. */
   get adoptable(): number {
-    // Log-probabilities of the prompt need its hidden states, which are not kept.
-    return this.request.promptLogprobs === 'none' ? this.tokens.length - 1 : 0;
+    // Log-probabilities of the prompt need its hidden states, which are not kept: a token's, that of the one before it.
+    return this.isPromptTold ? this.tokens.length - 1 : this.untold - 1;
+  }
+
+  get isPromptTold(): boolean {
+    return this.untold === this.request.prompt.length;
   }
 
   /** Notes how far it has been read. */
@@ -169,8 +177,7 @@ export class Sequence implements Waiter {
    */
   jump(): void {
     // Log-probabilities have to be computed, and the prompt's come first.
-    const isScored = this.request.topLogprobs !== undefined || this.request.promptLogprobs !== 'none';
-    if (!this.#matcher || isScored) return;
+    if (!this.#matcher || this.request.topLogprobs !== undefined || !this.isPromptTold) return;
     while (!this.isOver) {
       const forced = this.#matcher.forced();
       if (forced.length === 0) return;
@@ -235,8 +242,11 @@ export class Sequence implements Waiter {
     return Math.max(0, Math.min(wanted, maxTokens - this.completion - 1));
   }
 
-  tellPrompt(logprobs: readonly (TokenLogprob & { readonly top: readonly TokenLogprob[] })[]): void {
-    if (logprobs.length > 0) this.#emit({ type: 'prompt', logprobs });
+  /** Tells what the request wants to hear of the prompt's next `count` tokens. */
+  tellPrompt(count: number, logprobs: readonly Choice[] | undefined, top: TopTokens | undefined): void {
+    if (logprobs) this.#emit({ type: 'prompt', logprobs });
+    if (top) this.#emit({ type: 'prompt-top', from: this.untold, ...top });
+    this.untold += count;
   }
 
   /** `stopString`: which one it was that ended it. */

@@ -43,6 +43,9 @@ export const operations = {
   // cross-entropy.ts
   crossEntropy: 'logits:t targets:t weights:t loss:T dLogits:T N:i V:i',
   crossEntropyForward: 'logits:t targets:t loss:T N:i V:i',
+  // divergence.ts
+  divergence: 'logits:t ids:t logprobs:t weights:t loss:T dLogits:T N:i V:i K:i kind:i tail:i beta:f temperature:f',
+  divergenceForward: 'logits:t ids:t logprobs:t loss:T N:i V:i K:i kind:i tail:i beta:f temperature:f',
   // routing.ts
   route:
     'logits:t bias:t ids:T weights:T counts:T N:i E:i K:i groups:i topkGroups:i scoring:i maxGroupScore:i normalize:i scale:f',

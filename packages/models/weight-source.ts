@@ -4,6 +4,7 @@
 // trainer makes trainable tensors, a checkpoint reads and packs them, a writer only learns the names. So names, shapes
 // and layout stand in one place for loading, training and saving.
 
+import type { AdaptedMatrix } from '@hadal/tensor/low-rank';
 import type { PackedMatrixShape, Weight } from '@hadal/tensor/packed-matrix';
 import { type Dtype, Tensor } from '@hadal/tensor/tensor';
 
@@ -45,6 +46,8 @@ export interface WeightSource {
   matrix(spec: WeightSpec): Weight;
   /** Read element by element, never packed; i32 of a table. */
   tensor(spec: WeightSpec): Tensor;
+  /** What adapters add to products with a matrix that is read by `tensor`; absent where there are no adapters. */
+  lowRanks?(spec: WeightSpec): AdaptedMatrix['lowRanks'] | undefined;
   /** i32 [experts], zero: the load of each expert since someone last cleared it. */
   counter(experts: number): Tensor;
   /** Values that follow from the configuration, such as rotary tables; `values` runs only if they are needed. */

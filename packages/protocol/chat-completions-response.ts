@@ -125,7 +125,7 @@ export function totalUsage(answers: readonly Usage[], choices: number): Usage {
     reasoning: sum(({ reasoning }) => reasoning),
     acceptedPrediction: sum(({ acceptedPrediction }) => acceptedPrediction),
     rejectedPrediction: sum(({ rejectedPrediction }) => rejectedPrediction),
-    ...(answers.some(({ isUnknown }) => isUnknown) && { isUnknown: true as const }),
+    ...(answers.some(({ isEstimate }) => isEstimate) && { isEstimate: true as const }),
   };
 }
 

@@ -24,8 +24,8 @@ export interface Usage {
   /** Guessed tokens that came true, which are part of `completion`, and those that did not, which are not. */
   readonly acceptedPrediction: number;
   readonly rejectedPrediction: number;
-  /** Whether an upstream has not said what it took, so that all of them are 0. */
-  readonly isUnknown?: true;
+  /** Whether an upstream has not said what it took, so that it was counted here, perhaps by another model's tokenizer. */
+  readonly isEstimate?: true;
 }
 
 /** Of what took nothing. */

@@ -57,6 +57,7 @@ export interface AnswerOutcome {
   firstTokenMs?: number;
   promptTokens?: number;
   completionTokens?: number;
+  isUsageEstimated?: true;
   finishReason?: string;
 }
 
@@ -156,6 +157,7 @@ export function planAnswer<E extends AnswerEvent>(
         total = usage;
         outcome.promptTokens = usage.prompt;
         outcome.completionTokens = usage.completion;
+        if (usage.isEstimate) outcome.isUsageEstimated = true;
       }
       yield numbered;
     }

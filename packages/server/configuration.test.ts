@@ -116,6 +116,7 @@ upstreams:
   v3:
     model: deepseek-ai/DeepSeek-V3
     flavour: vllm
+    tokenizer: tokenizers/v3
     timeouts: { connect_seconds: 1 }
     servers: [{ url: "http://vllm-0:8000/v1", key_env: VLLM_KEY, concurrency: 8 }, { url: "https://vllm-1/v1" }]
 `);
@@ -129,6 +130,7 @@ upstreams:
         ...{ connectMs: 1000, firstTokenMs: 600_000, betweenTokensMs: 60_000, totalMs: undefined, queueMs: 600_000 },
       },
       breaker: { failures: 3, openMs: 10_000 },
+      tokenizer: 'tokenizers/v3',
       servers: [
         { url: 'http://vllm-0:8000/v1', keyEnv: 'VLLM_KEY', concurrency: 8 },
         { url: 'https://vllm-1/v1', keyEnv: undefined, concurrency: 64 },

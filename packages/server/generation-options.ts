@@ -67,6 +67,7 @@ export class GenerationOptions {
       namespace: request.userId,
       priority: request.priority,
       deadlineMs: undefined,
+      ...{ topPromptLogprobs: undefined, promptLogprobsFrom: 1 },
       // A batch is there to wait.
       startDeadlineMs: request.priority === 'batch' ? undefined : startTimeoutMs,
       speculation: this.#speculation(request.speculation),

@@ -92,7 +92,7 @@ test('cached and guessed tokens, failures, lines of batches and the store have t
   const request = { maxTokens: { type: 'default', tokens: 1 } } as never;
   const watch = metrics.watch({ kind: 'chat', name: 'm', model: 'm', request });
   const usage = { prompt: 10, cacheHit: 8, completion: 5, reasoning: 0, acceptedPrediction: 3, rejectedPrediction: 1 };
-  watch.event({ type: 'finish', reason: 'tool_calls', usage });
+  watch.event({ type: 'finish', reason: 'tool_calls', usage: { ...usage, isEstimate: true } });
   watch.end(undefined);
   metrics.watch({ kind: 'chat', name: 'm', model: 'm', request }).end(new Error('bug'));
   metrics.noteBatchLine('failed');
@@ -104,6 +104,7 @@ test('cached and guessed tokens, failures, lines of batches and the store have t
     'vllm:spec_decode_num_draft_tokens_total{model_name="m"} 4',
     'hadal_speculative_accepted_tokens_total{model_name="m"} 3',
     'hadal_answers_total{model_name="m",finished_reason="tool_calls"} 1',
+    'hadal_estimated_answers_total{model_name="m"} 1',
     'hadal_answers_total{model_name="m",finished_reason="error"} 1',
     'hadal_batch_lines_total{outcome="failed"} 1',
     'hadal_store_errors_total 1',

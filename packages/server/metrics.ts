@@ -64,6 +64,7 @@ export class Metrics {
   readonly #cacheUsage;
   readonly #tokens;
   readonly #answers;
+  readonly #estimates;
   readonly #seconds;
   readonly #sizes;
 
@@ -106,6 +107,11 @@ export class Metrics {
     this.#answers = counter('hadal_answers_total', 'Answers that are over, by how they ended.', [
       ...(['model_name', 'finished_reason'] as const),
     ]);
+    this.#estimates = counter(
+      'hadal_estimated_answers_total',
+      'Answers whose tokens were counted here, as their upstream did not say them.',
+      ofModel,
+    );
     this.#seconds = {
       firstToken: histogram('hadal_time_to_first_token_seconds', 'From being asked to the first text.', longSeconds),
       betweenTokens: histogram(
@@ -188,6 +194,7 @@ export class Metrics {
     tokens.generation.inc(labels, usage.completion);
     tokens.drafted.inc(labels, usage.acceptedPrediction + usage.rejectedPrediction);
     tokens.accepted.inc(labels, usage.acceptedPrediction);
+    if (usage.isEstimate) this.#estimates.inc(labels);
     this.#sizes.prompt.observe(labels, prompt);
     this.#sizes.generation.observe(labels, usage.completion);
     const wholeMs = this.#now() - askedAt;

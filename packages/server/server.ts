@@ -182,7 +182,8 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     running.add(controller);
     response.once('close', () => {
       running.delete(controller);
-      controller.abort();
+      // A reason of its own would be an error with a stack, for each answer that has long been sent.
+      controller.abort('closed');
     });
     return controller.signal;
   }

@@ -173,6 +173,7 @@ function finishAttributes({ reason, usage, queuedMs }: Extract<WatchedEvent, { t
     'gen_ai.usage.cache_read.input_tokens': usage.cacheHit,
     'gen_ai.usage.output_tokens': usage.completion,
     'gen_ai.usage.reasoning.output_tokens': usage.reasoning,
+    ...(usage.isEstimate && { 'hadal.usage.is_estimate': true }),
     ...(queuedMs !== undefined && { 'hadal.queue_seconds': queuedMs / 1000 }),
   };
 }

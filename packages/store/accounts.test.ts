@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import fc from 'fast-check';
+import pg from 'pg';
 import { unboundedScope } from './keys.ts';
 import type { UsageRow } from './ledger.ts';
 import { openStore, type Store } from './store.ts';
-import { testBoth } from './testing/both-stores.ts';
+import { emptyStore, skipOf, testBoth } from './testing/both-stores.ts';
 
 const row = (id: string, more: Partial<UsageRow> = {}): UsageRow => ({
   ...{ id, endedMs: Date.parse('2026-11-26T12:00:00Z'), organization: '', key: undefined, user: '', model: 'm' },
@@ -67,6 +69,58 @@ testBoth('whatever is charged side by side, the balance is what was paid in less
     ),
     { numRuns: 30, seed: 5 },
   );
+});
+
+testBoth('64 who charge two organizations at once, some for the same call, leave exact balances', async (place) => {
+  await using stores = new AsyncDisposableStack();
+  // As of two processes: those of one never meet in SQLite.
+  const [ledger, other] = [stores.use(await openStore(place)).ledger, stores.use(await openStore(place)).ledger];
+  await using store = await openStore(place);
+  const organizations = ['red', 'blue'];
+  for (const organization of organizations) await addKey(store, organization, { organization });
+  const granted = 100;
+  const toppedUp = 10_000;
+  let spent = 0;
+  for (let round = 1; round <= 10; round++) {
+    for (const organization of organizations) {
+      await store.ledger.pay(organization, 'CNY', 'granted', granted);
+      await store.ledger.pay(organization, 'CNY', 'topped-up', toppedUp);
+    }
+    // What is granted is enough for two of sixteen calls, each of which is charged by two writers.
+    const cost = 40 + round;
+    const write = (_: unknown, writer: number) => {
+      const organization = organizations[writer % 2] as string;
+      const call = row(`${round} ${writer % 32}`, { organization, key: organization, cost });
+      return (writer < 32 ? ledger : other).record(call);
+    };
+    const counted = await Promise.all(Array.from({ length: 64 }, write));
+    for (let call = 0; call < 32; call++) {
+      assert.deepEqual([counted[call], counted[call + 32]].sort(), [false, true], 'it is counted once');
+    }
+    spent += 16 * cost;
+    for (const organization of organizations) {
+      assert.deepEqual(await store.ledger.balances(organization), [
+        { currency: 'CNY', granted: 0, toppedUp: round * (granted + toppedUp) - spent },
+      ]);
+      const [sum] = await store.ledger.usage({ organization, fromMs: 0, toMs: 1e15, by: [] });
+      assert.deepEqual([sum?.requests, sum?.cost, sum?.grantedCost], [16 * round, spent, granted * round]);
+      assert.equal((await store.keys.find(`sk-${organization}`))?.spent, spent);
+    }
+  }
+});
+
+test('a row asks PostgreSQL once', { skip: skipOf('PostgreSQL') }, async (t) => {
+  await using place = await emptyStore('PostgreSQL');
+  await using store = await openStore(place.place);
+  await addKey(store, 'k');
+  await store.ledger.pay('', 'CNY', 'granted', 15);
+  const { mock } = t.mock.method(pg.Client.prototype, 'query');
+  const counts = [];
+  for (const one of [row('a', { key: 'k' }), row('a', { key: 'k' }), row('b', { cost: 0 })]) {
+    await store.ledger.record(one);
+    counts.push(mock.callCount());
+  }
+  assert.deepEqual(counts, [1, 2, 3]);
 });
 
 testBoth('usage adds up by day, key, model, user and call, and currencies stay apart', async (place) => {

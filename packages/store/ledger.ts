@@ -4,7 +4,8 @@
 // a request is counted once or not at all. Amounts are whole millionths of a currency. What something costs is the server's.
 
 import type { UsageAxis, UsageSum } from '@hadal/protocol/account';
-import { type Kysely, type Selectable, sql } from 'kysely';
+import { type InsertResult, type Kysely, type QueryCreator, type RawBuilder, sql } from 'kysely';
+import { isPostgres } from './columns.ts';
 import type { Tables, UsageTable } from './tables.ts';
 
 export interface UsageRow {
@@ -67,31 +68,29 @@ export class Ledger {
    * it is counted already.
    */
   async record(row: UsageRow): Promise<boolean> {
-    return await this.#db.transaction().execute(async (transaction) => {
-      const { numInsertedOrUpdatedRows } = await transaction
-        .insertInto('usage')
-        .values(columnsOf(row))
-        .onConflict((conflict) => conflict.column('id').doNothing())
+    const db = this.#db;
+    if (row.cost === 0) return isChange(await countIn(db, row, sql.lit(0)).executeTakeFirst());
+    const granted = sql<number>`coalesce((select granted_cost from held), 0)`;
+    if (isPostgres(db)) {
+      // One statement: a transaction of several would hold the balance while each of them travels.
+      const counted = await db
+        .with('held', (held) => heldFor(held, row).forNoKeyUpdate())
+        .with('counted', (counted) => countIn(counted, row, granted).returningAll())
+        .with('paid', (paid) => payIn(paid))
+        .with('spent', (spent) => spendIn(spent))
+        .selectFrom('counted')
+        .select('id')
         .executeTakeFirst();
-      if (numInsertedOrUpdatedRows !== 1n) return false;
-      if (row.cost === 0) return true;
-      // Changes nothing, but nobody else changes it until this is through.
-      const balance = transaction.updateTable('balances').where('organization', '=', row.organization);
-      const own = balance.where('currency', '=', row.currency);
-      const held = await own.set({ granted: sql`granted` }).returning('granted').executeTakeFirst();
-      if (held) {
-        const granted = Math.min(Math.max(Number(held.granted), 0), row.cost);
-        const rest = row.cost - granted;
-        await own.set({ granted: sql`granted - ${granted}`, topped_up: sql`topped_up - ${rest}` }).execute();
-        await transaction.updateTable('usage').set({ granted_cost: granted }).where('id', '=', row.id).execute();
-      }
-      if (row.key !== undefined) {
-        await transaction
-          .updateTable('keys')
-          .set({ spent: sql`spent + ${row.cost}` })
-          .where('id', '=', row.key)
-          .execute();
-      }
+      return counted !== undefined;
+    }
+    return await db.transaction().execute(async (transaction) => {
+      const held = transaction.with('held', (held) => heldFor(held, row));
+      if (!isChange(await countIn(held, row, granted).executeTakeFirst())) return false;
+      const counted = transaction.with('counted', (counted) =>
+        counted.selectFrom('usage').selectAll().where('id', '=', row.id),
+      );
+      await payIn(counted).execute();
+      await spendIn(counted).execute();
       return true;
     });
   }
@@ -184,17 +183,60 @@ export class Ledger {
   }
 }
 
+// The steps by which a row is counted, in this order. `held` and `counted` are what the steps before have found and written:
+// parts of one statement where a part may write (PostgreSQL), statements of one transaction where it may not (SQLite).
+
+type Counted = Tables & { readonly counted: UsageTable };
+
+/** What the balance has of what is granted, up to the cost; no row where there is no balance. */
+function heldFor(db: QueryCreator<Tables>, { organization, currency, cost }: UsageRow) {
+  const granted = sql<number>`case when granted < 0 then 0 when granted < ${cost} then granted else ${cost} end`;
+  const own = db.selectFrom('balances').where('organization', '=', organization).where('currency', '=', currency);
+  return own.select(granted.as('granted_cost'));
+}
+
+function countIn(db: QueryCreator<Tables>, row: UsageRow, granted: RawBuilder<number>) {
+  return db
+    .insertInto('usage')
+    .values({ ...columnsOf(row), granted_cost: granted })
+    .onConflict((conflict) => conflict.column('id').doNothing());
+}
+
+function payIn(db: QueryCreator<Counted>) {
+  return db
+    .updateTable('balances')
+    .from('counted')
+    .set({
+      granted: sql`balances.granted - counted.granted_cost`,
+      topped_up: sql`balances.topped_up - (counted.cost - counted.granted_cost)`,
+    })
+    .whereRef('balances.organization', '=', 'counted.organization')
+    .whereRef('balances.currency', '=', 'counted.currency');
+}
+
+function spendIn(db: QueryCreator<Counted>) {
+  return db
+    .updateTable('keys')
+    .from('counted')
+    .set({ spent: sql`keys.spent + counted.cost` })
+    .whereRef('keys.id', '=', 'counted.key_id');
+}
+
+function isChange(result: InsertResult): boolean {
+  return result.numInsertedOrUpdatedRows === 1n;
+}
+
 /** In UTC, such as `2026-11-26`. */
 function dayOf(number: number): string {
   return new Date(number * dayMs).toISOString().slice(0, 10);
 }
 
-function columnsOf(row: UsageRow): Selectable<UsageTable> {
+function columnsOf(row: UsageRow): Omit<UsageTable, 'granted_cost'> {
   return {
     ...{ id: row.id, ended_ms: row.endedMs, organization: row.organization, key_id: row.key ?? null },
     ...{ user_id: row.user, model: row.model, operation: row.operation, finish_reason: row.finishReason },
     ...{ cache_hit_tokens: row.cacheHit, cache_miss_tokens: row.cacheMiss },
     ...{ completion_tokens: row.completion, reasoning_tokens: row.reasoning },
-    ...{ cost: row.cost, granted_cost: 0, currency: row.currency },
+    ...{ cost: row.cost, currency: row.currency },
   };
 }

@@ -13,7 +13,10 @@ import { rmsNormBackward } from '@hadal/kernels/norm';
 import { combineRowsBackward, gatherRowsBackward, routeBackward, type Scoring } from '@hadal/kernels/routing';
 import { swigluBackward } from '@hadal/kernels/swiglu';
 import { type AttentionRows, attentionStrides, type Graph, type Groups } from './graph.ts';
-import type { Tensor } from './tensor.ts';
+import { type LowRankStep, lowRankBackward } from './low-rank.ts';
+import { multiplyBack, multiplyGroupsBack } from './packed-gradients.ts';
+import type { PlainWeight } from './packed-matrix.ts';
+import { Tensor } from './tensor.ts';
 
 export interface RopeShape {
   readonly heads: number;
@@ -67,8 +70,9 @@ interface AttentionStep {
 
 /** What each operation leaves on the tape. */
 interface Steps {
-  linear: { x: Tensor; w: Tensor; bias: Tensor | undefined; y: Tensor };
-  groupedLinear: { x: Tensor; w: Tensor; y: Tensor; groups: Groups };
+  linear: { x: Tensor; w: PlainWeight; bias: Tensor | undefined; y: Tensor };
+  groupedLinear: { x: Tensor; w: PlainWeight; y: Tensor; groups: Groups };
+  lowRank: LowRankStep;
   embedding: { table: Tensor; ids: Tensor; y: Tensor };
   rmsNorm: { x: Tensor; w: Tensor; y: Tensor; eps: number };
   rope: { x: Tensor; column: number; y: Tensor; positions: Tensor; shape: RopeShape };
@@ -81,7 +85,7 @@ interface Steps {
   route: { logits: Tensor; ids: Tensor; weights: Tensor; routing: Routing };
   gather: { x: Tensor; y: Tensor; groups: Groups };
   combine: { x: Tensor; weights: Tensor; y: Tensor; groups: Groups };
-  linearCrossEntropy: { x: Tensor; nll: Tensor; dx: Tensor };
+  linearLoss: { x: Tensor; loss: Tensor; dx: Tensor };
 }
 
 export type Step = { [K in keyof Steps]: { readonly op: K } & Readonly<Steps[K]> }[keyof Steps];
@@ -90,28 +94,30 @@ type GradRules = { readonly [K in keyof Steps]: (g: Graph, step: Readonly<Steps[
 
 export const gradRules: GradRules = {
   linear: (g, { x, w, bias, y }) => {
-    const [M, O, I] = [x.rows, w.dim(0), w.dim(1)];
     const dy = g.gradOf(y);
     const { commands } = g.device;
-    give(g, x, (dx, accumulate) => matmul(commands, dy, w, dx, { M, N: I, K: O, accumulate }));
-    give(g, w, (dw, accumulate) => matmul(commands, dy, x, dw, { M: O, N: I, K: M, transA: true, accumulate }));
-    if (!bias) return;
+    give(g, x, (dx, accumulate) => multiplyBack(g, dy, w, dx, accumulate));
+    if (w instanceof Tensor) {
+      const shape = { M: w.dim(0), N: w.dim(1), K: x.rows, transA: true };
+      give(g, w, (dw, accumulate) => matmul(commands, dy, x, dw, { ...shape, accumulate }));
+    }
+    if (!bias?.needsGrad) return;
     // The bias is a weight whose input is 1 in every row: its gradient sums the rows of dy, in their order.
-    const ones = g.arena.take([1, M]);
+    const ones = g.arena.take([1, x.rows]);
     g.fill(ones, 1);
-    give(g, bias, (db, accumulate) => matmul(commands, ones, dy, db, { M: 1, N: O, K: M, accumulate }));
+    const shape = { M: 1, N: bias.length, K: x.rows };
+    give(g, bias, (db, accumulate) => matmul(commands, ones, dy, db, { ...shape, accumulate }));
   },
 
   groupedLinear: (g, { x, w, y, groups }) => {
-    const [E, O, I] = [w.dim(0), w.dim(1), w.dim(2)];
     const dy = g.gradOf(y);
-    const { commands } = g.device;
-    const R = x.rows;
-    give(g, x, (dx, accumulate) =>
-      groupedMatmul(commands, dy, w, dx, groups.offsets, { R, E, N: I, K: O, accumulate, kind: 'rows' }),
-    );
-    if (w.needsGrad) groupedMatmul(commands, dy, x, g.gradOf(w), groups.offsets, { R, E, N: O, K: I, kind: 'weights' });
+    give(g, x, (dx, accumulate) => multiplyGroupsBack(g, dy, w, dx, groups.offsets, accumulate));
+    if (!(w instanceof Tensor && w.needsGrad)) return;
+    const shape = { R: x.rows, E: w.dim(0), N: w.dim(1), K: w.dim(2), kind: 'weights' as const };
+    groupedMatmul(g.device.commands, dy, x, g.gradOf(w), groups.offsets, shape);
   },
+
+  lowRank: (g, step) => lowRankBackward(g, step, (x, write) => give(g, x, write)),
 
   embedding: (g, { table, ids, y }) => {
     const [V, D] = [table.dim(0), table.dim(1)];
@@ -120,8 +126,9 @@ export const gradRules: GradRules = {
 
   rmsNorm: (g, { x, w, y, eps }) => {
     const dy = g.gradOf(y);
+    const dw = w.needsGrad ? g.gradOf(w) : discarded(g, w);
     give(g, x, (dx, accumulateDx) =>
-      rmsNormBackward(g.device.commands, x, w, dy, dx, g.gradOf(w), { N: x.rows, D: x.dim(-1), eps, accumulateDx }),
+      rmsNormBackward(g.device.commands, x, w, dy, dx, dw, { N: x.rows, D: x.dim(-1), eps, accumulateDx }),
     );
   },
 
@@ -192,7 +199,7 @@ export const gradRules: GradRules = {
       ),
     ),
 
-  linearCrossEntropy: (g, { x, dx: made }) => {
+  linearLoss: (g, { x, dx: made }) => {
     if (!x.needsGrad) return;
     if (x.grad) axpy(g.device.commands, 1, made, x.grad);
     else x.grad = made;
@@ -208,6 +215,13 @@ function give(g: Graph, x: Tensor, write: (dx: Tensor, accumulate: boolean) => v
     x.grad = g.arena.take(x.shape);
     write(x.grad, false);
   }
+}
+
+/** For a kernel that adds to the gradient of a weight which needs none. */
+function discarded(g: Graph, w: Tensor): Tensor {
+  const dw = g.arena.take(w.shape);
+  g.fill(dw, 0);
+  return dw;
 }
 
 /** `give` for kernels that overwrite. Called for its side effects too, so it runs even where nobody wants the result. */

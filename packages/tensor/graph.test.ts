@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openDevice } from '@hadal/kernels/device';
+import type { DivergenceShape } from '@hadal/kernels/divergence';
+import { dot } from '@hadal/kernels/gradient-check';
 import { normals } from '@hadal/kernels/parity';
 import { ropeTable } from '@hadal/kernels/rope';
 import { Arena } from './arena.ts';
 import { Graph } from './graph.ts';
+import { PackedMatrix } from './packed-matrix.ts';
 import type { Tensor } from './tensor.ts';
 
 /** What is computed and differentiated here: `output` of a leaf [N, D], and the leaf's gradient for a given one of the output. */
@@ -90,4 +93,74 @@ test('blocks in a row need the memory of one, and have the bits that a tape woul
   const [one, many] = [run('inference', 1), run('inference', 5)];
   assert.equal(many.bytes, one.bytes);
   assert.deepEqual(many.values, run('training', 5).values);
+});
+
+/** N rows of a student of width D with a head [V, D], and a teacher who names K tokens of each. */
+const distilled = { N: 1100, V: 97, D: 24, K: 5 };
+
+/** Loss of every row and, when training, gradients of the student and of the head. */
+function distil(
+  mode: 'training' | 'inference',
+  how: DivergenceShape,
+  change: { packed?: true; x?: Float32Array } = {},
+) {
+  using device = openDevice({ threads: 2 });
+  using arena = new Arena(device.memory, 2 ** 20);
+  const { N, V, D, K } = distilled;
+  const g = new Graph(device, arena, mode);
+  const x = arena.floats(change.x ?? normals(N * D, 1), [N, D]);
+  const plain = arena.floats(normals(V * D, 2), [V, D]);
+  const head = change.packed ? PackedMatrix.pack(device, plain, 'f32') : plain;
+  for (const leaf of [x, plain]) leaf.needsGrad = mode === 'training';
+  const ids = arena.integers(
+    Int32Array.from({ length: N * K }, (_, i) => ((i % K) * 17 + Math.floor(i / K)) % V),
+    [N, K],
+  );
+  const logprobs = arena.floats(
+    normals(N * K, 3).map((value) => -2 - 0.3 * Math.abs(value)),
+    [N, K],
+  );
+  const weights = arena.floats(normals(N, 4).map((value) => Math.abs(value) / N));
+  const loss = g.linearDivergence(x, head, { ids, logprobs }, weights, how);
+  if (mode === 'training') g.backward();
+  g.run();
+  const read = (t: Tensor | undefined) => {
+    const values = new Float32Array(t?.length ?? 0);
+    if (t) device.memory.read(t, values);
+    return values;
+  };
+  const weighted = dot(read(loss), read(weights));
+  return { loss: read(loss), weighted, x: read(x), dx: read(x.grad), dw: read(plain.grad) };
+}
+
+const shapes: readonly DivergenceShape[] = [
+  { divergence: { kind: 'forward_kl' }, rest: 'tail', temperature: 2 },
+  { divergence: { kind: 'reverse_kl' }, rest: 'renormalize', temperature: 1 },
+  { divergence: { kind: 'jsd', beta: 0.3 }, rest: 'tail', temperature: 1 },
+];
+
+test('the divergence from a teacher has the same bits with a tape and without, and over a packed head', () => {
+  for (const how of shapes) {
+    const [taped, plain] = [distil('training', how), distil('inference', how)];
+    assert.deepEqual(taped.loss, plain.loss);
+    const packed = distil('training', how, { packed: true });
+    assert.deepEqual(packed.loss, taped.loss);
+    assert.deepEqual(packed.dx, taped.dx);
+  }
+});
+
+test('the gradients of a divergence are its slopes, in the student and in the head, through every chunk', () => {
+  for (const how of shapes) {
+    const { x, dx, dw } = distil('training', how);
+    const norm = Math.hypot(...dx);
+    // Along the gradient itself the derivative is its norm.
+    const at = (t: number) =>
+      distil('inference', how, { x: x.map((value, i) => value + (t * (dx[i] as number)) / norm) });
+    const slope = at(0.5).weighted - at(-0.5).weighted;
+    assert.ok(Math.abs(slope - norm) < 0.02 * norm, `${JSON.stringify(how)}: ${slope}, ${norm}`);
+    // Of logits x wT it makes no difference which of the two is scaled: sum x dx = sum w dw.
+    const along = dot(x, dx);
+    const w = normals(distilled.V * distilled.D, 2);
+    assert.ok(Math.abs(along - dot(w, dw)) < 1e-4 * Math.abs(along));
+  }
 });

@@ -7,6 +7,7 @@
 import { attention } from '@hadal/kernels/attention';
 import { crossEntropy, crossEntropyForward } from '@hadal/kernels/cross-entropy';
 import type { Device } from '@hadal/kernels/device';
+import { type DivergenceShape, divergence, divergenceForward, type Teacher } from '@hadal/kernels/divergence';
 import { add, copyColumns, fill } from '@hadal/kernels/elementwise';
 import { embedding } from '@hadal/kernels/embedding';
 import { groupedMatmul, matmul } from '@hadal/kernels/matmul';
@@ -25,7 +26,9 @@ import {
   type Routing,
   type Step,
 } from './gradients.ts';
-import { PackedMatrix, type Weight } from './packed-matrix.ts';
+import { AdaptedMatrix, type AdapterRows, addLowRanks, isAdapted } from './low-rank.ts';
+import { multiplyBack } from './packed-gradients.ts';
+import { PackedMatrix, type PlainWeight, type Weight } from './packed-matrix.ts';
 import { Tensor } from './tensor.ts';
 
 /** Which rows attend to which: `sequences` i32 [S, 4] and `blockStarts` i32, as `kernels/attention` defines them. */
@@ -36,20 +39,37 @@ export interface AttentionRows {
 
 /** Tokens sorted by expert. `order`: slot to token * K + k; `slots`: its inverse; `offsets`: [E + 1] into the slots. */
 export interface Groups {
+  /** i32 [tokens, perToken]: the expert of each. */
+  readonly ids: Tensor;
   readonly order: Tensor;
   readonly slots: Tensor;
   readonly offsets: Tensor;
   readonly tokens: number;
   readonly perToken: number;
+  /** What adapters' rows are sorted by, by the first token of each: made when first needed. */
+  readonly own: Map<number, { readonly groups: Groups; readonly rows: Tensor }>;
 }
 
 /** Rows of logits that exist at a time inside the loss: few enough for the cache, many enough for the matrix product. */
 const lossChunkRows = 512;
 
+/** Rows whose loss is to be recorded; where their gradient is wanted, weighted, it takes the place of their logits. */
+interface LossChunk {
+  /** [M, V] */
+  readonly logits: Tensor;
+  /** [M], unweighted. */
+  readonly loss: Tensor;
+  /** The same rows of another tensor. */
+  readonly rows: (t: Tensor) => Tensor;
+  readonly purpose: 'loss' | 'gradient';
+}
+
 export class Graph {
   readonly device: Device;
   readonly arena: Arena;
   readonly #tape: Step[] | undefined;
+  #adapterRows: readonly AdapterRows[] | undefined;
+  #rowNumbers: Tensor | undefined;
 
   constructor(device: Device, arena: Arena, mode: 'training' | 'inference') {
     this.device = device;
@@ -59,52 +79,57 @@ export class Graph {
 
   /** y[n, o] = sum_i x[n, i] w[o, i] + bias[o]. x [N, I], w [O, I], bias [O] or none; y [N, O]. */
   linear(x: Tensor, w: Weight, bias?: Tensor): Tensor {
+    if (w instanceof AdaptedMatrix) return addLowRanks(this, w, x, this.linear(x, w.base, bias));
     const N = x.rows;
     if (w instanceof PackedMatrix) {
       const y = this.arena.take([N, w.N]);
       w.multiply(this.device.commands, x, y, N);
       if (bias) this.#addToRows(bias, y);
-      return y;
+      return this.note(y, bias ? [x, bias] : [x], () => ({ op: 'linear', x, w, bias, y }));
     }
     const [O, I] = [w.dim(0), w.dim(1)];
     const y = this.arena.take([N, O]);
     matmul(this.device.commands, x, w, y, { M: N, N: O, K: I, transB: true });
     if (bias) this.#addToRows(bias, y);
-    return this.#note(y, bias ? [x, w, bias] : [x, w], () => ({ op: 'linear', x, w, bias, y }));
+    return this.note(y, bias ? [x, w, bias] : [x, w], () => ({ op: 'linear', x, w, bias, y }));
   }
 
   /** `linear` with the matrix of each row's expert. x [R, I] in the order of `groups`, w [E, O, I]; y [R, O]. */
   groupedLinear(x: Tensor, w: Weight, groups: Groups): Tensor {
+    if (w instanceof AdaptedMatrix) return addLowRanks(this, w, x, this.groupedLinear(x, w.base, groups), groups);
     if (w instanceof PackedMatrix) {
       const y = this.arena.take([x.rows, w.N]);
       w.multiplyGroups(this.device.commands, x, y, groups.offsets, x.rows);
-      return y;
+      return this.note(y, [x], () => ({ op: 'groupedLinear', x, w, y, groups }));
     }
     const [E, O, I] = [w.dim(0), w.dim(1), w.dim(2)];
     const y = this.arena.take([x.rows, O]);
     const shape = { R: x.rows, E, N: O, K: I, transB: true, kind: 'rows' as const };
     groupedMatmul(this.device.commands, x, w, y, groups.offsets, shape);
-    return this.#note(y, [x, w], () => ({ op: 'groupedLinear', x, w, y, groups }));
+    return this.note(y, [x, w], () => ({ op: 'groupedLinear', x, w, y, groups }));
   }
 
   /** swiglu(linear(x, w, bias)): w holds gate over up, [2F, I]; y [N, F]. The same bits as those two, in one pass if it can. */
   gatedLinear(x: Tensor, w: Weight, bias?: Tensor): Tensor {
-    if (!(w instanceof PackedMatrix && w.appliesSwiglu) || bias) return this.swiglu(this.linear(x, w, bias));
-    const y = this.arena.take([x.rows, w.N / 2]);
-    w.multiply(this.device.commands, x, y, x.rows, { activation: 'swiglu' });
+    const packed = bias ? undefined : this.#appliesSwiglu(w);
+    if (!packed) return this.swiglu(this.linear(x, w, bias));
+    const y = this.arena.take([x.rows, packed.N / 2]);
+    packed.multiply(this.device.commands, x, y, x.rows, { activation: 'swiglu' });
     return y;
   }
 
   /** `gatedLinear` with the matrix of each row's expert. x [R, I] in the order of `groups`, w [E, 2F, I]; y [R, F]. */
   groupedGatedLinear(x: Tensor, w: Weight, groups: Groups): Tensor {
-    if (!(w instanceof PackedMatrix && w.appliesSwiglu)) return this.swiglu(this.groupedLinear(x, w, groups));
-    const y = this.arena.take([x.rows, w.N / 2]);
-    w.multiplyGroups(this.device.commands, x, y, groups.offsets, x.rows, 'swiglu');
+    const packed = this.#appliesSwiglu(w);
+    if (!packed) return this.swiglu(this.groupedLinear(x, w, groups));
+    const y = this.arena.take([x.rows, packed.N / 2]);
+    packed.multiplyGroups(this.device.commands, x, y, groups.offsets, x.rows, 'swiglu');
     return y;
   }
 
   /** The rows of `table` [V, D] that `ids` i32 [N] names; [N, D]. Also selects rows of an activation. */
   embedding(table: Weight, ids: Tensor): Tensor {
+    if (table instanceof AdaptedMatrix) throw new Error('embedding: expected a table without adapters');
     if (table instanceof PackedMatrix) {
       const y = this.arena.take([ids.length, table.K]);
       table.gatherRows(this.device.commands, ids, y, ids.length);
@@ -113,14 +138,14 @@ export class Graph {
     const [V, D] = [table.dim(0), table.dim(1)];
     const y = this.arena.take([ids.length, D]);
     embedding(this.device.commands, table, ids, y, { N: ids.length, V, D });
-    return this.#note(y, [table], () => ({ op: 'embedding', table, ids, y }));
+    return this.note(y, [table], () => ({ op: 'embedding', table, ids, y }));
   }
 
   /** y[n, d] = x[n, d] w[d] / rms(x[n]). Zhang & Sennrich 2019. */
   rmsNorm(x: Tensor, w: Tensor, eps: number): Tensor {
     const y = this.arena.take(x.shape);
     rmsNorm(this.device.commands, x, w, y, { N: x.rows, D: x.dim(-1), eps });
-    return this.#note(y, [x, w], () => ({ op: 'rmsNorm', x, w, y, eps }));
+    return this.note(y, [x, w], () => ({ op: 'rmsNorm', x, w, y, eps }));
   }
 
   /**
@@ -130,7 +155,7 @@ export class Graph {
   rope(x: Tensor, positions: Tensor, shape: RopeShape, column = 0): Tensor {
     const y = this.arena.take([x.rows, shape.heads * shape.headDim]);
     this.rotate(x, column, y, positions, shape, 'forward');
-    return this.#note(y, [x], () => ({ op: 'rope', x, column, y, positions, shape }));
+    return this.note(y, [x], () => ({ op: 'rope', x, column, y, positions, shape }));
   }
 
   /** The rotation itself, also by the negative angle: what its gradient needs. y [N, heads * headDim]. */
@@ -160,8 +185,8 @@ export class Graph {
     mlaAssemble(this.device.commands, kv, kPe, k, v, {
       ...{ N: kv.rows, H: heads, nope, rope: ropeDim, vDim, kPeStride: ropeDim },
     });
-    this.#note(v, [kv, kPe], () => undefined);
-    this.#note(k, [kv, kPe], () => ({ op: 'assembleKeys', kv, kPe, k, v, shape }));
+    this.note(v, [kv, kPe], () => undefined);
+    this.note(k, [kv, kPe], () => ({ op: 'assembleKeys', kv, kPe, k, v, shape }));
     return { k, v };
   }
 
@@ -174,7 +199,7 @@ export class Graph {
       ...attentionStrides(q, rows, shape),
       keyDtype: rowDtype(k),
     });
-    return this.#note(out, [q, k, v], () => ({ op: 'attention', q, k, v, out, lse, rows, shape }));
+    return this.note(out, [q, k, v], () => ({ op: 'attention', q, k, v, out, lse, rows, shape }));
   }
 
   /** y[h] = x[h] w[h] for each head: x [N, heads * inDim], w [heads, inDim, outDim] or its transpose; inference only. */
@@ -195,14 +220,14 @@ export class Graph {
     const F = x.dim(-1) / 2;
     const y = this.arena.take([x.rows, F]);
     swiglu(this.device.commands, x, y, { N: x.rows, F });
-    return this.#note(y, [x], () => ({ op: 'swiglu', x, y }));
+    return this.note(y, [x], () => ({ op: 'swiglu', x, y }));
   }
 
   /** x + y, in the memory of `y`, which must have no other reader. */
   residual(x: Tensor, y: Tensor): Tensor {
     const sum = new Tensor(y.handle, y.offset, y.shape);
     add(this.device.commands, x, y, sum);
-    return this.#note(sum, [x, y], () => ({ op: 'residual', x, y, sum }));
+    return this.note(sum, [x, y], () => ({ op: 'residual', x, y, sum }));
   }
 
   /** [a | b]: the columns of both, side by side. */
@@ -210,14 +235,14 @@ export class Graph {
     const y = this.arena.take([a.rows, a.dim(-1) + b.dim(-1)]);
     this.copyColumns(a, 0, y, 0, a.dim(-1), 'write');
     this.copyColumns(b, 0, y, a.dim(-1), b.dim(-1), 'write');
-    return this.#note(y, [a, b], () => ({ op: 'concat', a, b, y }));
+    return this.note(y, [a, b], () => ({ op: 'concat', a, b, y }));
   }
 
   /** Columns `column` .. of x, `width` of them, as a tensor of their own: the inverse of `concat`. */
   columns(x: Tensor, column: number, width: number): Tensor {
     const y = this.arena.take([x.rows, width]);
     this.copyColumns(x, column, y, 0, width, 'write');
-    return this.#note(y, [x], () => ({ op: 'columns', x, column, y }));
+    return this.note(y, [x], () => ({ op: 'columns', x, column, y }));
   }
 
   /** into[rows[i]] = x[i]: how new keys and values enter a cache, rounded if it is bf16. `rows` i32 [N]. Not differentiable. */
@@ -232,7 +257,7 @@ export class Graph {
     const ids = this.arena.take([N, routing.K], 'i32');
     const weights = this.arena.take([N, routing.K]);
     route(this.device.commands, logits, bias, ids, weights, counts, { N, E, ...routing });
-    this.#note(weights, [logits], () => ({ op: 'route', logits, ids, weights, routing }));
+    this.note(weights, [logits], () => ({ op: 'route', logits, ids, weights, routing }));
     return { ids, weights };
   }
 
@@ -243,14 +268,14 @@ export class Graph {
     const slots = this.arena.take([tokens * perToken], 'i32');
     const offsets = this.arena.take([experts + 1], 'i32');
     groupByExpert(this.device.commands, ids, order, slots, offsets, { N: tokens, K: perToken, E: experts });
-    return { order, slots, offsets, tokens, perToken };
+    return { ids, order, slots, offsets, tokens, perToken, own: new Map() };
   }
 
   /** Each token's row once for every expert that it goes to, in the order of `groups`. x [N, D]; [N * K, D]. */
   gather(x: Tensor, groups: Groups): Tensor {
     const y = this.arena.take([groups.tokens * groups.perToken, x.dim(-1)]);
     gatherRows(this.device.commands, x, groups.order, y, { N: groups.tokens, K: groups.perToken, D: x.dim(-1) });
-    return this.#note(y, [x], () => ({ op: 'gather', x, y, groups }));
+    return this.note(y, [x], () => ({ op: 'gather', x, y, groups }));
   }
 
   /** y[n] = sum_k weights[n, k] x[slot of (n, k)]. x [N * K, D]; [N, D]. */
@@ -259,37 +284,40 @@ export class Graph {
     const y = this.arena.take([groups.tokens, D]);
     const shape = { N: groups.tokens, K: groups.perToken, D, accumulate: false };
     combineRows(this.device.commands, x, groups.slots, weights, y, shape);
-    return this.#note(y, [x, weights], () => ({ op: 'combine', x, weights, y, groups }));
+    return this.note(y, [x, weights], () => ({ op: 'combine', x, weights, y, groups }));
   }
 
   /**
    * Negative log-likelihood of `targets` i32 [N] (-1: none) under softmax(x wT); [N], unweighted. The loss that
-   * `backward` starts from is sum_n weights[n] * nll[n]. With a tape the gradients of x and w are made here, chunk by
-   * chunk, so that the logits [N, V] never exist at once.
+   * `backward` starts from is sum_n weights[n] * nll[n].
    */
-  linearCrossEntropy(x: Tensor, w: Tensor, targets: Tensor, weights: Tensor): Tensor {
-    const { commands } = this.device;
-    const [N, V, D] = [x.rows, w.dim(0), w.dim(1)];
-    const nll = this.arena.take([N]);
-    const logits = this.arena.take([Math.min(N, lossChunkRows), V]);
-    const taped = this.#tape !== undefined && (x.needsGrad || w.needsGrad);
-    const dx = taped ? this.arena.take(x.shape) : undefined;
-    for (let begin = 0; begin < N; begin += lossChunkRows) {
-      const M = Math.min(lossChunkRows, N - begin);
-      const rows = <T extends Tensor>(t: T) => t.slice(begin, M);
-      matmul(commands, rows(x), w, logits, { M, N: V, K: D, transB: true });
-      if (!dx) {
-        crossEntropyForward(commands, logits, rows(targets), rows(nll), { N: M, V });
-        continue;
-      }
-      crossEntropy(commands, logits, rows(targets), rows(weights), rows(nll), logits, { N: M, V });
-      matmul(commands, logits, w, rows(dx), { M, N: D, K: V });
-      if (w.needsGrad) {
-        const dw = this.gradOf(w);
-        matmul(commands, logits, rows(x), dw, { M: V, N: D, K: M, transA: true, accumulate: true });
-      }
-    }
-    return dx ? this.#note(nll, [x], () => ({ op: 'linearCrossEntropy', x, nll, dx })) : nll;
+  linearCrossEntropy(x: Tensor, w: Weight, targets: Tensor, weights: Tensor): Tensor {
+    return this.#linearLoss(x, w, ({ logits, loss, rows, purpose }) => {
+      const { commands } = this.device;
+      const shape = { N: logits.rows, V: logits.dim(-1) };
+      if (purpose === 'loss') crossEntropyForward(commands, logits, rows(targets), loss, shape);
+      else crossEntropy(commands, logits, rows(targets), rows(weights), loss, logits, shape);
+    });
+  }
+
+  /**
+   * Divergence of softmax(x wT) from a teacher of whom each row's likeliest tokens are known, as `kernels/divergence` defines
+   * it; [N], unweighted. teacher: [N, K] each. `backward` starts from sum_n weights[n] * loss[n].
+   */
+  linearDivergence(
+    x: Tensor,
+    w: Weight,
+    teacher: Teacher<Tensor, Tensor>,
+    weights: Tensor,
+    how: DivergenceShape,
+  ): Tensor {
+    return this.#linearLoss(x, w, ({ logits, loss, rows, purpose }) => {
+      const { commands } = this.device;
+      const of = { ids: rows(teacher.ids), logprobs: rows(teacher.logprobs) };
+      const options = { ...how, N: logits.rows, V: logits.dim(-1), K: of.ids.dim(1) };
+      if (purpose === 'loss') divergenceForward(commands, logits, of, loss, options);
+      else divergence(commands, logits, of, rows(weights), loss, logits, options);
+    });
   }
 
   fill(x: Tensor, value: number): void {
@@ -319,6 +347,33 @@ export class Graph {
     });
   }
 
+  /** Which rows of what `record` records are whose: adapters add to the products of their own rows only. */
+  withAdapters<T>(rows: readonly AdapterRows[], record: () => T): T {
+    const before = this.#adapterRows;
+    this.#adapterRows = rows;
+    try {
+      return record();
+    } finally {
+      this.#adapterRows = before;
+    }
+  }
+
+  /** The rows of each adapter in a step of `total`: all of them, of none, where nobody has said otherwise. */
+  adapterRows(total: number): readonly AdapterRows[] {
+    const rows = this.#adapterRows ?? [{ adapter: undefined, begin: 0, count: total }];
+    const end = rows.reduce((sum, { count }) => sum + count, 0);
+    if (end !== total) throw new Error(`adapters: expected the rows of ${end} tokens, got ${total}`);
+    return rows;
+  }
+
+  /** i32 [count]: 0, 1, 2 and so on. */
+  rowNumbers(count: number): Tensor {
+    if (!this.#rowNumbers || this.#rowNumbers.length < count) {
+      this.#rowNumbers = this.arena.integers(Int32Array.from({ length: count }, (_, i) => i));
+    }
+    return this.#rowNumbers;
+  }
+
   /** Refuses an operation that has no gradient where one may be asked for. */
   inferenceOnly(operation: string): void {
     if (this.#tape) throw new Error(`${operation} has no gradient: it serves inference only`);
@@ -345,13 +400,51 @@ export class Graph {
     for (let step = tape.pop(); step; step = tape.pop()) applyRule(this, step);
   }
 
+  /**
+   * A loss of each row of logits x wT; [N]. With a tape the gradients of x and w are made here too, chunk by chunk, so that
+   * the logits [N, V] never exist at once.
+   */
+  #linearLoss(x: Tensor, w: Weight, record: (chunk: LossChunk) => void): Tensor {
+    if (w instanceof AdaptedMatrix) throw new Error('the loss: expected a head without adapters');
+    const { commands } = this.device;
+    const [V, D] = w instanceof PackedMatrix ? [w.N, w.K] : [w.dim(0), w.dim(1)];
+    const N = x.rows;
+    const loss = this.arena.take([N]);
+    const logits = this.arena.take([Math.min(N, lossChunkRows), V]);
+    const taped = this.#tape !== undefined && (x.needsGrad || (w instanceof Tensor && w.needsGrad));
+    const dx = taped ? this.arena.take(x.shape) : undefined;
+    for (let begin = 0; begin < N; begin += lossChunkRows) {
+      const M = Math.min(lossChunkRows, N - begin);
+      const rows = (t: Tensor) => t.slice(begin, M);
+      const chunk = logits.slice(0, M);
+      if (w instanceof PackedMatrix) w.multiply(commands, rows(x), chunk, M);
+      else matmul(commands, rows(x), w, chunk, { M, N: V, K: D, transB: true });
+      record({ logits: chunk, loss: rows(loss), rows, purpose: dx ? 'gradient' : 'loss' });
+      if (!dx) continue;
+      multiplyBack(this, chunk, w, rows(dx), false);
+      if (w instanceof Tensor && w.needsGrad) {
+        matmul(commands, chunk, rows(x), this.gradOf(w), { M: V, N: D, K: M, transA: true, accumulate: true });
+      }
+    }
+    return dx ? this.note(loss, [x], () => ({ op: 'linearLoss', x, loss, dx })) : loss;
+  }
+
+  /** The matrix, if a product with it can apply swiglu and nothing comes between the two. */
+  #appliesSwiglu(w: Weight): PackedMatrix | undefined {
+    if (this.#tape) return undefined;
+    if (w instanceof AdaptedMatrix && isAdapted(w, this.#adapterRows)) return undefined;
+    const plain: PlainWeight = w instanceof AdaptedMatrix ? w.base : w;
+    return plain instanceof PackedMatrix && plain.appliesSwiglu ? plain : undefined;
+  }
+
   /** y[n, c] += row[c]. */
   #addToRows(row: Tensor, y: Tensor): void {
     const cols = row.length;
     copyColumns(this.device.commands, row, y, { rows: y.rows, cols, srcStride: 0, dstStride: cols, accumulate: true });
   }
 
-  #note(y: Tensor, inputs: readonly Tensor[], step: () => Step | undefined): Tensor {
+  /** Puts a step on the tape, where there is one and a gradient is wanted of any of its inputs; y, its output. */
+  note(y: Tensor, inputs: readonly Tensor[], step: () => Step | undefined): Tensor {
     if (!this.#tape || !inputs.some((input) => input.needsGrad)) return y;
     y.needsGrad = true;
     const noted = step();

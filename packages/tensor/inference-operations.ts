@@ -16,6 +16,7 @@ import {
 import { clampedSwiglu } from '@hadal/kernels/swiglu';
 import type { AttentionShape, RopeShape } from './gradients.ts';
 import type { AttentionRows, Graph } from './graph.ts';
+import { AdaptedMatrix } from './low-rank.ts';
 import { PackedMatrix, type Weight } from './packed-matrix.ts';
 import { Tensor } from './tensor.ts';
 
@@ -234,10 +235,11 @@ export function blockLinear(g: Graph, x: Tensor, w: readonly Weight[]): Tensor {
   const [N, ldx] = [x.rows, x.dim(-1)];
   const [G, I] = [w.length, ldx / w.length];
   const [first] = w;
-  const O = first instanceof PackedMatrix ? first.N : (first?.dim(0) ?? 0);
+  const O = first instanceof PackedMatrix ? first.N : first instanceof Tensor ? first.dim(0) : 0;
   const ldy = G * O;
   const y = g.arena.take([N, ldy]);
   for (const [i, block] of w.entries()) {
+    if (block instanceof AdaptedMatrix) throw new Error('blockLinear: expected weights without adapters');
     const [from, into] = [columnsFrom(x, i * I), columnsFrom(y, i * O)];
     if (block instanceof PackedMatrix) {
       block.multiply(g.device.commands, from, into, N, { ldx, ldy });

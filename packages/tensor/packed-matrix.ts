@@ -17,6 +17,7 @@ import {
   quantizedBytes,
   quantizeWeights,
 } from '@hadal/kernels/quantized';
+import type { AdaptedMatrix } from './low-rank.ts';
 import type { Tensor } from './tensor.ts';
 
 /** Rows of a panel: what is packed by itself begins at a multiple. */
@@ -25,8 +26,11 @@ export const panelRows = 32;
 export const packedDtypes = ['f32', 'bf16', 'int8', 'int4'] as const;
 export type PackedDtype = (typeof packedDtypes)[number];
 
-/** What a linear layer multiplies by: a plain tensor that can be trained, or a packed one that is faster to read. */
-export type Weight = Tensor | PackedMatrix;
+/** A plain tensor that can be trained, or a packed one that is faster to read. */
+export type PlainWeight = Tensor | PackedMatrix;
+
+/** What a linear layer multiplies by; adapters may add to the product. */
+export type Weight = PlainWeight | AdaptedMatrix;
 
 export interface PackedMatrixShape {
   /** Matrices, one for each expert; 1 for an ordinary layer. */
@@ -73,6 +77,15 @@ export class PackedMatrix implements Ref {
     this.N = N;
     this.K = K;
     this.dtype = dtype;
+  }
+
+  /** One of the matrices, where it lies. */
+  matrix(index: number): PackedMatrix {
+    const { N, K, dtype } = this;
+    return new PackedMatrix(
+      { handle: this.handle, offset: this.offset + (index * bytesOf(N, K, dtype)) / 4 },
+      { count: 1, N, K, dtype },
+    );
   }
 
   /** Memory of its own for a matrix that `packRows` then fills. */

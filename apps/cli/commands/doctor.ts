@@ -11,6 +11,8 @@ import { fitModel } from '@hadal/engine/fit-model';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { supportedIsas } from '@hadal/kernels/device';
 import { type Configuration, defaultConfiguration } from '@hadal/server/configuration';
+import { openTokenCounter } from '@hadal/server/upstream/token-counter';
+import type { ConfiguredUpstream } from '@hadal/server/upstream/upstream-configuration';
 import { Command, Option } from 'commander';
 import { configurationPath, readConfiguration } from '../configuration-file.ts';
 import { dataDirectory } from '../data-directory.ts';
@@ -26,6 +28,9 @@ import {
   nodeFinding,
   processorFinding,
   reachableFinding,
+  type Tried,
+  tokenizerFinding,
+  upstreamFindings,
   verdict,
 } from '../doctor/findings.ts';
 import {
@@ -37,10 +42,11 @@ import {
   tryCalling,
   tryListening,
 } from '../doctor/machine.ts';
+import { seeUpstreamServer } from '../doctor/upstream-server.ts';
 import { exitCodes } from '../failure.ts';
-import { ownCheckpoint } from '../local-model.ts';
 import { addFitOptions, fitOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom, numberFrom } from '../option-parsers.ts';
+import { ownCheckpoint } from '../own-checkpoint.ts';
 import type { Terminal } from '../terminal.ts';
 import { defaultPort } from './serve.ts';
 
@@ -86,6 +92,7 @@ async function doctor(options: DoctorOptions, terminal: Terminal): Promise<void>
   if (typeof traces === 'object') {
     findings.push(reachableFinding('traces', traces.endpoint, await tryCalling(traces.endpoint)));
   }
+  findings.push(...(await Promise.all(configuration.upstreams.map(ofUpstream))).flat());
 
   const status = verdict(findings);
   terminal.out(options.json ? `${JSON.stringify({ status, findings })}\n` : findings.map(shown).join(''));
@@ -143,6 +150,17 @@ async function addressFindings(options: DoctorOptions, { host, port, metricsAt }
       return addressFinding({ ...address, listening, isOurs: ours });
     }),
   );
+}
+
+async function ofUpstream(upstream: ConfiguredUpstream): Promise<Finding[]> {
+  const { id, model, servers, tokenizer } = upstream;
+  const seen = await Promise.all(servers.map((server) => seeUpstreamServer(upstream, server, process.env)));
+  const findings = upstreamFindings(id, model, seen);
+  if (tokenizer === undefined) return findings;
+  const opened = await openCheckpoint(tokenizer)
+    .then((checkpoint) => attempt(() => openTokenCounter(checkpoint)))
+    .catch((error: Error): Tried => ({ type: 'failed', reason: error.message }));
+  return [...findings, tokenizerFinding(id, tokenizer, opened)];
 }
 
 function shown(finding: Finding): string {

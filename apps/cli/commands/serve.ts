@@ -99,7 +99,6 @@ async function serve(
   terminal: Terminal,
 ): Promise<void> {
   const [
-    { openLocalModel },
     { startServer },
     { createLogger },
     { namedProviders },
@@ -109,7 +108,6 @@ async function serve(
     { configurationReload },
     { openUpstreams },
   ] = await Promise.all([
-    import('../local-model.ts'),
     import('@hadal/server/server'),
     import('@hadal/server/logger'),
     import('@hadal/server/model-names'),
@@ -125,7 +123,7 @@ async function serve(
   const metrics = openMetrics();
   await using tracing = await tracingOf(configuration, logger);
   const traceHeaders = tracing && (() => tracing.headers());
-  await using upstreams = openUpstreams(configuration.upstreams, { logger, traceHeaders });
+  await using upstreams = await openUpstreams(configuration.upstreams, { logger, traceHeaders });
   const isLocal = configuration.localModel !== false || model.model !== undefined;
   await using store = await openStore<BatchDetails>({ ...storePlace(), onError: () => metrics.noteStoreError() });
   const address = isSaid('host') ? host : (configuration.host ?? host);
@@ -142,7 +140,9 @@ async function serve(
     missingReasoning: strictReasoning ? ('refuse' as const) : configuration.missingReasoning,
     startTimeoutMs: configuration.startTimeoutMs,
   };
-  await using local = isLocal ? await openLocalModel(localOptions, terminal) : undefined;
+  // Imported where a model runs here: what only passes requests on holds no engine in memory.
+  const { openLocalModel } = isLocal ? await import('../local-model.ts') : {};
+  await using local = await openLocalModel?.(localOptions, terminal);
   const served = [...(local ? [local.provider] : []), ...upstreams.providers];
   const changeable = ({ models, ...settings }: Configuration): ChangeableOptions => ({
     ...{ keepAliveMs: settings.keepAliveMs, stallTimeoutMs: settings.stallTimeoutMs },

@@ -12,8 +12,11 @@ import {
   processorFinding,
   reachableFinding,
   type Tried,
+  tokenizerFinding,
+  upstreamFindings,
   verdict,
 } from './findings.ts';
+import type { UpstreamAnswer } from './upstream-server.ts';
 
 const done: Tried = { type: 'done' };
 const failed = (reason: string): Tried => ({ type: 'failed', reason });
@@ -74,6 +77,35 @@ test('every mistake of a configuration is a finding; without a file there is non
   assert.deepEqual(configurationFindings(undefined, []), [
     { check: 'configuration', status: 'ok', message: 'no file, so defaults hold' },
   ]);
+});
+
+test('a server of an upstream is well where it answers and has the model, and another makes good one that is away', () => {
+  const well: UpstreamAnswer = { type: 'listed', ms: 12.3, models: ['m', 'n'], flavour: 'vllm' };
+  const away: UpstreamAnswer = { type: 'silent', reason: 'ECONNREFUSED' };
+  const judged = (...answers: UpstreamAnswer[]) =>
+    upstreamFindings(
+      'far',
+      'm',
+      answers.map((answer, i) => ({ url: `http://${i}/v1`, keyEnv: i === 0 ? 'KEY' : undefined, answer })),
+    );
+  const statuses = (...answers: UpstreamAnswer[]) => judged(...answers).map(({ status }) => status);
+  assert.deepEqual(judged(well), [
+    { check: 'upstream far', status: 'ok', message: 'http://0/v1 answers 200 within 12 ms and has m' },
+  ]);
+  assert.deepEqual(statuses(well, away), ['ok', 'warning']);
+  assert.deepEqual(statuses(away, away), ['problem', 'problem']);
+  assert.deepEqual(statuses({ type: 'keyless' }, well), ['problem', 'ok'], 'nothing starts without it');
+  const other: UpstreamAnswer = { ...well, models: ['a', 'b', 'c', 'd', 'e', 'f', 'g'] };
+  const [finding] = judged(other);
+  assert.equal(finding?.status, 'problem');
+  assert.match(finding?.message ?? '', /within 12 ms and does not list m, but a, b, c, d, e and 2 more$/);
+  assert.deepEqual(statuses({ ...other, flavour: 'llama-server' }), ['warning'], 'which takes any name');
+  assert.deepEqual(statuses({ type: 'unlisted', ms: 1 }), ['warning']);
+  const refused = (status: number): UpstreamAnswer => ({ type: 'refused', status, place: 'models' });
+  const remedies = judged(refused(401), refused(401), refused(503)).map((one) => ('remedy' in one ? one.remedy : ''));
+  for (const [i, pattern] of [/the key in KEY/, /key_env/, /loading/].entries())
+    assert.match(remedies[i] ?? '', pattern);
+  assert.equal(tokenizerFinding('far', 'here', failed('here: no')).status, 'problem');
 });
 
 test('the verdict is the worst finding, and what is not fine says what to do', () => {

@@ -3,7 +3,9 @@
 // Owns the judgement: what is fine, what will hurt, what cannot work, and what to do about it. Reads nothing itself, so that every
 // machine can be judged from a test. A finding that is not fine always has a remedy.
 
+import type { Flavour } from '@hadal/server/upstream/upstream-flavour';
 import { bytesInWords } from '../quantities.ts';
+import type { UpstreamServerSeen } from './upstream-server.ts';
 
 export type Finding =
   | { readonly check: string; readonly status: 'ok'; readonly message: string }
@@ -142,6 +144,68 @@ export function reachableFinding(name: string, url: string, reached: Tried): Fin
   return reached.type === 'done'
     ? good(name, `${url} answers`)
     : bad(name, `${url} does not answer (${reached.reason})`, 'start it, or correct its address in the configuration');
+}
+
+/** They answer whatever name they are asked for. */
+const nameless: readonly Flavour[] = ['llama-server', 'transformers'];
+const namesShown = 5;
+
+/** One for each server of the upstream `id`, which is asked for `model`. One that is away is made good by another that answers. */
+export function upstreamFindings(id: string, model: string, servers: readonly UpstreamServerSeen[]): Finding[] {
+  const check = `upstream ${id}`;
+  const hasModel = ({ answer }: UpstreamServerSeen) => answer.type === 'listed' && answer.models.includes(model);
+  const away = servers.some(hasModel) ? poor : bad;
+  return servers.map((server): Finding => {
+    const { url, keyEnv, answer } = server;
+    switch (answer.type) {
+      case 'keyless':
+        return bad(check, `${url} wants a key, and ${keyEnv} is empty`, `set ${keyEnv} where the server is started`);
+      case 'silent':
+        return away(
+          check,
+          `${url} does not answer (${answer.reason})`,
+          'start it, or correct its address in the configuration',
+        );
+      case 'refused': {
+        const key =
+          keyEnv === undefined ? 'name the variable that has its key in key_env' : `correct the key in ${keyEnv}`;
+        const isKeys = answer.status === 401 || answer.status === 403;
+        const remedy = isKeys ? key : 'look into its log; a server that is still loading answers so, too';
+        return away(check, `${url} answers ${answer.status} when asked for its ${answer.place}`, remedy);
+      }
+      case 'unlisted':
+        return poor(
+          check,
+          `${url} answers ${inTime(answer.ms)} and has no list of models, so that ${model} was not found in one`,
+          'look whether all of its path is there, such as /v1',
+        );
+      case 'listed': {
+        if (hasModel(server)) return good(check, `${url} answers 200 ${inTime(answer.ms)} and has ${model}`);
+        const message = `${url} answers 200 ${inTime(answer.ms)} and does not list ${model}, but ${namesInWords(answer.models)}`;
+        const remedy = `correct upstreams.${id}.model, or serve the model there under this name`;
+        return (nameless.includes(answer.flavour) ? poor : away)(check, message, remedy);
+      }
+      default:
+        return answer satisfies never;
+    }
+  });
+}
+
+function inTime(ms: number): string {
+  return `within ${Math.max(1, Math.round(ms))} ms`;
+}
+
+function namesInWords(names: readonly string[]): string {
+  const shown = names.slice(0, namesShown).join(', ') || 'none';
+  return names.length > namesShown ? `${shown} and ${names.length - namesShown} more` : shown;
+}
+
+/** Of the checkpoint that counts what the upstream `id` does not say. */
+export function tokenizerFinding(id: string, path: string, opened: Tried): Finding {
+  const check = `upstream ${id}`;
+  return opened.type === 'done'
+    ? good(check, `${path} counts what it does not say`)
+    : bad(check, `tokenizer: ${opened.reason}`, `correct upstreams.${id}.tokenizer, or leave it out`);
 }
 
 const fewFiles = 4096;

@@ -4,9 +4,12 @@
 
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import type { ChatRequest } from '@hadal/protocol/chat-request';
 import { pino } from 'pino';
+import { openTokenCounter } from '../upstream/token-counter.ts';
 import { upstreamOf } from '../upstream/upstream-configuration.ts';
 import {
   openUpstreamProvider,
@@ -95,6 +98,11 @@ export function streamAnswer(response: ServerResponse, deltas: readonly object[]
 
 export const words = (...texts: readonly string[]) => texts.map((content) => ({ content }));
 
+/** By the tokenizer of the model that ships. */
+export const ownCounter = openTokenCounter(
+  openCheckpointDirectory(join(import.meta.dirname, '../../../models/hadal-nano')),
+);
+
 type Settings = Partial<Omit<Upstream, 'servers' | 'timeouts'>> & {
   readonly timeouts?: Partial<Upstream['timeouts']>;
   readonly concurrency?: number;
@@ -112,7 +120,7 @@ export function providerAt(
       ...{ ...usual, flavour: 'vllm', contextWindow: 4096, ...settings, timeouts: { ...usual.timeouts, ...timeouts } },
       servers: urls.map((url) => ({ url, apiKey: undefined, concurrency })),
     },
-    { logger: pino({ level: 'silent' }), ...options },
+    { logger: pino({ level: 'silent' }), counter: ownCounter, ...options },
   );
 }
 

@@ -30,8 +30,8 @@ export interface EventReader<E> {
   leave(reason: 'aborted' | 'insufficient_system_resource', isSent: boolean): E[];
 }
 
-/** Where nobody has said what an answer took. */
-export const unknownUsage: Usage = { ...noUsage, isUnknown: true };
+/** Where nobody has said what an answer took: an estimate that is still to be made. */
+export const unknownUsage: Usage = { ...noUsage, isEstimate: true };
 
 /** Throws `UpstreamFailure` for what is no chunk, or an error. */
 export function readChunk(data: string): UpstreamChunk {
@@ -59,11 +59,13 @@ function usageOf(wire: Wire | undefined): Usage | undefined {
   const ofPrompt = objectOf(wire.prompt_tokens_details, 'prompt_tokens_details') ?? {};
   const ofCompletion = objectOf(wire.completion_tokens_details, 'completion_tokens_details') ?? {};
   const prompt = count(wire.prompt_tokens);
+  const completion = count(wire.completion_tokens);
+  // Proxies say nothing so, where they were told nothing.
+  if (prompt === 0 && completion === 0) return undefined;
   return {
-    prompt,
+    ...{ prompt, completion },
     // DeepSeek's spelling, then OpenAI's.
     cacheHit: Math.min(prompt, count(wire.prompt_cache_hit_tokens ?? ofPrompt.cached_tokens)),
-    completion: count(wire.completion_tokens),
     // SGLang's spelling is the second.
     reasoning: count(ofCompletion.reasoning_tokens ?? wire.reasoning_tokens),
     acceptedPrediction: count(ofCompletion.accepted_prediction_tokens),

@@ -16,6 +16,8 @@ export interface ConfiguredUpstream extends Omit<Upstream, 'servers'> {
     readonly keyEnv: string | undefined;
     readonly concurrency: number;
   }[];
+  /** A checkpoint whose tokenizer counts what the servers do not; undefined: our own model's. */
+  readonly tokenizer: string | undefined;
 }
 
 const seconds = expecting('number of seconds above 0');
@@ -51,6 +53,7 @@ export const upstreamSchema = z.strictObject({
   breaker: z
     .strictObject({ failures: integer(1, Number.MAX_SAFE_INTEGER).optional(), open_seconds: duration.optional() })
     .optional(),
+  tokenizer: z.string().optional(),
   servers: z
     .array(
       z.strictObject({
@@ -90,6 +93,7 @@ export function upstreamOf(id: string, wire: z.infer<typeof upstreamSchema>): Co
       totalMs: timeouts.total_seconds === undefined ? undefined : ms(timeouts.total_seconds),
       queueMs: ms(timeouts.queue_seconds ?? usual.queue),
     },
+    tokenizer: wire.tokenizer,
     healthIntervalMs: ms(wire.health_seconds ?? usual.health),
     ...{ attempts: wire.attempts ?? usual.attempts, maxWaiting: wire.max_waiting ?? usual.maxWaiting },
     breaker: {

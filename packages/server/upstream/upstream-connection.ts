@@ -351,7 +351,9 @@ class Inbox {
         error instanceof UpstreamFailure ? error : new UpstreamFailure('broken', error.code ?? error.message),
       ),
     );
-    response.on('close', () => this.#close(new UpstreamFailure('broken', 'closed')));
+    response.on('close', () => {
+      if (this.#end === 'open') this.#close(new UpstreamFailure('broken', 'closed'));
+    });
   }
 
   /** Each piece once. Throws `UpstreamFailure` after the last one where the response did not end in order. */

@@ -4,14 +4,17 @@
 // flavour they are where nobody has said. Knows neither configuration files nor the environment: keys arrive as they are.
 
 import { createHash, randomUUID } from 'node:crypto';
+import type { ChatEvent } from '@hadal/protocol/chat-event';
 import type { ChatRequest, Message } from '@hadal/protocol/chat-request';
 import type { CompletionRequest } from '@hadal/protocol/completions-request';
+import type { CompletionEvent } from '@hadal/protocol/completions-response';
 import type { ModelCard } from '@hadal/protocol/models';
 import { requestError } from '@hadal/protocol/request-error';
 import type { Logger } from '../logger.ts';
 import type { Provider } from '../provider.ts';
 import { ChatEventReader } from './chat-event-reader.ts';
 import { CompletionEventReader } from './completion-event-reader.ts';
+import type { TokenCounter } from './token-counter.ts';
 import {
   type RequestHeaders,
   UpstreamConnection,
@@ -24,6 +27,7 @@ import { watchHealth } from './upstream-health.ts';
 import { type Clock, prefixKeys, type ServerStatus, UpstreamPool } from './upstream-pool.ts';
 import { type RelayedRequest, type RelayParts, relayAnswer } from './upstream-relay.ts';
 import { chatBody, completionBody, conversationBody, type UpstreamModel } from './upstream-request.ts';
+import { withChatUsage, withCompletionUsage } from './usage-estimate.ts';
 
 /** One model and the servers that have it. */
 export interface Upstream {
@@ -64,6 +68,8 @@ export interface UpstreamProvider extends Provider, AsyncDisposable {
 
 export interface UpstreamProviderOptions {
   readonly logger: Logger;
+  /** Counts tokens where the servers do not say how many there were. */
+  readonly counter: TokenCounter;
   /** What requests carry at the moment, so that the server behind goes on with the trace. */
   readonly traceHeaders?: (() => RequestHeaders) | undefined;
   readonly clock?: Clock;
@@ -103,6 +109,14 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
   /** What a server has shown; `nothing` where it shows none. */
   let shown: ServerTraits | 'nothing' | undefined;
   const isMany = servers.length > 1;
+  let hasEstimated = false;
+  const estimates = {
+    counter: given.counter,
+    onEstimate() {
+      if (!hasEstimated) logger.warn({ model: id }, 'an upstream did not say what an answer took, which is estimated');
+      hasEstimated = true;
+    },
+  };
 
   async function check(index: number): Promise<void> {
     const connection = connections[index] as UpstreamConnection;
@@ -149,7 +163,7 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
     signal: AbortSignal,
   ): AsyncGenerator<E, void, void> {
     const headers = traceHeaders();
-    yield* relayAnswer(parts, { ...make(await model()), headers }, AbortSignal.any([signal, closing.signal]));
+    yield* relayAnswer(parts, { ...make(await model()), headers }, signal, closing.signal);
   }
 
   /** A call to a server that is well. Throws `RequestError`. */
@@ -178,8 +192,8 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
     },
     fingerprint: fingerprintOf(upstream),
 
-    chat: (request, signal) =>
-      relay(
+    chat(request, signal) {
+      const answer = relay<ChatEvent>(
         (behind) => ({
           ...{ path: 'chat/completions', body: chatBody(request, behind), priority: request.priority },
           prefixes: isMany ? chatPrefixes(request) : [],
@@ -193,10 +207,12 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
           start: { type: 'start' },
         }),
         signal,
-      ),
+      );
+      return withChatUsage(answer, request, estimates);
+    },
 
-    complete: (request, signal) =>
-      relay(
+    complete(request, signal) {
+      const answer = relay<CompletionEvent>(
         (behind) => ({
           ...{ path: 'completions', body: completionBody(request, behind), priority: request.priority },
           prefixes: isMany ? completionPrefixes(request) : [],
@@ -204,7 +220,9 @@ export function openUpstreamProvider(upstream: Upstream, given: UpstreamProvider
           start: { type: 'start' },
         }),
         signal,
-      ),
+      );
+      return withCompletionUsage(answer, request, estimates);
+    },
 
     async tokenize(input) {
       const behind = await model();

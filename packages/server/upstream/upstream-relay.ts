@@ -5,6 +5,7 @@
 // without saying how is a failure; every place that was taken is given back.
 
 import { setTimeout as delay } from 'node:timers/promises';
+import { followSignals } from '../followed-signals.ts';
 import type { Logger } from '../logger.ts';
 import type { EventReader } from './upstream-chunk.ts';
 import type { AnswerStream, RequestHeaders, UpstreamConnection } from './upstream-connection.ts';
@@ -60,14 +61,14 @@ interface LiveAnswer<E> {
 /** How long a server is left alone that is too busy and does not say for how long. */
 const usualRestMs = 1_000;
 
-/** The events of one answer. Throws `RequestError`. */
+/** The events of one answer, up to the first of `signals` that aborts. Throws `RequestError`. */
 export async function* relayAnswer<E>(
   parts: RelayParts,
   request: RelayedRequest<E>,
-  signal: AbortSignal,
+  ...signals: readonly AbortSignal[]
 ): AsyncGenerator<E, void, void> {
-  const left = new AbortController();
-  const gone = AbortSignal.any([signal, left.signal]);
+  using left = followSignals(...signals);
+  const gone = left.signal;
   const accepted = Promise.withResolvers<void>();
   const attempts = begin(parts, request, gone, accepted.resolve);
   // It is waited for further down, and may fail before.
@@ -84,7 +85,7 @@ export async function* relayAnswer<E>(
     yield* error.lastWords as E[];
   } finally {
     clearTimeout(patience);
-    left.abort();
+    left.abort('over');
     // Left while it was waited for.
     void attempts.then(({ stream, lease }) => end(stream, lease, { type: 'neutral' })).catch(() => {});
   }
@@ -120,7 +121,8 @@ async function begin<E>(
     if (gone.aborted || lease === 'late') {
       if (typeof lease === 'object') lease.release({ type: 'neutral' });
       const reason = gone.aborted ? 'aborted' : 'insufficient_system_resource';
-      throw new LeftAnswer(request.openReader().leave(reason, attempt > 0));
+      // Attempts that failed are nobody's to pay for.
+      throw new LeftAnswer(request.openReader().leave(reason, false));
     }
     if (lease === undefined) break;
     tried.add(lease.server);
@@ -141,11 +143,15 @@ async function placeFor(
   { pool, queueMs }: RelayParts,
   gone: AbortSignal,
 ): Promise<Lease | 'late' | undefined> {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), queueMs);
+  using wait = followSignals(gone);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    wait.abort();
+  }, queueMs);
   try {
-    const lease = await pool.acquire(wanted, AbortSignal.any([gone, late.signal]));
-    return lease ?? (late.signal.aborted ? 'late' : undefined);
+    const lease = await pool.acquire(wanted, wait.signal);
+    return lease ?? (isLate ? 'late' : undefined);
   } finally {
     clearTimeout(timer);
   }
@@ -178,7 +184,8 @@ async function tryAt<E>(
   } catch (error) {
     if (gone.aborted) {
       end(stream, lease, { type: 'neutral' });
-      throw new LeftAnswer(reader.leave('aborted', true));
+      const isSent = !(error instanceof UpstreamFailure && error.kind === 'connect');
+      throw new LeftAnswer(reader.leave('aborted', isSent));
     }
     if (!(error instanceof UpstreamFailure)) {
       end(stream, lease, { type: 'neutral' });

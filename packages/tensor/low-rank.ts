@@ -1,0 +1,211 @@
+// What adapters add to products (LoRA: Hu et al. 2021, arXiv 2106.09685).
+//
+// Owns y += scale (x Aᵀ) Bᵀ over a weight that stays as it is, with its gradient, for a plain weight and for one of experts, for
+// all rows of a step or for those of each adapter. Knows nothing of files or of which weights have adapters. Invariant: what is
+// added to a row depends on that row and its adapter alone, so the rows of others change no bit of it.
+
+import { scale as scaleBy } from '@hadal/kernels/elementwise';
+import { embedding } from '@hadal/kernels/embedding';
+import { groupedMatmul, matmul } from '@hadal/kernels/matmul';
+import type { Graph, Groups } from './graph.ts';
+import type { PlainWeight } from './packed-matrix.ts';
+import { Tensor } from './tensor.ts';
+
+/** Pairs of matrices that one adapter has for the parts of one weight. */
+export interface LowRank {
+  /** A of all parts, one below the other: [R, I], or [E, R, I] for experts. */
+  readonly down: Tensor;
+  /** In the order of their rows in `down`. */
+  readonly parts: readonly LowRankPart[];
+  readonly scale: number;
+}
+
+export interface LowRankPart {
+  /** B: [O, r], or [E, O, r]. */
+  readonly up: Tensor;
+  /** Of the product, where the part begins. */
+  readonly column: number;
+}
+
+/** Names an adapter; undefined: the one of all rows that name none, as in training, or none. */
+export type AdapterName = string | undefined;
+
+/** Rows of a step, or tokens of its groups, that belong to one adapter. */
+export interface AdapterRows {
+  readonly adapter: AdapterName;
+  readonly begin: number;
+  readonly count: number;
+}
+
+/** A weight that stays as it is, and what each adapter adds to products with it. */
+export class AdaptedMatrix {
+  readonly base: PlainWeight;
+  /** Its owner may change it between steps. */
+  readonly lowRanks: ReadonlyMap<AdapterName, readonly LowRank[]>;
+
+  constructor(base: PlainWeight, lowRanks: AdaptedMatrix['lowRanks']) {
+    this.base = base;
+    this.lowRanks = lowRanks;
+  }
+}
+
+/** Whether any of these rows has an adapter with something to add to products with `w`. */
+export function isAdapted(w: AdaptedMatrix, rows: readonly AdapterRows[] | undefined): boolean {
+  return rows ? rows.some(({ adapter }) => w.lowRanks.has(adapter)) : w.lowRanks.has(undefined);
+}
+
+/** Adds onto y what the adapters of its rows add to x wT; returns y. x [N, I], y [N, O], in the order of `groups` if there are any. */
+export function addLowRanks(g: Graph, w: AdaptedMatrix, x: Tensor, y: Tensor, groups?: Groups): Tensor {
+  if (w.lowRanks.size === 0) return y;
+  const total = groups?.tokens ?? x.rows;
+  for (const { adapter, begin, count } of g.adapterRows(total)) {
+    const lowRanks = w.lowRanks.get(adapter);
+    if (!lowRanks || count === 0) continue;
+    if (count === total) {
+      for (const lowRank of lowRanks) addLowRank(g, lowRank, x, y, groups);
+      continue;
+    }
+    g.inferenceOnly('an adapter of some rows');
+    if (groups) addToGroupedRows(g, lowRanks, x, y, groups, begin, count);
+    else for (const lowRank of lowRanks) addLowRank(g, lowRank, x.slice(begin, count), y.slice(begin, count));
+  }
+  return y;
+}
+
+function addLowRank(g: Graph, lowRank: LowRank, x: Tensor, y: Tensor, groups?: Groups): void {
+  const { commands } = g.device;
+  const { down, parts, scale } = lowRank;
+  const [R, I] = [down.dim(-2), down.dim(-1)];
+  const low = g.arena.take([x.rows, R]);
+  if (groups) {
+    const shape = { R: x.rows, E: down.dim(0), N: R, K: I, transB: true, kind: 'rows' as const };
+    groupedMatmul(commands, x, down, low, groups.offsets, shape);
+  } else {
+    matmul(commands, x, down, low, { M: x.rows, N: R, K: I, transB: true });
+  }
+  scaleBy(commands, low, low, scale);
+  for (const { up, column, rank, rankBegin } of placed(parts)) {
+    const O = up.dim(-2);
+    if (!groups) {
+      const shape = { M: x.rows, N: O, K: rank, lda: R, ldc: y.dim(-1), transB: true, accumulate: true };
+      matmul(commands, from(low, rankBegin), up, from(y, column), shape);
+      continue;
+    }
+    // Products of experts know no columns of wider rows.
+    const added = g.arena.take([x.rows, O]);
+    const shape = { R: x.rows, E: up.dim(0), N: O, K: rank, transB: true, kind: 'rows' as const };
+    groupedMatmul(commands, cut(g, low, rankBegin, rank), up, added, groups.offsets, shape);
+    g.copyColumns(added, 0, y, column, O, 'add');
+  }
+  const ups = parts.map(({ up }) => up);
+  g.note(y, [x, down, ...ups], () => ({ op: 'lowRank', x, low, y, lowRank, groups }));
+}
+
+/** What `addLowRank` leaves on the tape: `low` is scaled. */
+export interface LowRankStep {
+  readonly x: Tensor;
+  readonly low: Tensor;
+  readonly y: Tensor;
+  readonly lowRank: LowRank;
+  readonly groups: Groups | undefined;
+}
+
+/** Lets `write` put a gradient into, or add it onto, that of a tensor which wants one. */
+type Give = (x: Tensor, write: (dx: Tensor, accumulate: boolean) => void) => void;
+
+/** dLow = scale dy B; dB += dyT low; dA += dLowT x; dx += dLow A. y's own gradient goes on to the product with the base as it is. */
+export function lowRankBackward(g: Graph, { x, low, y, lowRank, groups }: LowRankStep, give: Give): void {
+  const { commands } = g.device;
+  const { down, parts, scale } = lowRank;
+  const [R, I] = [down.dim(-2), down.dim(-1)];
+  const N = x.rows;
+  const dy = g.gradOf(y);
+  const dLow = g.arena.take([N, R]);
+  for (const { up, column, rank, rankBegin } of placed(parts)) {
+    const O = up.dim(-2);
+    if (groups) {
+      const { offsets } = groups;
+      const [dPart, lowPart] = [cut(g, dy, column, O), cut(g, low, rankBegin, rank)];
+      const dLowPart = g.arena.take([N, rank]);
+      const E = up.dim(0);
+      groupedMatmul(commands, dPart, up, dLowPart, offsets, { R: N, E, N: rank, K: O, kind: 'rows' });
+      g.copyColumns(dLowPart, 0, dLow, rankBegin, rank, 'write');
+      groupedMatmul(commands, dPart, lowPart, g.gradOf(up), offsets, { R: N, E, N: O, K: rank, kind: 'weights' });
+      continue;
+    }
+    const dPart = from(dy, column);
+    matmul(commands, dPart, up, from(dLow, rankBegin), { M: N, N: rank, K: O, lda: dy.dim(-1), ldc: R });
+    give(up, (dUp, accumulate) => {
+      const shape = { M: O, N: rank, K: N, lda: dy.dim(-1), ldb: R, transA: true, accumulate };
+      matmul(commands, dPart, from(low, rankBegin), dUp, shape);
+    });
+  }
+  scaleBy(commands, dLow, dLow, scale);
+  if (groups) {
+    const shape = { R: N, E: down.dim(0) };
+    groupedMatmul(commands, dLow, x, g.gradOf(down), groups.offsets, { ...shape, N: R, K: I, kind: 'weights' });
+    give(x, (dx, accumulate) =>
+      groupedMatmul(commands, dLow, down, dx, groups.offsets, { ...shape, N: I, K: R, accumulate, kind: 'rows' }),
+    );
+  } else {
+    give(down, (dDown, accumulate) => matmul(commands, dLow, x, dDown, { M: R, N: I, K: N, transA: true, accumulate }));
+    give(x, (dx, accumulate) => matmul(commands, dLow, down, dx, { M: N, N: I, K: R, accumulate }));
+  }
+}
+
+/** The rows of tokens `begin` to `begin + count` lie among those of others, expert by expert: they are taken out and put back. */
+function addToGroupedRows(
+  g: Graph,
+  lowRanks: readonly LowRank[],
+  x: Tensor,
+  y: Tensor,
+  groups: Groups,
+  begin: number,
+  count: number,
+): void {
+  const { groups: own, rows } = ownGroups(g, groups, begin, count);
+  const [xOwn, yOwn] = [g.embedding(x, rows), g.embedding(y, rows)];
+  for (const lowRank of lowRanks) addLowRank(g, lowRank, xOwn, yOwn, own);
+  g.storeRows(yOwn, rows, y);
+}
+
+/** The groups of some tokens alone, and where among the rows of all each of theirs lies. */
+function ownGroups(g: Graph, groups: Groups, begin: number, count: number): { groups: Groups; rows: Tensor } {
+  const known = groups.own.get(begin);
+  if (known) return known;
+  const { ids, slots, offsets, perToken: K } = groups;
+  const own = g.group(ids.slice(begin, count), offsets.length - 1);
+  const rows = g.arena.take([count * K], 'i32');
+  // A row of the table is one slot: the look-up moves bits, whatever they mean.
+  embedding(g.device.commands, slots.slice(begin * K, count * K), own.order, rows, {
+    N: count * K,
+    V: count * K,
+    D: 1,
+  });
+  const made = { groups: own, rows };
+  groups.own.set(begin, made);
+  return made;
+}
+
+/** Parts with their columns of x Aᵀ. */
+function placed(parts: readonly LowRankPart[]): (LowRankPart & { rank: number; rankBegin: number })[] {
+  let end = 0;
+  return parts.map((part) => {
+    const rank = part.up.dim(-1);
+    end += rank;
+    return { ...part, rank, rankBegin: end - rank };
+  });
+}
+
+/** `x` from a column of its first row on: what a product with row strides reads. */
+function from(x: Tensor, column: number): Tensor {
+  return new Tensor(x.handle, x.offset + column, [x.length - column]);
+}
+
+/** Columns of x as a tensor of their own, off the tape; x itself where they are all of it. */
+function cut(g: Graph, x: Tensor, column: number, width: number): Tensor {
+  if (width === x.dim(-1)) return x;
+  const y = g.arena.take([x.rows, width]);
+  g.copyColumns(x, column, y, 0, width, 'write');
+  return y;
+}
