@@ -7,7 +7,7 @@
 import type { StreamDecoder, Tokenizer } from '@hadal/formats/tokenizer';
 import type { Matcher } from './constraints/matcher.ts';
 import type { FinishReason, GenerateRequest, TokenEvent } from './engine.ts';
-import type { Choice, ChoiceRow, TopTokens } from './sampler.ts';
+import type { Choice, ChoiceRow, TokenLogprob, TopTokens } from './sampler.ts';
 import type { SequencePages } from './sequence-pages.ts';
 import { DraftDepth, maxDraftTokens } from './speculation.ts';
 import { StopText } from './stop-text.ts';

@@ -46,7 +46,7 @@ const conversation = z.object({ messages, tools, thinking });
 /** Throws `RequestError` for the first mistake. */
 export function parseConversationRow(line: unknown): ConversationRow {
   const wire = checkShape(conversation, line);
-  const given = messagesOf(wire.messages, ['messages']);
+  const given = answeredMessages(wire.messages, ['messages']);
   const learned = checkShape(weights, line).messages.map(
     ({ weight }, i) => given[i]?.role === 'assistant' && weight !== 0,
   );
@@ -71,6 +71,15 @@ const taskItem = z.object({
   index: z.int().nonnegative(),
   difficulty: z.int().positive().nullish(),
 });
+
+/** A conversation that may end with what the assistant says: it is checked as one that goes on from there. */
+function answeredMessages(wire: z.output<typeof messages>, place: readonly PropertyKey[]): Message[] {
+  const last = wire.at(-1);
+  const calls = last?.role === 'assistant' ? (last.tool_calls ?? []) : [];
+  const next = calls.map(({ id }) => ({ role: 'tool' as const, tool_call_id: id, content: '' }));
+  const following = next.length > 0 ? next : [{ role: 'user' as const, content: '' }];
+  return messagesOf([...wire, ...(last?.role === 'assistant' ? following : [])], place).slice(0, wire.length);
+}
 
 /** Whether a line names a problem of a task instead of a conversation. */
 export function isTaskRow(line: unknown): boolean {
@@ -114,7 +123,7 @@ export function parsePreferenceRow(line: unknown): PreferenceRow {
       const problem = `expected assistant, got ${output[wrong]?.role}`;
       throw requestError('invalid-field', { field: `${field}[${wrong}].role`, problem });
     }
-    return messagesOf([...wire.input.messages, ...output], ['input', 'messages']).slice(given.length);
+    return answeredMessages([...wire.input.messages, ...output], ['input', 'messages']).slice(given.length);
   };
   const [preferred, rejected] = [answer('preferred_output'), answer('non_preferred_output')];
   const reasons = [...preferred, ...rejected].some((one) => one.role === 'assistant' && one.reasoning !== '');

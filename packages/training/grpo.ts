@@ -59,7 +59,6 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
   });
   const order = new EpochOrder(prompts.length, `${seed}/prompts`);
   const reference = options.klCoefficient > 0 ? job.openReference(at.referenceStep) : undefined;
-  using _ = reference;
   const settings = {
     ...{ temperature: options.temperature, maxTokens: options.maxCompletionTokens, maxTurns: options.maxTurns },
   };
@@ -112,9 +111,8 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
       update_seconds: (performance.now() - gradedMs) / 1000,
     });
     if (options.referenceRefresh > 0 && at.step % options.referenceRefresh === 0) {
-      reference?.become(job.trainer.parameters);
       at = { ...at, referenceStep: at.step };
-      job.saveReference(at);
+      job.renewReference(at);
     }
     if (heldOut.length > 0 && (at.step % evalInterval === 0 || job.isDone(at))) await evaluate(at);
   }

@@ -1,7 +1,7 @@
 // First values of the weights.
 
 import type { Device } from '@hadal/kernels/device';
-import type { ParameterSet } from '@hadal/models/parameter-set';
+import type { Parameter } from '@hadal/models/parameter-set';
 import { specKey } from '@hadal/models/weight-source';
 import { Random } from './tasks/random.ts';
 
@@ -9,8 +9,13 @@ import { Random } from './tasks/random.ts';
  * Norms 1, biases 0, everything else normal with standard deviation `deviation`, as DeepSeek-V3 starts. Each
  * weight draws from a stream of its own, so a change to one leaves the others as they were.
  */
-export function initialize(device: Device, parameters: ParameterSet, seed: string, deviation: number): void {
-  for (const { spec, value } of parameters.parameters) {
+export function initialize(
+  device: Device,
+  { parameters }: { readonly parameters: readonly Parameter[] },
+  seed: string,
+  deviation: number,
+): void {
+  for (const { spec, value } of parameters) {
     if (spec.kind === 'table') {
       throw new Error(
         `${specKey(spec)}: expected weights that can be drawn, got a table: such a model is for inference only`,

@@ -1,48 +1,32 @@
 // A policy that stays where it is while another one is trained.
 //
-// Owns a copy of the weights and gives the log-probabilities of tokens under it: what divergences and preferences are measured
-// against. Has the trainer's bits, so against itself every ratio is 1.
+// Gives the log-probabilities of tokens under weights that do not move: what divergences and preferences are measured against.
+// Has the trainer's bits, so against itself every ratio is 1. Knows nothing of where the weights lie.
 
-import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import type { ModelDefinition, Network } from '@hadal/models/architecture';
 import { PackedDocuments } from '@hadal/models/layers/attention-memory';
-import { ParameterSet } from '@hadal/models/parameter-set';
-import { collectSpecs, type WeightSource } from '@hadal/models/weight-source';
+import type { WeightSource } from '@hadal/models/weight-source';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
-import { Tensor } from '@hadal/tensor/tensor';
 import { type PackedRow, splitTargets, targets, tokensOf } from './packing.ts';
 
 export class ReferencePolicy implements Disposable {
   readonly #device: Device;
-  readonly #parameters: ParameterSet;
   readonly #network: Network;
   readonly #arena: Arena;
 
-  constructor(device: Device, definition: ModelDefinition, positions: number) {
+  /** `weights` must outlive it. */
+  constructor(device: Device, definition: ModelDefinition, positions: number, weights: WeightSource) {
     this.#device = device;
     this.#arena = new Arena(device.memory);
-    const options = { form: definition.forms[0], positions, predictor: 'absent' } as const;
-    const assemble = (source: WeightSource) => definition.assemble(source, options);
-    this.#parameters = new ParameterSet(device, collectSpecs(assemble), 'frozen');
-    this.#network = assemble(this.#parameters);
-  }
-
-  load(weights: StoredWeights): void {
-    this.#parameters.load(weights);
-  }
-
-  /** Becomes the policy that `parameters` are now. */
-  become(parameters: ParameterSet): void {
-    this.#parameters.copyFrom(parameters);
+    this.#network = definition.assemble(weights, { form: definition.forms[0], positions, predictor: 'absent' });
   }
 
   /** Log-probabilities of the supervised tokens of each document of `row`, in nats. */
   logprobs(row: PackedRow): Float32Array[] {
     this.#arena.reset();
     const { head, forward } = this.#network;
-    if (!(head instanceof Tensor)) throw new Error('a parameter set holds plain tensors');
     const graph = new Graph(this.#device, this.#arena, 'inference');
     const { ids, lengths } = tokensOf(row);
     const documents = new PackedDocuments(this.#arena, lengths);
@@ -63,7 +47,6 @@ export class ReferencePolicy implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#parameters[Symbol.dispose]();
     this.#arena[Symbol.dispose]();
   }
 }

@@ -1,6 +1,6 @@
 // An engine over weights that are being trained.
 //
-// Owns a runner in this thread and the packed copies that it reads; `refresh` brings them up to the weights of the moment.
+// Owns a runner in this thread and the packed copies of weights that it reads; `refresh` brings them up to the weights of the moment.
 // To its callers it is an engine like any other. Invariant: it computes attention in the trainer's form and products with the
 // trainer's bits, so that a token's log-probability when sampled is the one that the trainer finds for it.
 
@@ -10,16 +10,17 @@ import { Runner } from '@hadal/engine/runner';
 import type { RequestEvent } from '@hadal/engine/sequence';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import type { Device } from '@hadal/kernels/device';
+import type { AdapterSet } from '@hadal/models/adapters/adapter-set';
 import { countParameters, type ModelDefinition } from '@hadal/models/architecture';
 import type { LanguageModel } from '@hadal/models/language-model';
 import { PackedParameters } from '@hadal/models/packed-parameters';
-import type { WeightSource } from '@hadal/models/weight-source';
+import { ParameterSet } from '@hadal/models/parameter-set';
 
 export interface RolloutEngineOptions {
   readonly device: Device;
   readonly definition: ModelDefinition;
   /** The trainer's; they outlive the engine. */
-  readonly parameters: WeightSource;
+  readonly parameters: ParameterSet | AdapterSet;
   readonly tokenizer: Tokenizer;
   /** Tokens of a prompt and its answer at most. */
   readonly contextLength: number;
@@ -31,7 +32,8 @@ export interface RolloutEngineOptions {
 export class RolloutEngine implements Engine {
   readonly model: ModelInfo;
   readonly tokenizer: Tokenizer;
-  readonly #weights: PackedParameters;
+  /** Of all weights; an adapter is read where it lies. */
+  readonly #packed: PackedParameters | undefined;
   readonly #runner: Runner;
   #version = 0;
   #nextKey = 0;
@@ -42,8 +44,9 @@ export class RolloutEngine implements Engine {
     const [form] = definition.forms;
     const { vocabularySize } = definition;
     this.tokenizer = tokenizer;
-    this.#weights = new PackedParameters(device, parameters);
-    const network = definition.assemble(this.#weights, { form, positions: contextLength, predictor: 'absent' });
+    this.#packed = parameters instanceof ParameterSet ? new PackedParameters(device, parameters) : undefined;
+    const options = { form, positions: contextLength, predictor: 'absent' } as const;
+    const network = definition.assemble(this.#packed ?? parameters, options);
     const model: LanguageModel = {
       ...{ contextLength, vocabularySize, parameters: countParameters(definition), form, dtype: 'f32' },
       ...{ cache: definition.cacheLayout(form, 'f32'), head: network.head, predictor: undefined },
@@ -54,13 +57,13 @@ export class RolloutEngine implements Engine {
       ...{ id: 'policy', contextLength, vocabularySize, parameters: model.parameters, drafters: [], dtype: 'f32' },
     };
     this.#runner = new Runner(device, model, tokenizer, { cacheBytes, maxRunning, maxWaiting: Infinity });
-    this.#weights.refresh();
+    this.#packed?.refresh();
   }
 
   /** Takes the parameters as they are now. Nothing may be under way. */
   refresh(): void {
     if (this.#runner.hasWork) throw new Error('refresh: expected an engine at rest, answers are under way');
-    this.#weights.refresh();
+    this.#packed?.refresh();
     this.#version++;
   }
 
@@ -104,7 +107,7 @@ export class RolloutEngine implements Engine {
 
   [Symbol.dispose](): void {
     this.#runner[Symbol.dispose]();
-    this.#weights[Symbol.dispose]();
+    this.#packed?.[Symbol.dispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,7 +7,9 @@
 
 import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
+import type { DivergenceShape, Teacher } from '@hadal/kernels/divergence';
 import { fill, sumSquares } from '@hadal/kernels/elementwise';
+import type { AdapterSet } from '@hadal/models/adapters/adapter-set';
 import type { ModelDefinition, Network } from '@hadal/models/architecture';
 import { PackedDocuments } from '@hadal/models/layers/attention-memory';
 import { type Parameter, ParameterSet } from '@hadal/models/parameter-set';
@@ -16,7 +18,7 @@ import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
 import { Optimizer, type OptimizerSettings, type OptimizerTarget } from '@hadal/tensor/optimizer';
 import type { Weight } from '@hadal/tensor/packed-matrix';
-import { Tensor } from '@hadal/tensor/tensor';
+import type { Tensor } from '@hadal/tensor/tensor';
 import { type PackedRow, type PackedStep, splitTargets, type Targets, targets, tokensOf } from './packing.ts';
 
 export interface TrainerSettings {
@@ -53,9 +55,9 @@ export interface StepResult {
 
 /**
  * What a step minimizes. `likelihood`: the mean negative log-likelihood of the supervised tokens. `logprobs`: any function of
- * their log-probabilities that is a sum over rows.
+ * their log-probabilities that is a sum over rows. `divergence`: the mean divergence from a teacher where they stand.
  */
-export type Objective = { readonly type: 'likelihood' } | LogprobObjective;
+export type Objective = { readonly type: 'likelihood' } | LogprobObjective | DivergenceObjective;
 
 export interface LogprobObjective {
   readonly type: 'logprobs';
@@ -64,6 +66,13 @@ export interface LogprobObjective {
    * supervised tokens, in nats, in order; the derivative has the same shape.
    */
   readonly ofRow: (row: number, logprobs_D_T: readonly Float32Array[]) => RowLoss;
+}
+
+export interface DivergenceObjective {
+  readonly type: 'divergence';
+  readonly shape: DivergenceShape;
+  /** What the teacher expected in the places of a row's supervised tokens, in order: [n, K] each. */
+  readonly teacherOf: (row: number) => Teacher<Int32Array, Float32Array>;
 }
 
 export interface RowLoss {
@@ -80,7 +89,8 @@ interface RecordedLoss {
 }
 
 export class Trainer {
-  readonly parameters: ParameterSet;
+  /** What moves: all weights, or those of an adapter. */
+  readonly parameters: ParameterSet | AdapterSet;
   readonly optimizer: Optimizer;
   readonly #device: Device;
   readonly #network: Network;
@@ -89,7 +99,8 @@ export class Trainer {
   readonly #results: Arena;
   readonly #norm: Tensor;
 
-  constructor(device: Device, definition: ModelDefinition, settings: TrainerSettings) {
+  /** Owns `adapter`, which is trained in the place of all weights. */
+  constructor(device: Device, definition: ModelDefinition, settings: TrainerSettings, adapter?: AdapterSet) {
     this.#device = device;
     this.#settings = settings;
     this.#arena = new Arena(device.memory);
@@ -98,16 +109,12 @@ export class Trainer {
     const { contextLength: positions, predictor = 'present', matrices = 'muon' } = settings;
     const options = { form: definition.forms[0], positions, predictor };
     const assemble = (source: WeightSource) => definition.assemble(source, options);
-    this.parameters = new ParameterSet(device, collectSpecs(assemble));
+    this.parameters = adapter ?? new ParameterSet(device, collectSpecs(assemble));
     this.#network = assemble(this.parameters);
-    const moved = this.parameters.parameters.flatMap((parameter) => optimizerTargets(parameter, matrices));
+    const moved =
+      adapter?.optimizerTargets() ??
+      this.parameters.parameters.flatMap((parameter) => optimizerTargets(parameter, matrices));
     this.optimizer = new Optimizer(device, moved, settings.optimizer);
-  }
-
-  /** Of the residual stream. */
-  get width(): number {
-    const { head } = this.#network;
-    return head instanceof Tensor ? head.dim(1) : head.K;
   }
 
   /** Bytes of native memory that the step's tensors take. */
@@ -134,8 +141,11 @@ export class Trainer {
     let [loss, predictorLoss] = [0, 0];
     for (const [index, row] of packed.rows.entries()) {
       this.#arena.reset();
-      if (objective.type === 'logprobs') {
-        loss += this.#addGradient(index, row, objective);
+      if (objective.type !== 'likelihood') {
+        loss +=
+          objective.type === 'logprobs'
+            ? this.#addGradient(index, row, objective)
+            : this.#addDivergence(row, objective.teacherOf(index), objective.shape, 1 / counts.main);
         continue;
       }
       const recorded = this.#recordRow(row, counts, settings.predictorWeight);
@@ -231,6 +241,29 @@ export class Trainer {
     return loss;
   }
 
+  /** The same for the divergence from a teacher. */
+  #addDivergence(
+    row: PackedRow,
+    teacher: Teacher<Int32Array, Float32Array>,
+    shape: DivergenceShape,
+    scale: number,
+  ): number {
+    const graph = new Graph(this.#device, this.#arena, 'training');
+    const { hidden } = this.#forward(graph, row);
+    const { rows, weights } = scaled(targets(row, 1), scale);
+    if (rows.length === 0) return 0;
+    const K = teacher.ids.length / rows.length;
+    const place = {
+      ids: this.#arena.integers(teacher.ids, [rows.length, K]),
+      logprobs: this.#arena.floats(teacher.logprobs, [rows.length, K]),
+    };
+    const chosen = graph.embedding(hidden, this.#arena.integers(rows));
+    const losses = graph.linearDivergence(chosen, this.#network.head, place, this.#arena.floats(weights), shape);
+    graph.backward();
+    graph.run();
+    return this.#sum({ nll: losses, weights });
+  }
+
   #forward(graph: Graph, row: PackedRow): { hidden: Tensor; documents: PackedDocuments } {
     const { ids, lengths } = tokensOf(row);
     const documents = new PackedDocuments(this.#arena, lengths);
@@ -251,7 +284,6 @@ export class Trainer {
 
   /** Logits are made for supervised rows only: in a conversation that is less than half of them. */
   #recordLoss(graph: Graph, hidden: Tensor, head: Weight, { rows, tokens, weights }: Targets): RecordedLoss {
-    if (!(head instanceof Tensor)) throw new Error('the loss needs an unpacked head');
     if (rows.length === 0) return { nll: this.#arena.take([0]), weights };
     const chosen = graph.embedding(hidden, this.#arena.integers(rows));
     const nll = graph.linearCrossEntropy(chosen, head, this.#arena.integers(tokens), this.#arena.floats(weights));

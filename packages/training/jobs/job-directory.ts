@@ -7,7 +7,13 @@
 import { appendFileSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '@hadal/formats/replace-file';
-import { type JournalEntry, jobFiles, journalEntry, type TrainingOrder, trainingOrder } from '@hadal/protocol/training-order';
+import {
+  type JournalEntry,
+  jobFiles,
+  journalEntry,
+  type TrainingOrder,
+  trainingOrder,
+} from '@hadal/protocol/training-order';
 import { z } from 'zod';
 
 const position = z.object({
@@ -42,7 +48,8 @@ export class JobDirectory implements Disposable {
     this.order = trainingOrder.parse(JSON.parse(readFileSync(this.at(jobFiles.order), 'utf8')));
     this.#lock();
     // The last line of a process that was killed while it wrote it.
-    if (existsSync(this.#journal) && !readFileSync(this.#journal, 'utf8').endsWith('\n')) appendFileSync(this.#journal, '\n');
+    if (existsSync(this.#journal) && !readFileSync(this.#journal, 'utf8').endsWith('\n'))
+      appendFileSync(this.#journal, '\n');
   }
 
   /** A path of the order, which is relative to the directory unless it is absolute. */

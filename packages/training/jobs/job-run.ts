@@ -13,18 +13,24 @@ import { openSafetensors, writeSafetensors } from '@hadal/formats/safetensors';
 import { storedWeights } from '@hadal/formats/stored-weights';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { type Device, openDevice } from '@hadal/kernels/device';
+import { writeAdapter } from '@hadal/models/adapters/adapter-files';
+import { AdapterSet } from '@hadal/models/adapters/adapter-set';
 import type { ModelDefinition } from '@hadal/models/architecture';
+import { CheckpointWeights } from '@hadal/models/checkpoint-weights';
 import { readStopTokens } from '@hadal/models/generation-config';
-import { holdingsOf, openWeights, readDefinition } from '@hadal/models/language-model';
-import type { TrainingOrder } from '@hadal/protocol/training-order';
+import { holdingsOf, openWeights, readDefinition, runTimeDtype } from '@hadal/models/language-model';
+import { ParameterSet } from '@hadal/models/parameter-set';
+import { collectSpecs } from '@hadal/models/weight-source';
+import type { TrainingMethod, TrainingOrder } from '@hadal/protocol/training-order';
 import { steepIterations } from '@hadal/tensor/optimizer';
 import type { Candidate } from '../exchange.ts';
+import type { PackedRow } from '../packing.ts';
 import { ReferencePolicy } from '../reference-policy.ts';
 import { RolloutEngine } from '../rollout-engine.ts';
 import { type Schedule, scheduleFactor } from '../schedule.ts';
-import { type Objective, type StepResult, Trainer } from '../trainer.ts';
+import { type Objective, type StepResult, Trainer, type TrainerSettings } from '../trainer.ts';
 import { readTrainerFiles, writeTrainerFiles } from '../trainer-files.ts';
-import type { PackedRow } from '../packing.ts';
+import type { Renderer } from './conversation-documents.ts';
 import { exportCheckpoint } from './export-checkpoint.ts';
 import { type JobDirectory, type JobPosition, jobStart } from './job-directory.ts';
 
@@ -61,8 +67,13 @@ export class JobRun implements Disposable {
   readonly candidate: Candidate;
   readonly contextLength: number;
   readonly #options: JobRunOptions;
+  /** Weights that do not move: below an adapter, or the reference's own. */
+  readonly #base: CheckpointWeights | undefined;
+  #frozen: ParameterSet | CheckpointWeights | undefined;
+  #reference: ReferencePolicy | undefined;
   #engine: RolloutEngine | undefined;
   #plan: JobPlan | undefined;
+  readonly #results = new Set<string>();
   #savedMs = performance.now();
   /** When what is counted as training began. */
   #begunMs = performance.now();
@@ -76,14 +87,22 @@ export class JobRun implements Disposable {
     this.definition = readDefinition(this.base);
     this.contextLength = Math.min(this.definition.contextLength, longestContext);
     this.device = openDevice(threads === undefined ? {} : { threads });
-    this.trainer = new Trainer(this.device, this.definition, {
+    const { adapter } = this.order;
+    if (adapter) {
+      const stored = openWeights(this.base);
+      this.#base = new CheckpointWeights(this.device, stored, { dtype: runTimeDtype(this.base, adapter.baseDtype) });
+      this.#frozen = this.#base;
+    }
+    const settings: TrainerSettings = {
       optimizer: {
         adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
         muon: { momentum: 0.95, weightDecay: 0, updateRms: 0.2, iterations: steepIterations },
       },
       ...{ clipNorm: 1, contextLength: this.contextLength, matrices: 'adamw' },
-      predictor: holdingsOf(this.base, this.definition.forms[0]).predictor,
-    });
+      // An adapter leaves the prediction module as it is.
+      predictor: adapter ? 'absent' : holdingsOf(this.base, this.definition.forms[0]).predictor,
+    };
+    this.trainer = new Trainer(this.device, this.definition, settings, this.#openAdapter());
     const tokenizer = this.base.tokenizer();
     this.tokenizer = tokenizer;
     const dialect = chooseDialect({ config: this.base.config(), template: this.base.chatTemplate(), tokenizer });
@@ -97,14 +116,22 @@ export class JobRun implements Disposable {
     };
   }
 
+  /** How the model is talked to. */
+  get renderer(): Renderer {
+    return { tokenizer: this.tokenizer, dialect: this.candidate.dialect };
+  }
+
   /** The base's weights, or those of the last state; where to go on. */
   start(): JobPosition {
     const state = this.directory.state();
     if (state) readTrainerFiles(state.directory, this.device, this.trainer);
-    else this.trainer.load(openWeights(this.base));
+    else if (this.trainer.parameters instanceof ParameterSet) this.trainer.load(openWeights(this.base));
+    else this.trainer.parameters.initialize(`${this.order.seed}/adapter`);
     const millions = (this.trainer.parameters.count / 1e6).toFixed(1);
     const place = state ? `going on after step ${state.position.step}` : 'starting';
-    this.note(`${this.order.model.name}: ${millions} million weights in training, ${this.device.threads} threads; ${place}`);
+    this.note(
+      `${this.order.model.name}: ${millions} million weights in training, ${this.device.threads} threads; ${place}`,
+    );
     return state?.position ?? jobStart;
   }
 
@@ -113,6 +140,26 @@ export class JobRun implements Disposable {
     this.#plan = plan;
     const { epochs, batchSize, learningRateMultiplier, schedule, more = {} } = plan;
     this.directory.note({ type: 'settled', epochs, batchSize, learningRateMultiplier, steps: schedule.steps, more });
+  }
+
+  /** `settle` for a method that goes through `rows` documents epoch by epoch, at a rate that falls to zero. */
+  settleEpochs(
+    method: Pick<TrainingMethod, 'epochs' | 'batchSize' | 'learningRateMultiplier'>,
+    rows: number,
+    more: JobPlan['more'] = {},
+  ): { readonly batchSize: number; readonly steps: number } {
+    const { checkpointSteps } = this.order;
+    const epochs = method.epochs === 'auto' ? 3 : method.epochs;
+    // Few rows make many small steps, many rows steps that are worth their noise.
+    const batchSize = method.batchSize === 'auto' ? Math.min(32, Math.max(1, Math.round(rows / 32))) : method.batchSize;
+    const steps = Math.max(1, Math.round((epochs * rows) / batchSize));
+    this.settle({
+      ...{ epochs, batchSize, more },
+      learningRateMultiplier: method.learningRateMultiplier === 'auto' ? 1 : method.learningRateMultiplier,
+      schedule: { steps, warmupSteps: Math.min(50, Math.ceil(steps / 20)), decayShare: 1 },
+      checkpointSteps: checkpointSteps === 'auto' ? Math.max(1, Math.ceil(steps / epochs)) : checkpointSteps,
+    });
+    return { batchSize, steps };
   }
 
   /** Whether there is a next step to make. */
@@ -131,7 +178,7 @@ export class JobRun implements Disposable {
   /** The rate of a step's updates; `step` counts from 1. */
   learningRate(step: number): number {
     const { learningRateMultiplier, schedule } = this.#planned;
-    return baseLearningRate(this.trainer.width) * learningRateMultiplier * scheduleFactor(schedule, step);
+    return baseLearningRate(this.#width) * learningRateMultiplier * scheduleFactor(schedule, step);
   }
 
   /** Moves the weights once. */
@@ -161,17 +208,32 @@ export class JobRun implements Disposable {
     return at;
   }
 
-  /** The policy that divergences are measured from: the base, or what was trained at `step`. The caller disposes of it. */
+  /** The policy that divergences are measured from: the base, or what was trained at `step`. */
   openReference(step: number): ReferencePolicy {
-    const reference = new ReferencePolicy(this.device, this.definition, this.contextLength);
-    const saved = this.directory.at(referenceName(step));
-    reference.load(step === 0 ? openWeights(this.base) : storedWeights(openSafetensors(saved)));
-    return reference;
+    const { device, definition, contextLength } = this;
+    if (!this.#frozen) {
+      const options = { form: definition.forms[0], positions: contextLength, predictor: 'absent' } as const;
+      const copy = new ParameterSet(
+        device,
+        collectSpecs((source) => definition.assemble(source, options)),
+        'frozen',
+      );
+      const saved = this.directory.at(referenceName(step));
+      copy.load(step === 0 ? openWeights(this.base) : storedWeights(openSafetensors(saved)));
+      this.#frozen = copy;
+    }
+    this.#reference ??= new ReferencePolicy(device, definition, contextLength, this.#frozen);
+    return this.#reference;
   }
 
-  /** Keeps the present weights as those of a reference, which a job that goes on needs again. */
-  saveReference(at: JobPosition): void {
-    writeSafetensors(this.directory.at(referenceName(at.step)), this.trainer.parameters.tensors('F32'));
+  /** Makes the present weights the reference, and keeps them: a job that goes on needs them again. */
+  renewReference(at: JobPosition): void {
+    const { parameters } = this.trainer;
+    if (!(this.#frozen instanceof ParameterSet) || !(parameters instanceof ParameterSet)) {
+      throw new Error('reference: expected all weights in training, an adapter measures from its base');
+    }
+    this.#frozen.copyFrom(parameters);
+    writeSafetensors(this.directory.at(referenceName(at.step)), parameters.tensors('F32'));
     const before = this.directory.state()?.position.referenceStep ?? 0;
     this.save(at);
     if (before > 0 && before !== at.step) rmSync(this.directory.at(referenceName(before)), { force: true });
@@ -206,22 +268,43 @@ export class JobRun implements Disposable {
     const [path, temporary] = [this.directory.at(name), this.directory.at(`${name}.tmp`)];
     rmSync(temporary, { recursive: true, force: true });
     mkdirSync(temporary, { recursive: true });
-    exportCheckpoint(temporary, this.base, this.trainer.parameters);
+    const { parameters } = this.trainer;
+    const isAdapter = !(parameters instanceof ParameterSet);
+    if (isAdapter) writeAdapter(temporary, parameters, { base: this.base.path, dtype: 'F32' });
+    else exportCheckpoint(temporary, this.base, parameters);
     rmSync(path, { recursive: true, force: true });
     renameSync(temporary, path);
-    this.directory.note({ type: 'checkpoint', step: at.step, directory: name, isAdapter: false, metrics });
+    this.directory.note({ type: 'checkpoint', step: at.step, directory: name, isAdapter, metrics });
+  }
+
+  /** Whether it was asked to stop. */
+  get isStopping(): boolean {
+    return this.signal?.aborted === true;
+  }
+
+  get signal(): AbortSignal | undefined {
+    return this.#options.signal;
+  }
+
+  /** A file for whoever ordered the job. */
+  writeResult(name: string, content: string): void {
+    replaceFile(this.directory.at(name), content);
+    this.#results.add(name);
+  }
+
+  get results(): { readonly name: string; readonly path: string }[] {
+    return [...this.#results].map((name) => ({ name, path: name }));
   }
 
   /** All measurements as a table, a row for each step: OpenAI's result file. Of a step that was repeated, the last. */
-  writeMetrics(): { readonly name: string; readonly path: string } {
+  writeMetrics(): void {
     const steps = new Map<number, Record<string, number>>();
     for (const entry of this.directory.entries()) {
       if (entry.type === 'metrics') steps.set(entry.step, { ...steps.get(entry.step), ...entry.data });
     }
     const columns = [...new Set([...steps.values()].flatMap((data) => Object.keys(data)))];
     const lines = [...steps].map(([step, data]) => [step, ...columns.map((name) => data[name] ?? '')].join(','));
-    replaceFile(this.directory.at('metrics.csv'), `${[['step', ...columns].join(','), ...lines].join('\n')}\n`);
-    return { name: 'step_metrics.csv', path: 'metrics.csv' };
+    this.writeResult('step_metrics.csv', `${[['step', ...columns].join(','), ...lines].join('\n')}\n`);
   }
 
   note(message: string, level: 'info' | 'warn' | 'error' = 'info'): void {
@@ -230,8 +313,19 @@ export class JobRun implements Disposable {
 
   [Symbol.dispose](): void {
     this.#engine?.[Symbol.dispose]();
+    this.#reference?.[Symbol.dispose]();
     this.trainer[Symbol.dispose]();
+    this.#frozen?.[Symbol.dispose]();
     this.device[Symbol.dispose]();
+  }
+
+  #openAdapter(): AdapterSet | undefined {
+    const { order, definition, device, contextLength: positions } = this;
+    if (!order.adapter || !this.#base) return undefined;
+    const { rank, alpha, targets } = order.adapter;
+    const options = { form: definition.forms[0], positions, predictor: 'absent' } as const;
+    const specs = collectSpecs((source) => definition.assemble(source, options), this.#base.has);
+    return new AdapterSet(device, this.#base, specs, { rank, alpha, targets, scaling: 'byRank' });
   }
 
   #openEngine(): RolloutEngine {
@@ -240,6 +334,15 @@ export class JobRun implements Disposable {
       ...{ device, definition, contextLength, parameters: this.trainer.parameters, tokenizer: this.tokenizer },
     });
     return this.#engine;
+  }
+
+  /** Of the residual stream. */
+  get #width(): number {
+    const options = { form: this.definition.forms[0], positions: 1, predictor: 'absent' } as const;
+    const specs = collectSpecs((source) => this.definition.assemble(source, options));
+    const embedding = specs.find(({ kind }) => kind === 'embedding' || kind === 'head');
+    if (!embedding) throw new Error(`${this.base.path}: expected an embedding, found none`);
+    return embedding.shape.at(-1) as number;
   }
 
   get #planned(): JobPlan {

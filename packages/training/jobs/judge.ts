@@ -14,7 +14,7 @@ import type { JobRun } from './job-run.ts';
 export type Judge = (item: JsonObject, answer: Answer) => Promise<GraderRun>;
 
 /** Tells of gradings that failed. Throws `JobFailure` when they are more than half of a step's. */
-export function noteGradings(job: JobRun, runs: readonly GraderRun[]): void {
+export function noteGradings(job: JobRun, runs: readonly Pick<GraderRun, 'problems'>[]): void {
   // An answer that a grader cannot read is graded: it is a bad one.
   const failed = runs.flatMap(({ problems }) => problems.find(({ kind }) => kind !== 'sample-parse') ?? []);
   const [first] = failed;

@@ -25,7 +25,10 @@ export function parsePrompt(line: unknown, thinking: boolean): TrainingPrompt {
   const task = tasks.find((each) => each.name === name);
   if (!task) {
     const known = tasks.map((each) => JSON.stringify(each.name)).join(', ');
-    throw requestError('invalid-field', { field: 'task', problem: `expected one of ${known}, got ${JSON.stringify(name)}` });
+    throw requestError('invalid-field', {
+      field: 'task',
+      problem: `expected one of ${known}, got ${JSON.stringify(name)}`,
+    });
   }
   const problem = task.generate(split, index, difficulty === undefined ? {} : { difficulty });
   if (problem.kind !== 'chat') {

@@ -3,8 +3,14 @@
 // Owns which method carries an order out, and that whatever happens is in the journal: done, stopped, or failed with the reason.
 // Checkpoints written before stay. Knows nothing of who ordered it.
 
-import type { TrainingMethod } from '@hadal/protocol/training-order';
+import type { TrainingMethod, TrainingOrder } from '@hadal/protocol/training-order';
+import { parseConversationRow, parsePreferenceRow } from '@hadal/protocol/training-rows';
+import { type Distillation, type DistillationData, distill } from '../distill.ts';
+import { dpo, type PreferencePair } from '../dpo.ts';
 import { type GrpoData, grpo } from '../grpo.ts';
+import { type SupervisedData, supervised } from '../supervised.ts';
+import type { Teacher } from '../teacher.ts';
+import { conversationDocument, learnedTokens, preferenceDocuments } from './conversation-documents.ts';
 import { readRows } from './data-file.ts';
 import { JobDirectory, type JobPosition } from './job-directory.ts';
 import { JobFailure } from './job-failure.ts';
@@ -15,6 +21,8 @@ import { parsePrompt } from './prompts.ts';
 export interface JobServices extends JobRunOptions {
   /** Who grades answers; of methods that need a grader. */
   readonly judge?: Judge | undefined;
+  /** Who teaches; of distillation. */
+  readonly openTeacher?: (() => Promise<Teacher>) | undefined;
   readonly now?: () => number;
 }
 
@@ -34,7 +42,8 @@ export async function runJob(path: string, services: JobServices): Promise<JobEn
       return 'stopped';
     }
     run.writeCheckpoint(at, {});
-    directory.note({ type: 'succeeded', trainedTokens: at.trainedTokens, resultFiles: [run.writeMetrics()] });
+    run.writeMetrics();
+    directory.note({ type: 'succeeded', trainedTokens: at.trainedTokens, resultFiles: run.results });
     return 'succeeded';
   } catch (error) {
     const { code, message, param } = failureOf(error);
@@ -52,9 +61,55 @@ async function carryOut(
   switch (method.type) {
     case 'reinforcement':
       return await grpo(run, method, grpoData(run, method, services), at);
-    default:
-      throw new Error(`${method.type}: not built yet`);
+    case 'supervised':
+      return await supervised(run, method, supervisedData(run.order, run), at);
+    case 'dpo':
+      return await dpo(run, method, preferencePairs(run), at);
+    case 'distillation':
+      return await distill(run, method, await distillationData(run, method, services), at);
   }
+}
+
+function supervisedData(
+  order: Pick<TrainingOrder, 'trainingFile' | 'validationFile'>,
+  { directory, renderer, contextLength }: JobRun,
+): SupervisedData {
+  const documents = (file: string, param: string) =>
+    checkedRows(directory.at(file), param, parseConversationRow)
+      .map((row) => conversationDocument(row, renderer, contextLength))
+      .filter((document) => learnedTokens(document) > 0);
+  const heldOut = order.validationFile ? documents(order.validationFile, 'validation_file') : [];
+  const learned = documents(order.trainingFile, 'training_file');
+  if (learned.length === 0) {
+    const problem = `training_file: expected answers within the model's ${contextLength} tokens, found none`;
+    throw new JobFailure('invalid_training_file', problem, 'training_file');
+  }
+  return { documents: learned, heldOut };
+}
+
+async function distillationData(
+  run: JobRun,
+  { source }: Distillation,
+  { judge, openTeacher }: JobServices,
+): Promise<DistillationData> {
+  if (!openTeacher) throw new Error('distillation: expected somebody who teaches');
+  const { order, directory } = run;
+  const parse = (line: unknown) => parsePrompt(line, true);
+  const isStored = source === 'stored_completions';
+  return {
+    prompts: isStored ? [] : checkedRows(directory.at(order.trainingFile), 'training_file', parse),
+    answered: isStored ? supervisedData({ ...order, validationFile: undefined }, run).documents : [],
+    heldOut: order.validationFile ? checkedRows(directory.at(order.validationFile), 'validation_file', parse) : [],
+    ...{ judge, teacher: await openTeacher() },
+  };
+}
+
+function preferencePairs(run: JobRun): PreferencePair[] {
+  const { order, directory, contextLength } = run;
+  const rows = checkedRows(directory.at(order.trainingFile), 'training_file', parsePreferenceRow);
+  return rows
+    .map((row) => preferenceDocuments(row, run.renderer, contextLength))
+    .filter((pair) => pair.every((document) => learnedTokens(document) > 0));
 }
 
 function grpoData(
@@ -65,9 +120,7 @@ function grpoData(
   if (!judge) throw new Error('reinforcement: expected somebody who grades');
   const parse = (line: unknown) => parsePrompt(line, reasoning === 'on');
   const prompts = checkedRows(directory.at(order.trainingFile), 'training_file', parse);
-  const heldOut = order.validationFile
-    ? checkedRows(directory.at(order.validationFile), 'validation_file', parse)
-    : [];
+  const heldOut = order.validationFile ? checkedRows(directory.at(order.validationFile), 'validation_file', parse) : [];
   return { prompts, heldOut, judge };
 }
 

@@ -1,0 +1,293 @@
+// Distillation: a student learns what a teacher says, or what it would have expected.
+//
+// The loops of a job, to be read from top to bottom. By sequence (Kim & Rush 2016, arXiv 1606.07947; DeepSeek-R1, section 2.4):
+// the teacher's answers, of which a grader keeps the good ones, are learned as any documents are. By logits: the student is drawn
+// towards the teacher's distribution in every place of an answer, the teacher's own or, on policy, the student's (Agarwal et al.
+// 2023, arXiv 2306.13649). In the end both answer held-out prompts side by side.
+
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import type { Divergence, DivergenceShape } from '@hadal/kernels/divergence';
+import type { LogitsOptions, TrainingMethod } from '@hadal/protocol/training-order';
+import { type Candidate, converse, type ExchangeOptions, greedyExchange } from './exchange.ts';
+import { conversationDocument, learnedTokens } from './jobs/conversation-documents.ts';
+import { EpochOrder } from './jobs/epoch-order.ts';
+import type { JobPosition } from './jobs/job-directory.ts';
+import { JobFailure } from './jobs/job-failure.ts';
+import type { JobRun } from './jobs/job-run.ts';
+import { type Judge, noteGradings } from './jobs/judge.ts';
+import type { TrainingPrompt } from './jobs/prompts.ts';
+import { packDocuments, type TrainingDocument } from './packing.ts';
+import { meanOf } from './policy-objective.ts';
+import { sampledDocuments } from './rollouts.ts';
+import { rowTokens, supervised } from './supervised.ts';
+import { Random } from './tasks/random.ts';
+import type { Answer } from './tasks/task.ts';
+import type { TaughtAnswer, Teacher, TeacherScoring } from './teacher.ts';
+
+export type Distillation = Extract<TrainingMethod, { type: 'distillation' }>;
+
+export interface DistillationData {
+  /** Prompts for the teacher, or for the student on policy. */
+  readonly prompts: readonly TrainingPrompt[];
+  /** Conversations in which the teacher has answered already. */
+  readonly answered: readonly TrainingDocument[];
+  readonly heldOut: readonly TrainingPrompt[];
+  readonly teacher: Teacher;
+  readonly judge: Judge | undefined;
+}
+
+/** Answers that the teacher is asked for at a time. */
+const askedAtOnce = 32;
+
+/** Runs the job from `at` until it is done or is to stop. Returns where it stands then. */
+export async function distill(job: JobRun, method: Distillation, data: DistillationData, at: JobPosition) {
+  if (method.objective === 'logits') return await distillLogits(job, method, data, at);
+  const taught = method.source === 'stored_completions' ? data.answered : await teach(job, method, data);
+  if (taught.length === 0) throw new JobFailure('no_answers', 'no answer of the teacher was good enough to learn from');
+  at = await supervised(job, method, { documents: taught, heldOut: [] }, at);
+  job.refreshEngine();
+  if (job.isDone(at)) await compare(job, data.teacher, data.heldOut, data.judge, method.maxCompletionTokens);
+  return at;
+}
+
+/** The teacher's answers as documents; kept as they come, so that none is asked for twice. */
+async function teach(job: JobRun, method: Distillation, { prompts, teacher, judge }: DistillationData) {
+  const file = job.directory.at('teacher-answers.jsonl');
+  const { samplesPerPrompt, minScore = 1 } = method;
+  const known = new Map(readLines(file).map((line) => [`${line.prompt}/${line.sample}`, line]));
+  const asked = prompts.flatMap((_, prompt) =>
+    Array.from({ length: samplesPerPrompt }, (_, sample) => ({ prompt, sample })),
+  );
+  const missing = asked.filter(({ prompt, sample }) => !known.has(`${prompt}/${sample}`));
+  for (let begin = 0; begin < missing.length && !job.isStopping; begin += askedAtOnce) {
+    const lines = await Promise.all(
+      missing.slice(begin, begin + askedAtOnce).map(async ({ prompt, sample }): Promise<TaughtLine> => {
+        const { question, item } = prompts[prompt] as TrainingPrompt;
+        const seed = new Random(`${job.order.seed}/teacher/${prompt}/${sample}`).integer(0, 2 ** 32 - 1);
+        // One answer is the teacher's best; of several, each is to be another.
+        const temperature = samplesPerPrompt === 1 ? 0 : 1;
+        const options = { ...greedyExchange, temperature, seed, maxTokens: method.maxCompletionTokens };
+        const { answer } = await teacher.answer({ ...question }, options, job.signal);
+        const run = await judge?.(item, answer);
+        return { prompt, sample, answer, score: run?.reward ?? null, problems: run?.problems ?? [] };
+      }),
+    );
+    noteGradings(job, lines);
+    appendFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    for (const line of lines) known.set(`${line.prompt}/${line.sample}`, line);
+    job.note(`${teacher.name} has answered ${known.size} of ${asked.length} times`);
+  }
+  const kept = [...known.values()].filter(({ score }) => score === null || score >= minScore);
+  job.note(`${kept.length} of ${known.size} answers of ${teacher.name} are learned`);
+  return kept
+    .sort((a, b) => a.prompt - b.prompt || a.sample - b.sample)
+    .map(({ prompt, answer }) => answeredDocument(job, (prompts[prompt] as TrainingPrompt).question, answer))
+    .filter((document) => learnedTokens(document) > 0);
+}
+
+interface TaughtLine {
+  readonly prompt: number;
+  readonly sample: number;
+  readonly answer: Answer;
+  readonly score: number | null;
+  readonly problems: Awaited<ReturnType<Judge>>['problems'];
+}
+
+function readLines(file: string): TaughtLine[] {
+  if (!existsSync(file)) return [];
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      try {
+        return line === '' ? [] : [JSON.parse(line) as TaughtLine];
+      } catch {
+        return []; // the last line of a process that was killed while writing it
+      }
+    });
+}
+
+function answeredDocument(job: JobRun, question: TrainingPrompt['question'], answer: Answer): TrainingDocument {
+  const { messages, thinking, tools } = question;
+  const said = {
+    role: 'assistant',
+    content: answer.content,
+    reasoning: answer.reasoning,
+    toolCalls: answer.toolCalls,
+  } as const;
+  return conversationDocument(
+    {
+      ...{ messages: [...messages, said] as never, thinking },
+      tools: tools.map((tool) => ({ ...tool, isStrict: false })) as never,
+      isLearned: [...messages.map(() => false), true],
+    },
+    job.renderer,
+    job.contextLength,
+  );
+}
+
+/** Steps on answers of the student, or of the teacher, whose places the teacher has scored. */
+async function distillLogits(
+  job: JobRun,
+  method: Distillation,
+  { prompts, answered, teacher, heldOut, judge }: DistillationData,
+  at: JobPosition,
+) {
+  const { scoring } = teacher;
+  if (!scoring)
+    throw new JobFailure('teacher_without_logits', `${teacher.name}: only its words can be had, not what it expects`);
+  const shape = divergenceShape(method.logits);
+  const isStored = method.source === 'stored_completions';
+  const { batchSize } = job.settleEpochs(method, isStored ? answered.length : prompts.length);
+  const order = new EpochOrder(isStored ? answered.length : prompts.length, `${job.order.seed}/prompts`);
+  while (job.goesOn(at)) {
+    const places = Array.from({ length: batchSize }, (_, i) => order.at(at.next + i));
+    const documents = isStored
+      ? places.map((place) => answered[place] as TrainingDocument)
+      : await answers(
+          places.map((place) => prompts[place] as TrainingPrompt),
+          at.step,
+        );
+    const { rows } = packDocuments(
+      documents.filter((document) => learnedTokens(document) > 0),
+      rowTokens,
+    );
+    const teachers = await Promise.all(
+      rows.map(async (row) => {
+        const scored = await Promise.all(
+          row.documents.map((document) => scoredTargets(scoring, document, method.logits)),
+        );
+        return {
+          ids: joined(
+            Int32Array,
+            scored.map(({ ids }) => ids),
+          ),
+          logprobs: joined(
+            Float32Array,
+            scored.map((one) => one.logprobs),
+          ),
+        };
+      }),
+    );
+    const teacherOf = (row: number) => teachers[row] as (typeof teachers)[number];
+    const measured = rows.length > 0 ? job.update(at, rows, { type: 'divergence', shape, teacherOf }) : undefined;
+    const next: JobPosition = {
+      ...{ ...at, step: at.step + 1, update: at.update + Number(rows.length > 0), next: at.next + batchSize },
+      trainedTokens: at.trainedTokens + (measured?.supervisedTokens ?? 0),
+    };
+    job.refreshEngine();
+    at = await job.finishStep(next, {
+      ...(measured && { loss: measured.loss, grad_norm: measured.gradientNorm }),
+      'completions/mean_length': meanOf(documents.map(learnedTokens)),
+    });
+  }
+  if (job.isDone(at)) await compare(job, teacher, heldOut, judge, method.maxCompletionTokens);
+  return at;
+
+  /** Answers to be learned from: on policy the student's. */
+  async function answers(asked: readonly TrainingPrompt[], step: number): Promise<TrainingDocument[]> {
+    const random = new Random(`${job.order.seed}/answers/${step}`);
+    const isOnPolicy = method.source === 'on_policy' && random.chance(method.onPolicyFraction);
+    const who: Candidate = isOnPolicy ? job.candidate : (scoring as TeacherScoring).candidate;
+    const seeds = asked.map(() => random.integer(0, 2 ** 32 - 1));
+    const exchanges = await Promise.all(
+      asked.map(({ question }, i) => {
+        const options = {
+          ...greedyExchange,
+          temperature: 1,
+          seed: seeds[i] as number,
+          maxTokens: method.maxCompletionTokens,
+        };
+        return converse(who, question, { ...options, isScored: true }, job.signal);
+      }),
+    );
+    return exchanges.flatMap((exchange) => sampledDocuments(exchange).map(({ document }) => document));
+  }
+}
+
+/** What the teacher expected in the places of a document's supervised tokens, in order. */
+async function scoredTargets(
+  scoring: TeacherScoring,
+  { tokens, weights }: TrainingDocument,
+  { topK, temperature, tail }: LogitsOptions,
+) {
+  const first = Math.max(
+    1,
+    weights.findIndex((weight, i) => i > 0 && weight > 0),
+  );
+  const all = await scoring.topTokens(tokens, first, topK);
+  const wanted = weights.flatMap((weight, i) => (i >= first && weight > 0 ? [i - first] : []));
+  const ids = new Int32Array(wanted.length * topK);
+  const logprobs = new Float32Array(wanted.length * topK);
+  for (const [row, place] of wanted.entries()) {
+    ids.set(all.ids.subarray(place * topK, (place + 1) * topK), row * topK);
+    logprobs.set(all.logprobs.subarray(place * topK, (place + 1) * topK), row * topK);
+  }
+  // Exact where the rest of the teacher's distribution is left out; with a tail the temperature is 1.
+  return { ids, logprobs: tail === 'renormalize' ? logprobs.map((value) => value / temperature) : logprobs };
+}
+
+function divergenceShape({ divergence, jsdBeta, tail, temperature }: LogitsOptions): DivergenceShape {
+  const kind: Divergence = divergence === 'jsd' ? { kind: 'jsd', beta: jsdBeta } : { kind: divergence };
+  return { divergence: kind, rest: tail === 'bucket' ? 'tail' : 'renormalize', temperature };
+}
+
+function joined<T extends Int32Array | Float32Array>(make: new (length: number) => T, parts: readonly T[]): T {
+  const whole = new make(parts.reduce((sum, { length }) => sum + length, 0));
+  let begin = 0;
+  for (const part of parts) {
+    whole.set(part, begin);
+    begin += part.length;
+  }
+  return whole;
+}
+
+/** One side of the comparison that a job ends with. */
+export interface ComparedModel {
+  readonly model: string;
+  /** Mean reward; absent where nobody grades. */
+  readonly score?: number;
+  readonly meanCompletionTokens: number;
+  readonly tokensPerSecond: number;
+  readonly secondsPerAnswer: number;
+}
+
+/** Teacher and student on the same held-out prompts, greedily: what each scores, how fast it is, and what an answer takes. */
+export async function compare(
+  job: JobRun,
+  teacher: Teacher,
+  heldOut: readonly TrainingPrompt[],
+  judge: Judge | undefined,
+  maxTokens: number,
+): Promise<readonly ComparedModel[]> {
+  if (heldOut.length === 0) return [];
+  const options: ExchangeOptions = { ...greedyExchange, maxTokens };
+  const side = async (
+    model: string,
+    answerOf: (prompt: TrainingPrompt) => Promise<TaughtAnswer>,
+  ): Promise<ComparedModel> => {
+    const begunMs = performance.now();
+    const answers = await Promise.all(heldOut.map(answerOf));
+    const seconds = (performance.now() - begunMs) / 1000;
+    const tokens = answers.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
+    const runs =
+      judge && (await Promise.all(answers.map(({ answer }, i) => judge((heldOut[i] as TrainingPrompt).item, answer))));
+    return {
+      ...{ model, meanCompletionTokens: tokens / heldOut.length, tokensPerSecond: tokens / seconds },
+      ...{
+        secondsPerAnswer: seconds / heldOut.length,
+        ...(runs && { score: meanOf(runs.map(({ reward }) => reward)) }),
+      },
+    };
+  };
+  const sides = [
+    await side(teacher.name, ({ question }) => teacher.answer(question, options, job.signal)),
+    await side('student', ({ question }) => converse(job.candidate, question, options, job.signal)),
+  ];
+  for (const one of sides) {
+    const score = one.score === undefined ? '' : `score ${one.score.toFixed(3)}, `;
+    const cost = `${one.meanCompletionTokens.toFixed(0)} tokens and ${one.secondsPerAnswer.toFixed(3)} s an answer`;
+    job.note(`${one.model}: ${score}${one.tokensPerSecond.toFixed(0)} tokens/s, ${cost}`);
+  }
+  job.writeResult('comparison.json', `${JSON.stringify(sides, undefined, 2)}\n`);
+  return sides;
+}

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openEngine } from '@hadal/engine/engine';
+import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { openDevice } from '@hadal/kernels/device';
+import { openModel } from '@hadal/models/language-model';
+import { engineTeacher } from '../teacher.ts';
+import { metricsOf, nanoDirectory, taskJudge, taskRows, toyJob } from '../testing/toy-job.ts';
+import { runJob } from './run-job.ts';
+
+const grpo = {
+  groupSize: 4,
+  maxCompletionTokens: 48,
+  temperature: 2,
+  maskTruncated: false,
+  dropEqualGroups: false,
+  maxSteps: 4,
+};
+const reinforcement = {
+  ...{ type: 'reinforcement', grader: { type: 'task', name: 'task', task: 'add-and-subtract' }, batchSize: 2, grpo },
+};
+const files = {
+  'train.jsonl': taskRows('add-and-subtract', 16),
+  'valid.jsonl': taskRows('add-and-subtract', 3, 0, 'validation'),
+};
+/** A reward without meaning that differs within every group. */
+const arbitrary: typeof taskJudge = async (item, answer) => {
+  const text = answer.reasoning + answer.content;
+  const sum = [...text].reduce((total, character) => total + (character.codePointAt(0) as number), 0);
+  return { ...(await taskJudge(item, answer)), reward: (sum % 17) / 17 };
+};
+
+test('a reinforcement job: every ratio of a first update is 1, rollouts are kept, and the last checkpoint is a model', async () => {
+  using job = toyJob({ method: reinforcement, validationFile: 'valid.jsonl' }, files);
+  assert.equal(await runJob(job.path, { judge: arbitrary }), 'succeeded');
+  const entries = job.entries();
+  const steps = metricsOf(entries).filter(({ data }) => data.reward !== undefined);
+  assert.deepEqual(
+    steps.map(({ step }) => step),
+    [1, 2, 3, 4],
+  );
+  for (const { data } of steps) {
+    assert.equal(data.rollout_train_logprob_diff, 0);
+    assert.equal(data['importance_sampling_ratio/mean'], 1);
+    assert.ok((data.grad_norm as number) > 0);
+  }
+  const rollouts = entries.flatMap((entry) => (entry.type === 'rollouts' ? [entry.file] : []));
+  assert.equal(rollouts.length, 4);
+  const lines = readFileSync(join(job.path, rollouts[0] as string), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.equal(lines.length, 8);
+  assert.deepEqual(Object.keys(lines[0].sub_rewards), ['accuracy']);
+  assert.ok(metricsOf(entries).some(({ data }) => data.valid_reward_mean !== undefined));
+  const last = entries.at(-1);
+  assert.deepEqual(last?.type === 'succeeded' && last.resultFiles, [
+    { name: 'step_metrics.csv', path: 'step_metrics.csv' },
+  ]);
+  using device = openDevice({ threads: 1 });
+  using model = openModel(device, openCheckpointDirectory(join(job.path, 'checkpoints/step-4')), {
+    predictor: 'present',
+  });
+  assert.equal(model.vocabularySize, 2048);
+  assert.ok(model.predictor);
+});
+
+test('a job that is stopped, or killed at any place, and started again ends with the same weights and measurements', async () => {
+  const method = { ...reinforcement, grpo: { ...grpo, updatesPerStep: 2, klCoefficient: 0.05, referenceRefresh: 2 } };
+  using whole = toyJob({ method }, files);
+  assert.equal(await runJob(whole.path, { judge: arbitrary }), 'succeeded');
+  using broken = toyJob({ method }, files);
+  for (const stopAfter of [1, 2]) {
+    const controller = new AbortController();
+    let seen = 0;
+    const judge: typeof taskJudge = async (item, answer) => {
+      if (seen++ === (stopAfter - 1) * 8) controller.abort();
+      return await arbitrary(item, answer);
+    };
+    assert.equal(await runJob(broken.path, { judge, signal: controller.signal }), 'stopped');
+  }
+  // A line that was being written when the process was killed, and a lock that nobody holds any more.
+  writeFileSync(
+    join(broken.path, 'journal.jsonl'),
+    `${readFileSync(join(broken.path, 'journal.jsonl'), 'utf8')}{"type":"met`,
+  );
+  writeFileSync(join(broken.path, 'lock'), '{"pid": 4194304}\n');
+  assert.equal(await runJob(broken.path, { judge: arbitrary }), 'succeeded');
+  assert.deepEqual(broken.weights(4), whole.weights(4));
+  const measured = (path: typeof whole) => {
+    const lines = readFileSync(join(path.path, 'step_metrics.csv'), 'utf8').trim().split('\n');
+    const header = (lines[0] as string).split(',');
+    const kept = header.flatMap((name, i) => (name.endsWith('seconds') ? [] : [i]));
+    return lines.map((line) => kept.map((i) => line.split(',')[i]));
+  };
+  assert.deepEqual(measured(broken), measured(whole));
+});
+
+test('a job whose grader fails ends with the reason and keeps its checkpoints', async () => {
+  let graded = 0;
+  const failing: typeof taskJudge = async (item, answer) => {
+    const run = await arbitrary(item, answer);
+    if (graded++ < 16) return run;
+    return { ...run, reward: 0, problems: [{ kind: 'other', grader: 'webhook', message: 'no answer' }] };
+  };
+  using job = toyJob({ method: reinforcement, checkpointSteps: 1 }, files);
+  assert.equal(await runJob(job.path, { judge: failing }), 'failed');
+  const last = job.entries().at(-1);
+  assert.ok(last?.type === 'failed');
+  assert.match(last.message, /8 of 8 gradings failed; webhook: no answer/);
+  assert.ok(existsSync(join(job.path, 'checkpoints/step-2/model.safetensors')));
+});
+
+test('a supervised job learns what the answers say, and nothing of the prompts', async () => {
+  const rows = Array.from({ length: 8 }, (_, i) => ({
+    messages: [
+      { role: 'user', content: `What is the word for number ${i}?` },
+      { role: 'assistant', content: 'plankton' },
+    ],
+  }));
+  const method = { type: 'supervised', epochs: 6, batchSize: 4, learningRateMultiplier: 3 };
+  using job = toyJob(
+    { method, validationFile: 'valid.jsonl' },
+    { 'train.jsonl': rows, 'valid.jsonl': rows.slice(0, 2) },
+  );
+  assert.equal(await runJob(job.path, {}), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  const metrics = metricsOf(job.entries());
+  const losses = metrics.flatMap(({ data }) => data.train_loss ?? []);
+  assert.equal(losses.length, 12);
+  assert.ok((losses.at(-1) as number) < 0.3 * (losses[0] as number), `${losses}`);
+  assert.ok((metrics.at(-1)?.data.valid_loss as number) < 1);
+  const checkpoints = job.entries().flatMap((entry) => (entry.type === 'checkpoint' ? [entry.step] : []));
+  assert.deepEqual(checkpoints, [2, 4, 6, 8, 10, 12]);
+});
+
+test('a preference job draws the model to the preferred answers', async () => {
+  const rows = Array.from({ length: 8 }, (_, i) => ({
+    input: { messages: [{ role: 'user', content: `Say a colour, please, for the ${i}th time.` }] },
+    preferred_output: [{ role: 'assistant', content: 'blue' }],
+    non_preferred_output: [{ role: 'assistant', content: 'red' }],
+  }));
+  using job = toyJob({ method: { type: 'dpo', epochs: 4, batchSize: 4 } }, { 'train.jsonl': rows });
+  assert.equal(await runJob(job.path, {}), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  const metrics = metricsOf(job.entries());
+  assert.ok(Math.abs((metrics[0]?.data.loss as number) - Math.log(2)) < 1e-6);
+  assert.equal(metrics[0]?.data['rewards/margins'], 0);
+  assert.equal(metrics.at(-1)?.data['rewards/accuracies'], 1);
+});
+
+test('an adapter is trained over a base in int8: the base stays, the ratio is 1, and the checkpoint is an adapter', async () => {
+  const adapter = { rank: 4, alpha: 8, baseDtype: 'int8' };
+  using job = toyJob(
+    { method: { ...reinforcement, grpo: { ...grpo, maxSteps: 2, klCoefficient: 0.1 } }, adapter },
+    files,
+  );
+  assert.equal(await runJob(job.path, { judge: arbitrary }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  const steps = metricsOf(job.entries());
+  for (const { data } of steps) assert.equal(data.rollout_train_logprob_diff, 0);
+  assert.equal(steps[0]?.data.kl, 0);
+  assert.ok((steps[1]?.data.kl as number) > 0);
+  const last = job.entries().findLast((entry) => entry.type === 'checkpoint');
+  assert.ok(last?.type === 'checkpoint' && last.isAdapter);
+  assert.ok(existsSync(join(job.path, last.directory, 'adapter_config.json')));
+  assert.ok(existsSync(join(nanoDirectory, 'model.safetensors')));
+});
+
+test('a student learns from a teacher by its logits, on policy or not, and by its words; in the end both are compared', async () => {
+  await using engine = await openEngine({
+    checkpoint: openCheckpointDirectory(nanoDirectory),
+    threads: 1,
+    dtype: 'f32',
+  });
+  const tokenizer = engine.tokenizer;
+  const stopTokens = [tokenizer.tokenId('<｜end▁of▁sentence｜>') as number];
+  const openTeacher = async () => engineTeacher({ engine, dialect: deepseekV4, stopTokens });
+  const distillation = { type: 'distillation', teacher: { model: 'hadal-nano' }, batchSize: 2, epochs: 1 };
+  const few = { 'train.jsonl': taskRows('add-and-subtract', 4), 'valid.jsonl': files['valid.jsonl'] };
+  const common = { logits: { topK: 8 }, maxCompletionTokens: 64 };
+  const services = { judge: taskJudge, openTeacher };
+  for (const method of [
+    { ...distillation, source: 'on_policy', objective: 'logits', onPolicyFraction: 1, ...common },
+    { ...distillation, source: 'file', objective: 'logits', ...common },
+    { ...distillation, source: 'file', objective: 'sequence', ...common, samplesPerPrompt: 2, minScore: 0 },
+  ]) {
+    using job = toyJob({ method, validationFile: 'valid.jsonl' }, few);
+    assert.equal(await runJob(job.path, services), 'succeeded', JSON.stringify(job.entries().at(-1)));
+    const metrics = metricsOf(job.entries()).filter(({ data }) => data.loss !== undefined);
+    if (method.objective === 'logits') {
+      // The student began as the teacher itself, whose weights the engine holds in other bits.
+      assert.ok(Math.abs(metrics[0]?.data.loss as number) < 1e-5, `${metrics[0]?.data.loss}`);
+    }
+    const [teacher, student] = JSON.parse(readFileSync(join(job.path, 'comparison.json'), 'utf8'));
+    assert.equal(teacher.model, 'hadal-nano');
+    assert.ok(student.score >= 0 && student.tokensPerSecond > 0);
+  }
+});

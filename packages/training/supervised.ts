@@ -1,0 +1,57 @@
+// Supervised fine-tuning on a file of documents: predict what the assistant says.
+//
+// The loop of a job, to be read from top to bottom. `sft` is the same for the endless documents of a recipe's tasks; here there
+// are so many as there are, and they are seen again in every epoch, in another order.
+
+import type { TrainingMethod } from '@hadal/protocol/training-order';
+import { EpochOrder } from './jobs/epoch-order.ts';
+import type { JobPosition } from './jobs/job-directory.ts';
+import type { JobRun } from './jobs/job-run.ts';
+import { packDocuments, type TrainingDocument } from './packing.ts';
+
+type Common = Pick<TrainingMethod, 'epochs' | 'batchSize' | 'learningRateMultiplier'>;
+
+/** Tokens of a forward and backward pass; a longer document has a row of its own. */
+export const rowTokens = 4096;
+
+/** Documents of a step of which the loss on held-out ones is taken at most. */
+const heldOutDocuments = 64;
+
+export interface SupervisedData {
+  readonly documents: readonly TrainingDocument[];
+  readonly heldOut: readonly TrainingDocument[];
+}
+
+/** Runs the job from `at` until it is done or is to stop. Returns where it stands then. */
+export async function supervised(job: JobRun, method: Common, { documents, heldOut }: SupervisedData, at: JobPosition) {
+  const { batchSize, steps } = job.settleEpochs(method, documents.length);
+  const order = new EpochOrder(documents.length, `${job.order.seed}/documents`);
+  const validation = packDocuments(heldOut.slice(0, heldOutDocuments), rowTokens);
+  while (job.goesOn(at)) {
+    const seen = Array.from({ length: batchSize }, (_, i) => documents[order.at(at.next + i)] as TrainingDocument);
+    const { rows } = packDocuments(seen, rowTokens);
+    const { loss, gradientNorm, supervisedTokens } = job.update(at, rows);
+    const isTime =
+      validation.rows.length > 0 && ((at.step + 1) % validationSteps(steps) === 0 || at.step + 1 === steps);
+    at = await job.finishStep(
+      {
+        ...{ ...at, step: at.step + 1, update: at.update + 1, next: at.next + batchSize },
+        trainedTokens: at.trainedTokens + supervisedTokens,
+      },
+      {
+        ...{
+          train_loss: loss,
+          loss,
+          grad_norm: gradientNorm,
+          num_tokens: rows.reduce((sum, row) => sum + row.tokens, 0),
+        },
+        ...(isTime && { valid_loss: job.trainer.evaluate(validation) }),
+      },
+    );
+  }
+  return at;
+}
+
+function validationSteps(steps: number): number {
+  return Math.max(1, Math.ceil(steps / 20));
+}
