@@ -15,6 +15,7 @@ import type { FromWorker, ToWorker, WorkerOptions } from './messages.ts';
 import type { PageFilesOptions } from './page-files.ts';
 import type { Choice, Sampling, TokenLogprob, TopTokens } from './sampler.ts';
 import type { RequestEvent } from './sequence.ts';
+import type { AdapterInfo } from './served-adapters.ts';
 import type { DrafterName, Speculation } from './speculation.ts';
 import type { Priority } from './waiting-line.ts';
 
@@ -32,6 +33,8 @@ export interface ModelInfo {
 
 /** What is generated, and how its tokens are chosen. Random choices are a function of seed and place alone. */
 export interface GenerateRequest extends Sampling {
+  /** The name of a loaded adapter that answers with the model; absent: the model alone. */
+  readonly adapter?: string | undefined;
   /** Token ids; empty is an error. */
   readonly prompt: readonly number[];
   /** At least 1. */
@@ -134,6 +137,13 @@ export interface Engine extends AsyncDisposable {
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent>;
   /** Rejects when the engine has been closed. */
   load(): Promise<EngineLoad>;
+  /**
+   * Makes the adapter in `directory`, as PEFT writes one, answer requests that name it. Rejects with one line when the name is in
+   * use or the adapter is not one of this model.
+   */
+  loadAdapter(name: string, directory: string): Promise<AdapterInfo>;
+  /** Requests that have begun with it go on to their end; nothing can name it any more. */
+  unloadAdapter(name: string): Promise<void>;
 }
 
 export interface EngineOptions extends FitOptions {
@@ -158,10 +168,12 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
   const listeners = new Map<number, (event: RequestEvent) => void>();
   const loadListeners: PromiseWithResolvers<EngineLoad>[] = [];
+  /** Answered in order. */
+  const adapterListeners: PromiseWithResolvers<AdapterInfo | undefined>[] = [];
   const fail = (message: string) => {
     for (const listener of listeners.values()) listener({ type: 'error', message });
     listeners.clear();
-    for (const { reject } of loadListeners.splice(0)) reject(new Error(message));
+    for (const { reject } of [...loadListeners.splice(0), ...adapterListeners.splice(0)]) reject(new Error(message));
     isClosed = true;
   };
   let isClosed = false;
@@ -179,6 +191,12 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
         break;
       case 'load':
         loadListeners.shift()?.resolve(message.load);
+        break;
+      case 'adapter':
+        adapterListeners.shift()?.resolve(message.adapter);
+        break;
+      case 'noAdapter':
+        adapterListeners.shift()?.reject(new Error(message.message));
         break;
       case 'events':
         for (const [key, event] of message.events) listeners.get(key)?.(event);
@@ -236,10 +254,22 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     }
   }
 
+  const askAdapter = (message: ToWorker): Promise<AdapterInfo | undefined> => {
+    const answer = Promise.withResolvers<AdapterInfo | undefined>();
+    if (isClosed) answer.reject(new Error('the engine was closed'));
+    else adapterListeners.push(answer);
+    worker.postMessage(message);
+    return answer.promise;
+  };
+
   return {
     model,
     tokenizer,
     generate,
+    loadAdapter: (name, directory) => askAdapter({ type: 'loadAdapter', name, directory }) as Promise<AdapterInfo>,
+    async unloadAdapter(name) {
+      await askAdapter({ type: 'unloadAdapter', name });
+    },
     load() {
       const answer = Promise.withResolvers<EngineLoad>();
       if (isClosed) answer.reject(new Error('the engine was closed'));

@@ -5,6 +5,7 @@ import type { EngineLoad, GenerateRequest, ModelInfo } from './engine.ts';
 import type { FitOptions } from './fit-model.ts';
 import type { PageFilesOptions } from './page-files.ts';
 import type { RequestEvent } from './sequence.ts';
+import type { AdapterInfo } from './served-adapters.ts';
 
 export interface WorkerOptions {
   /** The checkpoint's. */
@@ -21,6 +22,9 @@ export type ToWorker =
   | { readonly type: 'abort'; readonly key: number }
   /** Answered in order. */
   | { readonly type: 'load' }
+  /** These two are answered in order. */
+  | { readonly type: 'loadAdapter'; readonly name: string; readonly directory: string }
+  | { readonly type: 'unloadAdapter'; readonly name: string }
   | { readonly type: 'close' };
 
 export type FromWorker =
@@ -28,6 +32,9 @@ export type FromWorker =
   | { readonly type: 'opened'; readonly model: Omit<ModelInfo, 'id'> }
   | { readonly type: 'load'; readonly load: EngineLoad }
   | { readonly type: 'failed'; readonly message: string }
+  /** What was asked for is done; undefined: the adapter is unloaded. */
+  | { readonly type: 'adapter'; readonly adapter: AdapterInfo | undefined }
+  | { readonly type: 'noAdapter'; readonly message: string }
   /** What happened since the last ones, in order: a message for each event would cost a small model more than the step. */
   | { readonly type: 'events'; readonly events: readonly KeyedEvent[] };
 

@@ -25,6 +25,7 @@ import { PrefixTree } from './prefix-tree.ts';
 import { type Choice, type ChoiceRow, chooseTokens, scoreTokens, topTokens } from './sampler.ts';
 import { choiceRow, type Listener, Sequence } from './sequence.ts';
 import { SequencePages } from './sequence-pages.ts';
+import { type AdapterInfo, adapterRowsOf, ServedAdapters } from './served-adapters.ts';
 import {
   DraftDepth,
   type Drafter,
@@ -96,6 +97,7 @@ export class Runner {
     ...{ mtp: new DraftDepth(), ngram: new DraftDepth(), draft: new DraftDepth() },
   };
   readonly #drafters: Readonly<Partial<Record<DrafterName, Drafter>>>;
+  readonly #adapters: ServedAdapters;
   #vocabulary: Vocabulary | undefined;
   /** Of requests that end with the same tokens, which those of one model do. */
   #compiled: { readonly stopTokens: readonly number[]; readonly cache: ConstraintCache } | undefined;
@@ -115,6 +117,7 @@ export class Runner {
       prefixFiles &&
       new PrefixStore(prefixFiles.files, this.#cache, this.#tree, prefixFiles.fingerprint, prefixFiles.readBytes);
     this.#arena = new Arena(device.memory, 16 * 2 ** 20);
+    this.#adapters = new ServedAdapters(model.adapters);
     this.#waiting = new WaitingLine({ capacity: maxWaiting, patienceMs });
     this.#pace = new StepPace(stallMs, stepTokens);
     this.#drafters = canTakeBack(model.cache) ? { ...this.#ownDrafters(), ...this.#options.drafters } : {};
@@ -156,10 +159,21 @@ export class Runner {
       const matcher = constraint?.constraint.matcher();
       const { method } = request.speculation;
       const guesses = method === 'none' ? undefined : this.#guesses[method];
+      const adapter = request.adapter === undefined ? undefined : this.#adapters.hold(request.adapter);
       this.#waiting.add(
-        new Sequence(key, request, { seed, arrivedMs, emit, tokenizer: this.#tokenizer, matcher, guesses }),
+        new Sequence(key, request, { seed, arrivedMs, emit, tokenizer: this.#tokenizer, matcher, adapter, guesses }),
       );
     }
+  }
+
+  /** Between two steps. Throws one line where the name is in use, or the directory has no adapter of this model. */
+  loadAdapter(name: string, directory: string): AdapterInfo {
+    return this.#adapters.load(name, directory);
+  }
+
+  /** Requests that name it already go on with it. Throws one line where there is none. */
+  unloadAdapter(name: string): undefined {
+    this.#adapters.unload(name);
   }
 
   /** Ends a request at once, wherever it is; a request that has ended is none of our business. */
@@ -228,6 +242,9 @@ export class Runner {
   #reject(request: GenerateRequest): string | undefined {
     const { prompt, maxTokens, speculation, constraint, stopTokens, topPromptLogprobs, promptLogprobsFrom } = request;
     if (prompt.length === 0) return 'prompt: expected at least one token';
+    if (request.adapter !== undefined && !this.#adapters.has(request.adapter)) {
+      return `adapter: expected one that is loaded, got "${request.adapter}"`;
+    }
     if (topPromptLogprobs !== undefined && !isWithin(topPromptLogprobs, 1, maxTopPromptLogprobs)) {
       return `topPromptLogprobs: expected 1 to ${maxTopPromptLogprobs} tokens, got ${topPromptLogprobs}`;
     }
@@ -270,10 +287,10 @@ export class Runner {
       next.jump();
       if (next.isOver) {
         this.#waiting.remove(next.key);
-        this.#leaveNamespace(next.namespace);
+        this.#dismiss(next);
         continue;
       }
-      const pages = new SequencePages(this.#tree, next.namespace, this.#store);
+      const pages = new SequencePages(this.#tree, next.prefixNamespace, this.#store);
       pages.adopt(next.tokens, next.adoptable);
       const needed = pages.missing(next.tokens.length - pages.length + 1) + this.#running.length;
       // Alone it always fits, as `add` has seen to. Nobody overtakes it meanwhile: it would never find room.
@@ -319,7 +336,7 @@ export class Runner {
       left -= row - before;
     }
     // Whoever lost its pages to an older one after it was included here reads nothing.
-    const kept = spans.filter(({ sequence, pages }) => sequence.pages === pages);
+    const kept = spans.filter(({ sequence, pages }) => sequence.pages === pages).sort(byAdapter);
     let first = 0;
     return kept.map((span) => {
       const moved = { ...span, row: first };
@@ -377,7 +394,8 @@ export class Runner {
     const ids = arena.integers(Int32Array.from(spans.flatMap(({ tokens }) => tokens)));
     const extensions = spans.map(({ pages, tokens }) => ({ lease: pages, count: tokens.length }));
     const { memory, positions } = this.#cache.extend(arena, extensions);
-    const hidden = this.#model.forward(g, ids, positions, memory);
+    const rowsOf = spans.map(({ sequence: { adapter }, tokens }) => ({ adapter, count: tokens.length }));
+    const hidden = g.withAdapters(adapterRowsOf(rowsOf), () => this.#model.forward(g, ids, positions, memory));
     for (const span of spans) this.#scorePrompt(g, hidden, span);
 
     const rows: number[] = [];
@@ -502,10 +520,9 @@ export class Runner {
     const over = this.#running.filter(({ isOver }) => isOver);
     this.#running = this.#running.filter(({ isOver }) => !isOver);
     for (const sequence of over) {
-      const { pages, namespace } = sequence;
-      pages?.release();
+      sequence.pages?.release();
       this.#forget(sequence);
-      this.#leaveNamespace(namespace);
+      this.#dismiss(sequence);
     }
   }
 
@@ -513,10 +530,12 @@ export class Runner {
     const sequence = this.#waiting.remove(key);
     if (!sequence) return;
     sequence.end(reason);
-    this.#leaveNamespace(sequence.namespace);
+    this.#dismiss(sequence);
   }
 
-  #leaveNamespace(namespace: string): void {
+  /** Nothing is kept any more for a sequence that has ended and neither waits nor runs. */
+  #dismiss({ namespace, adapter }: Sequence): void {
+    if (adapter) this.#adapters.release(adapter);
     if (!this.#running.some((running) => running.namespace === namespace)) this.#waiting.leave(namespace);
   }
 }
@@ -531,6 +550,12 @@ function isWithin(n: number, least: number, most: number): boolean {
  */
 function canTakeBack(layout: CacheLayout): boolean {
   return layout.every((stores) => Object.values(stores).every(({ tokensPerRow = 1 }) => tokensPerRow === 1));
+}
+
+/** The rows of an adapter follow one another: fewer, larger products. Among those of one, in order of arrival. */
+function byAdapter({ sequence: a }: Span, { sequence: b }: Span): number {
+  const [left, right] = [a.adapter?.key ?? '', b.adapter?.key ?? ''];
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 /** Each row after which a token is chosen, with the number of guesses before it. */

@@ -9,6 +9,7 @@ import type { Matcher } from './constraints/matcher.ts';
 import type { FinishReason, GenerateRequest, TokenEvent } from './engine.ts';
 import type { Choice, ChoiceRow, TokenLogprob, TopTokens } from './sampler.ts';
 import type { SequencePages } from './sequence-pages.ts';
+import { type HeldAdapter, prefixNamespace } from './served-adapters.ts';
 import { DraftDepth, maxDraftTokens } from './speculation.ts';
 import { StopText } from './stop-text.ts';
 import { uniformAt } from './uniform.ts';
@@ -26,6 +27,8 @@ export interface SequenceOptions {
   readonly tokenizer: Tokenizer;
   /** At the beginning of the constraint; undefined: there is none. */
   readonly matcher: Matcher | undefined;
+  /** undefined: the base answers. */
+  readonly adapter?: HeldAdapter | undefined;
   /** How guesses of the same kind have fared so far; undefined: nothing is known. */
   readonly guesses?: DraftDepth | undefined;
 }
@@ -38,6 +41,7 @@ export class Sequence implements Waiter {
   readonly request: GenerateRequest;
   readonly seed: number;
   readonly arrivedMs: number;
+  readonly adapter: HeldAdapter | undefined;
   /** Prompt and completion. */
   readonly tokens: number[];
   /** Where its rows are; undefined while it waits. */
@@ -72,13 +76,14 @@ export class Sequence implements Waiter {
   constructor(
     key: number,
     request: GenerateRequest,
-    { seed, arrivedMs, emit, tokenizer, matcher, guesses }: SequenceOptions,
+    { seed, arrivedMs, emit, tokenizer, matcher, adapter, guesses }: SequenceOptions,
   ) {
     this.#depth = new DraftDepth(guesses);
     this.key = key;
     this.request = request;
     this.seed = seed;
     this.arrivedMs = arrivedMs;
+    this.adapter = adapter;
     this.tokens = [...request.prompt];
     const isPromptScored = request.promptLogprobs !== 'none' || request.topPromptLogprobs !== undefined;
     this.untold = isPromptScored ? Math.min(request.promptLogprobsFrom, request.prompt.length) : request.prompt.length;
@@ -91,6 +96,11 @@ export class Sequence implements Waiter {
 
   get namespace(): string {
     return this.request.namespace;
+  }
+
+  /** Whose prefixes it shares. */
+  get prefixNamespace(): string {
+    return prefixNamespace(this.namespace, this.adapter);
   }
 
   get priority(): GenerateRequest['priority'] {

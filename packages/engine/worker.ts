@@ -17,6 +17,7 @@ import type { MemoryPlan } from './memory-plan.ts';
 import type { FromWorker, KeyedEvent, ToWorker, WorkerOptions } from './messages.ts';
 import { PageFiles } from './page-files.ts';
 import { Runner, type RunnerOptions } from './runner.ts';
+import type { AdapterInfo } from './served-adapters.ts';
 
 /** To be raised when kernels make other bits of the same weights: rows on disk are then another model's. */
 const rowsVersion = 1;
@@ -74,6 +75,15 @@ async function serve({ path, threads, fit, prefixes, drafterPath }: WorkerOption
     events = [];
   };
 
+  const tellAdapter = (change: () => AdapterInfo | undefined) => {
+    try {
+      tell({ type: 'adapter', adapter: change() });
+    } catch (error) {
+      // The caller's mistake: a file that is no adapter of this model, or a name.
+      tell({ type: 'noAdapter', message: error instanceof Error ? error.message : String(error) });
+    }
+  };
+
   let isRunning = false;
   port.on('message', (message: ToWorker) => {
     switch (message.type) {
@@ -90,6 +100,12 @@ async function serve({ path, threads, fit, prefixes, drafterPath }: WorkerOption
         break;
       case 'load':
         tell({ type: 'load', load: runner.load });
+        break;
+      case 'loadAdapter':
+        tellAdapter(() => runner.loadAdapter(message.name, message.directory));
+        break;
+      case 'unloadAdapter':
+        tellAdapter(() => runner.unloadAdapter(message.name));
         break;
       case 'close':
         port.close();

@@ -51,6 +51,8 @@ export interface ModelDefinition {
   readonly preferredForm: AttentionForm;
   /** Share of the routed experts' weights that one token passes through; 1 where there are none. */
   readonly activeShare: number;
+  /** Whether adapters may add to its products; where absent they may. */
+  readonly adapters?: 'refused';
   /** `dtype`: how keys and values are kept where the attention can read both; what only float32 serves stays so. */
   cacheLayout(form: AttentionForm, dtype: RowDtype): CacheLayout;
   /** Asks `source` for every weight, in checkpoint order, and returns the model over them. */

@@ -207,6 +207,8 @@ function define(config: DeepseekV4Config): ModelDefinition {
     ...{ vocabularySize, contextLength, layers: layers.length, initializerRange },
     forms: ['standard'],
     preferredForm: 'standard',
+    // Products of blocks of columns, and experts by a table, take none.
+    adapters: 'refused',
     activeShare: mixture.routing.K / mixture.experts,
     cacheLayout: () => layers.map(({ compression }) => compressedAttentionCache(attention, compression)),
     assemble: (source, options) => assemble(config, source, options),

@@ -9,6 +9,7 @@ import type { StoredWeights } from '@hadal/formats/stored-weights';
 import type { Device } from '@hadal/kernels/device';
 import type { RowDtype } from '@hadal/kernels/rows';
 import type { PackedDtype, Weight } from '@hadal/tensor/packed-matrix';
+import { AdapterShelf } from './adapters/adapter-shelf.ts';
 import {
   type AttentionForm,
   type CacheLayout,
@@ -41,6 +42,8 @@ export interface LanguageModel extends Disposable {
   /** Hidden states [N, D], normed. ids and positions i32 [N]. */
   readonly forward: Network['forward'];
   readonly predictor: Predictor | undefined;
+  /** Where adapters of this model are loaded; undefined: it takes none. */
+  readonly adapters: AdapterShelf | undefined;
 }
 
 export interface OpenModelOptions {
@@ -100,8 +103,9 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
   const source = packed
     ? new PackedWeights(device, checkpoint.directory, packed, options.experts ?? 'resident')
     : publishedWeights(device, openWeights(checkpoint), assemble, dtype, options.onProgress);
+  const adapters = definition.adapters === 'refused' ? undefined : new AdapterShelf(device);
   try {
-    const network = assemble(source);
+    const network = assemble(adapters?.over(source) ?? source);
     return {
       ...{ contextLength, vocabularySize, form, dtype },
       parameters: countParameters(definition),
@@ -109,7 +113,11 @@ export function openModel(device: Device, checkpoint: Checkpoint, options: OpenM
       head: network.head,
       forward: network.forward,
       predictor: network.predictor,
-      [Symbol.dispose]: () => source[Symbol.dispose](),
+      adapters,
+      [Symbol.dispose]() {
+        adapters?.[Symbol.dispose]();
+        source[Symbol.dispose]();
+      },
     };
   } catch (error) {
     source[Symbol.dispose]();

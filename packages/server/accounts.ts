@@ -31,6 +31,8 @@ export interface Answered {
   readonly finishReason: string;
   readonly usage: Usage;
   readonly isBatch: boolean;
+  /** Where it ended earlier than it could be charged; now when absent. */
+  readonly endedMs?: number;
 }
 
 export interface Account {
@@ -149,9 +151,8 @@ export class Accounts {
         throw requestError('not-permitted', { problem: `this key is not for the model ${model}` });
       },
       charge: async (answered) => {
-        const { usage, model, isBatch } = answered;
+        const { usage, model, isBatch, endedMs = this.#options.now() } = answered;
         const { prompt, cacheHit, completion, reasoning } = usage;
-        const endedMs = this.#options.now();
         const prices = this.#options.prices();
         if (key) this.#limits.spend(key.id, key.scope, prompt + completion);
         const recorded = this.#options.store.ledger.record({

@@ -46,6 +46,8 @@ export class LiveRun implements ResponseRun {
   readonly #options: LiveRunOptions;
   readonly #events: ResponseEvent[] = [];
   #finish: RunFinish | undefined;
+  /** As it stood before its end, while nobody may learn of that. */
+  #before: WireResponse | undefined;
   #changed = Promise.withResolvers<void>();
   readonly #over = Promise.withResolvers<void>();
 
@@ -73,7 +75,7 @@ export class LiveRun implements ResponseRun {
   }
 
   get response(): WireResponse {
-    return this.#options.writer.response;
+    return this.#before ?? this.#options.writer.response;
   }
 
   get isOver(): boolean {
@@ -104,16 +106,19 @@ export class LiveRun implements ResponseRun {
           continue;
         }
         finish = { type: 'finish', reason: event.reason, usage: event.usage };
+        this.#before = writer.response;
         last = writer.events(event);
       }
       await onEnd(writer.response, [...this.#events, ...last], finish);
     } catch (error) {
+      this.#before ??= writer.response;
       last = writer.fail(explain(error));
       // Where it cannot be kept it still ends for those who are there.
       finish = { type: 'finish', reason: 'failed', usage: noUsage };
       await onEnd(writer.response, [...this.#events, ...last], finish).catch(explain);
     }
     this.#finish = finish;
+    this.#before = undefined;
     this.#note(last);
     this.#over.resolve();
   }

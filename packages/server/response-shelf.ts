@@ -2,7 +2,8 @@
 //
 // Owns those that run here and the latest of those that callers did not ask to be kept, in memory; the others are in the
 // store. One in the background is there from the moment its caller is told of it: where its process is killed, another, or the
-// same one when it is back, answers it again. It is given a seed, so that it then says the same. Knows no HTTP.
+// same one when it is back, answers it again. It is given a seed, so that it then says the same. One that ends while the store
+// is away is kept when that is back. Knows no HTTP.
 
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChatRequest, Message } from '@hadal/protocol/chat-request';
@@ -10,6 +11,7 @@ import { cardNamed, type ModelCard } from '@hadal/protocol/models';
 import { type RequestError, requestError } from '@hadal/protocol/request-error';
 import { parseResponsesRequest, type ResponsesRequest } from '@hadal/protocol/responses-request';
 import { messageOf, type ResponseEvent, ResponseWriter, type WireResponse } from '@hadal/protocol/responses-response';
+import { isPassing } from '@hadal/store/passing-failure';
 import type { StoredResponse } from '@hadal/store/responses';
 import { type Account, namespaceOf } from './accounts.ts';
 import type { EndpointOptions } from './answer-plan.ts';
@@ -45,6 +47,9 @@ export interface NewResponse {
 const capacity = 1000;
 /** How often to look whether another process is done. */
 const pollMs = 200;
+/** How long to wait before what could not be kept is tried again: twice as long each time. */
+const firstRetryMs = 100;
+const lastRetryMs = 10_000;
 
 /** What is kept of a response that is not over, to answer it again. */
 interface Again {
@@ -125,11 +130,14 @@ export class ResponseShelf implements AsyncDisposable {
         const state = { type: 'unfinished', request: again } as const;
         await responses.add({ id, owner, createdMs, asked: request.conversation, input: request.input, state });
       }
-      await run.start();
+      await this.#start(run);
     } catch (error) {
       this.#byId.delete(id);
-      if (again !== undefined) await responses.delete(owner, id);
-      await lease?.[Symbol.asyncDispose]();
+      try {
+        if (again !== undefined) await responses.delete(owner, id);
+      } finally {
+        await lease?.[Symbol.asyncDispose]();
+      }
       throw error;
     }
     return run;
@@ -160,13 +168,19 @@ export class ResponseShelf implements AsyncDisposable {
         const account = await this.#options.accounts.accountOf(owner, again.keyId);
         const signal = new AbortController().signal;
         const asked = { id, account, createdMs, request, body: again.body, signal, explain };
-        await this.#open(asked, provider, again, lease).start();
+        await this.#start(this.#open(asked, provider, again, lease));
       } catch (error) {
-        // Such as a model that is no longer there.
         this.#byId.delete(id);
-        const failure = { code: 'server_error', message: explain(error).message };
-        await responses.finish(id, { type: 'over', response: failedResponse(stored, failure), events: undefined });
-        await lease[Symbol.asyncDispose]();
+        try {
+          // Somebody will come back to it.
+          if (this.#options.stopping.aborted) return;
+          if (isPassing(error)) throw error;
+          // Such as a model that is no longer there.
+          const failure = { code: 'server_error', message: explain(error).message };
+          await responses.finish(id, { type: 'over', response: failedResponse(stored, failure), events: undefined });
+        } finally {
+          await lease[Symbol.asyncDispose]();
+        }
       }
     }
   }
@@ -183,8 +197,9 @@ export class ResponseShelf implements AsyncDisposable {
     again: Again | undefined,
     lease: AsyncDisposable | undefined,
   ): LiveRun {
-    const { stopping } = this.#options;
+    const { stopping, now } = this.#options;
     const { owner } = account;
+    let held = lease;
     const controller = new AbortController();
     const until = AbortSignal.any([controller.signal, again === undefined ? signal : stopping]);
     const chat: ChatRequest = again === undefined ? request.chat : { ...request.chat, seed: again.seed };
@@ -195,24 +210,73 @@ export class ResponseShelf implements AsyncDisposable {
       onEnd: async (response, events, { reason, usage }) => {
         // What the end of the server cuts short is gone on with when it is back.
         const isCut = again !== undefined && stopping.aborted && !controller.signal.aborted;
-        try {
-          if (!isCut && reason !== 'failed') {
+        const endedMs = now();
+        const keep = async () => {
+          if (reason !== 'failed') {
             const { model, userId: user } = chat;
-            const answered = { id, model, user, usage, finishReason: reason, isBatch: false };
+            const answered = { id, model, user, usage, finishReason: reason, isBatch: false, endedMs };
             await account.charge({ ...answered, operation: 'createResponse' });
           }
-          if (!isCut) await this.#keep({ id, owner, createdMs, request, response, events });
+          await this.#keep({ id, owner, createdMs, request, response, events });
+        };
+        try {
+          if (isCut) return;
+          if (again === undefined) await keep();
+          else await this.#keepSometime(id, owner, keep, explain);
         } finally {
-          // Also where it cannot be kept: a claim that nobody gives back is never taken up.
-          await lease?.[Symbol.asyncDispose]();
+          // Also where it cannot be kept: a claim that is renewed for ever is never taken up. One that cannot be given
+          // back ends by itself.
+          const given = held;
+          held = undefined;
+          await Promise.resolve(given?.[Symbol.asyncDispose]()).catch(explain);
         }
       },
     });
-    this.#running.add(run.over);
-    void run.over.then(() => this.#running.delete(run.over));
     const { conversation: asked, input } = request;
     if (request.storage !== 'none') this.#put(id, { owner, run, asked, input, stop: () => controller.abort() });
     return run;
+  }
+
+  async #start(run: LiveRun): Promise<void> {
+    this.#running.add(run.over);
+    void run.over.then(() => this.#running.delete(run.over));
+    await run.start();
+  }
+
+  /**
+   * Tries until it is kept, by this process or by another that has taken it up meanwhile. Throws where the server stops before
+   * that, which leaves it to be answered again, and where trying again does not help.
+   */
+  async #keepSometime(
+    id: string,
+    owner: string,
+    keep: () => Promise<void>,
+    explain: (error: unknown) => RequestError,
+  ): Promise<void> {
+    const { store, stopping } = this.#options;
+    try {
+      return await keep();
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      explain(error);
+    }
+    for (let waitMs = firstRetryMs; ; waitMs = Math.min(2 * waitMs, lastRetryMs)) {
+      await delay(waitMs, undefined, { signal: stopping }).catch(() => {
+        throw requestError('shutting-down');
+      });
+      try {
+        const isOurs = await store.leases.claim(leaseOf(id));
+        const stored = await store.responses.find(owner, id);
+        if (stored?.state.type === 'over') {
+          // By us, without our hearing of it, or by another, who has said the same.
+          this.#byId.delete(id);
+          return;
+        }
+        if (isOurs) return await keep();
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+      }
+    }
   }
 
   async #keep(over: {

@@ -5,7 +5,7 @@ import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { openStore } from '@hadal/store/store';
 import { testBoth } from '@hadal/store/testing/both-stores';
-import OpenAI, { BadRequestError, NotFoundError } from 'openai';
+import OpenAI, { BadRequestError, InternalServerError, NotFoundError } from 'openai';
 import { serveToy, type ToyServer } from './testing/serve-toy.ts';
 
 /** The official client, unmodified. */
@@ -282,6 +282,15 @@ testBoth('a response that is deleted or cancelled while it is made stays so', as
   assert.equal((await responses.retrieve(one.id)).status, 'cancelled');
   await assert.rejects(responses.retrieve(two.id), NotFoundError);
   assert.deepEqual(await store.responses.unfinished(), []);
+});
+
+test('a response that the store does not take keeps no server from ending', { timeout: 20_000 }, async (t) => {
+  await using store = await openStore<BatchDetails>({ path: ':memory:' });
+  await using toy = await serveToy({ script: () => [`so${thinkEnd}Hi`], store });
+  t.mock.method(store.responses, 'add', () => Promise.reject(new Error('away')), { times: 1 });
+  const asked = { model: 'toy', input: 'Go', background: true };
+  await assert.rejects(clientOf(toy).responses.create(asked), InternalServerError);
+  assert.equal(toy.engine.requests.length, 0);
 });
 
 test('a custom tool takes its input as it is, streamed and not, and the call goes back as it was written', async () => {

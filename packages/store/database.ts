@@ -9,8 +9,11 @@ import { openPostgres } from './postgres.ts';
 import { openSqlite } from './sqlite.ts';
 import { migrations, type Tables } from './tables.ts';
 
-/** `path`: a SQLite file, made if need be, or `:memory:`. `url`: a PostgreSQL database, `postgres://user:password@host/name`. */
-export type StorePlace = { readonly path: string } | { readonly url: string };
+/**
+ * `path`: a SQLite file, made if need be, or `:memory:`. `url`: a PostgreSQL database, `postgres://user:password@host/name`;
+ * `patienceMs`: how long it is waited for when it goes away, before what needs it fails. Default 10 seconds.
+ */
+export type StorePlace = { readonly path: string } | { readonly url: string; readonly patienceMs?: number };
 
 /**
  * Opens it as it is; `onError` hears of every statement that fails, whatever becomes of it. Throws an Error of one line where
@@ -21,7 +24,7 @@ export async function openDatabase(
   onError: (error: unknown) => void = () => {},
 ): Promise<Kysely<Tables>> {
   return new Kysely<Tables>({
-    dialect: 'url' in place ? await openPostgres(place.url) : await openSqlite(place.path),
+    dialect: 'url' in place ? await openPostgres(place.url, place.patienceMs) : await openSqlite(place.path),
     log: (event) => void (event.level === 'error' && onError(event.error)),
   });
 }

@@ -12,11 +12,11 @@ import Cursor from 'pg-cursor';
 const maxConnections = 10;
 const connectTimeoutMs = 10_000;
 /** How long a server that was there may be away. */
-const patienceMs = 10_000;
+const defaultPatienceMs = 10_000;
 const retryMs = 100;
 
 /** Throws an Error of one line, without the password, where there is no database at `url` that can be used. */
-export async function openPostgres(url: string): Promise<Dialect> {
+export async function openPostgres(url: string, patienceMs = defaultPatienceMs): Promise<Dialect> {
   const pool = new pg.Pool({
     ...{ connectionString: checkUrl(url), max: maxConnections, connectionTimeoutMillis: connectTimeoutMs },
     ...{
@@ -37,7 +37,7 @@ export async function openPostgres(url: string): Promise<Dialect> {
     throw new Error(`${describePlace(url)}: ${describeError(error)}`);
   }
   return new PostgresDialect({
-    pool: { options: {}, connect: async () => adapt(await connect(pool)), end: () => pool.end() },
+    pool: { options: {}, connect: async () => adapt(await connect(pool, patienceMs)), end: () => pool.end() },
     cursor: cursorOf as unknown as PostgresCursorConstructor,
   });
 }
@@ -65,7 +65,7 @@ function describeError(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+async function connect(pool: pg.Pool, patienceMs: number): Promise<pg.PoolClient> {
   for (const startMs = performance.now(); ; await delay(retryMs)) {
     try {
       return await pool.connect();

@@ -38,7 +38,7 @@ export async function openSqlite(path: string, access: SqliteAccess = 'read and 
   }
   const dialect = new SqliteDialect({ database: adapt(database) });
   return {
-    createDriver: () => patient(dialect.createDriver(), database),
+    createDriver: () => patientDriver(dialect.createDriver(), database),
     createQueryCompiler: () => dialect.createQueryCompiler(),
     createIntrospector: (db) => dialect.createIntrospector(db),
     // Tables are made in transactions as rows are: no process finds half of a migration, nor makes one twice.
@@ -71,14 +71,17 @@ async function whenFree<T>(database: DatabaseSync, work: () => T | Promise<T>): 
   }
 }
 
-function patient(driver: Driver, database: DatabaseSync): Driver {
+function patientDriver(driver: Driver, database: DatabaseSync): Driver {
   const acquire = driver.acquireConnection.bind(driver);
+  // There is one connection, and kysely keeps account of all that it is given.
+  let patient: DatabaseConnection | undefined;
   async function acquireConnection(): Promise<DatabaseConnection> {
     const connection = await acquire();
-    return {
+    patient ??= {
       executeQuery: (query) => whenFree(database, () => connection.executeQuery(query)),
       streamQuery: (query, rows) => connection.streamQuery(query, rows),
     };
+    return patient;
   }
   return Object.assign(driver, { acquireConnection });
 }

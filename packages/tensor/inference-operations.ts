@@ -239,7 +239,7 @@ export function blockLinear(g: Graph, x: Tensor, w: readonly Weight[]): Tensor {
   const ldy = G * O;
   const y = g.arena.take([N, ldy]);
   for (const [i, block] of w.entries()) {
-    if (block instanceof AdaptedMatrix) throw new Error('blockLinear: expected weights without adapters');
+    if (block instanceof AdaptedMatrix) throw new Error('blockLinear: expected weights without room for adapters');
     const [from, into] = [columnsFrom(x, i * I), columnsFrom(y, i * O)];
     if (block instanceof PackedMatrix) {
       block.multiply(g.device.commands, from, into, N, { ldx, ldy });

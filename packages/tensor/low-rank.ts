@@ -7,7 +7,7 @@
 import { scale as scaleBy } from '@hadal/kernels/elementwise';
 import { embedding } from '@hadal/kernels/embedding';
 import { groupedMatmul, matmul } from '@hadal/kernels/matmul';
-import type { Graph, Groups } from './graph.ts';
+import type { Graph, Groups, HeadLinearShape } from './graph.ts';
 import type { PlainWeight } from './packed-matrix.ts';
 import { Tensor } from './tensor.ts';
 
@@ -70,6 +70,59 @@ export function addLowRanks(g: Graph, w: AdaptedMatrix, x: Tensor, y: Tensor, gr
     else for (const lowRank of lowRanks) addLowRank(g, lowRank, x.slice(begin, count), y.slice(begin, count));
   }
   return y;
+}
+
+/**
+ * Adds onto y what adapters add to `Graph.headLinear` of x. A head's stretch of the weight begins with row `firstRow`, heads
+ * `wHeadStride` elements apart: (s B A) x is two small products here too, one of them with the head's rows of B. Inference only.
+ */
+export function addHeadLowRanks(
+  g: Graph,
+  w: AdaptedMatrix,
+  x: Tensor,
+  y: Tensor,
+  shape: HeadLinearShape & { readonly firstRow: number },
+): void {
+  g.inferenceOnly('addHeadLowRanks');
+  if (w.lowRanks.size === 0) return;
+  for (const { adapter, begin, count } of g.adapterRows(x.rows)) {
+    for (const lowRank of (count > 0 && w.lowRanks.get(adapter)) || []) {
+      addHeadLowRank(g, lowRank, x.slice(begin, count), y.slice(begin, count), shape);
+    }
+  }
+}
+
+function addHeadLowRank(
+  g: Graph,
+  { down, parts, scale }: LowRank,
+  x: Tensor,
+  y: Tensor,
+  { heads, inDim, outDim, xHeadStride, wHeadStride, transposed, firstRow }: Parameters<typeof addHeadLowRanks>[4],
+): void {
+  const { commands } = g.device;
+  const [N, I] = [x.rows, down.dim(-1)];
+  const rowStride = wHeadStride / I;
+  for (const { up, rank, rankBegin } of placed(parts)) {
+    const low = g.arena.take([N, heads * rank]);
+    const a = down.slice(rankBegin, rank);
+    const b = from(up, firstRow * rank);
+    const perHead = { batch: heads, strideB: rowStride * rank, ldb: rank };
+    if (transposed) {
+      matmul(commands, x, a, low, { M: N * heads, N: rank, K: inDim, transB: true });
+      scaleBy(commands, low, low, scale);
+      matmul(commands, low, b, y, {
+        ...{ M: N, N: outDim, K: rank, ...perHead, lda: heads * rank, strideA: rank },
+        ...{ ldc: heads * outDim, strideC: outDim, transB: true, accumulate: true },
+      });
+    } else {
+      matmul(commands, x, b, low, {
+        ...{ M: N, N: rank, K: inDim, ...perHead, lda: x.dim(-1), strideA: xHeadStride },
+        ...{ ldc: heads * rank, strideC: rank },
+      });
+      scaleBy(commands, low, low, scale);
+      matmul(commands, low, a, y, { M: N * heads, N: outDim, K: rank, accumulate: true });
+    }
+  }
 }
 
 function addLowRank(g: Graph, lowRank: LowRank, x: Tensor, y: Tensor, groups?: Groups): void {

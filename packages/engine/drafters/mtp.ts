@@ -12,6 +12,7 @@ import type { Tensor } from '@hadal/tensor/tensor';
 import type { KvCache, PageLease } from '../kv-cache.ts';
 import { chooseTokens } from '../sampler.ts';
 import { choiceRow, type Sequence } from '../sequence.ts';
+import { adapterRowsOf } from '../served-adapters.ts';
 import type { Drafter, ReadSpan } from '../speculation.ts';
 
 /** One row that the module reads next: the state it goes on from, and where it stands. */
@@ -81,7 +82,8 @@ export class MtpDrafter implements Drafter {
     const { memory, positions } = this.#cache.extend(g.arena, extensions);
     const nextIds = g.arena.integers(Int32Array.from(places.flatMap(({ nextIds }) => nextIds)));
     const hidden = g.embedding(state, g.arena.integers(Int32Array.from(rows)));
-    return this.#predictor.forward(g, hidden, nextIds, positions, memory);
+    const adapted = places.map(({ sequence: { adapter }, count }) => ({ adapter, count }));
+    return g.withAdapters(adapterRowsOf(adapted), () => this.#predictor.forward(g, hidden, nextIds, positions, memory));
   }
 }
 

@@ -7,10 +7,11 @@
 import type { RowDtype } from '@hadal/kernels/rows';
 import type { RopeShape } from '@hadal/tensor/gradients';
 import type { Graph } from '@hadal/tensor/graph';
+import { AdaptedMatrix, addHeadLowRanks } from '@hadal/tensor/low-rank';
 import type { Weight } from '@hadal/tensor/packed-matrix';
 import { Tensor } from '@hadal/tensor/tensor';
 import type { RowStore } from '../architecture.ts';
-import { type Part, type WeightSource, whole } from '../weight-source.ts';
+import { type Part, type WeightSource, type WeightSpec, whole } from '../weight-source.ts';
 import { type AttentionMemory, attend } from './attention-memory.ts';
 import type { Attention } from './decoder.ts';
 import type { KeyPicker, MakeKeyPicker } from './indexer.ts';
@@ -76,9 +77,14 @@ export function mlaWeights(source: WeightSource, at: string, config: MlaConfig, 
     latent: latentRows(0, kvRank),
     rotaryKey: latentRows(kvRank, kvRank + rope),
     latentNorm: norm('kv_a_layernorm', kvRank),
-    keyValue: form === 'expanded' ? source.matrix(keyValue) : source.tensor(keyValue),
+    keyValue: form === 'expanded' ? source.matrix(keyValue) : unpackedMatrix(source, keyValue),
     out: matrix('o_proj', D, heads * vDim),
   };
+}
+
+function unpackedMatrix(source: WeightSource, spec: WeightSpec): Weight {
+  const [tensor, lowRanks] = [source.tensor(spec), source.lowRanks?.(spec)];
+  return lowRanks ? new AdaptedMatrix(tensor, lowRanks) : tensor;
 }
 
 /** What one layer keeps of a token; absorbed, the keys' first `kvRank` values are the values. */
@@ -141,13 +147,16 @@ const expandedMla: Mla = (g, layer, w, x, positions, tables, memory, config, pic
 const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, config, pick) => {
   const { heads, nope, rope, vDim, kvRank } = config;
   const { q, queryLatent, c, kPe } = project(g, w, x, positions, tables, config);
-  if (!(w.keyValue instanceof Tensor)) throw new Error('absorbed attention needs kv_b_proj unpacked');
+  const [adapted, keyValue] =
+    w.keyValue instanceof AdaptedMatrix ? [w.keyValue, w.keyValue.base] : [undefined, w.keyValue];
+  if (!(keyValue instanceof Tensor)) throw new Error('absorbed attention needs kv_b_proj unpacked');
   const keys = { heads, wHeadStride: (nope + vDim) * kvRank };
-  const values = new Tensor(w.keyValue.handle, w.keyValue.offset + nope * kvRank, [w.keyValue.length - nope * kvRank]);
+  const values = new Tensor(keyValue.handle, keyValue.offset + nope * kvRank, [keyValue.length - nope * kvRank]);
 
   // q . (W_k c) = (W_kT q) . c: the query moves into the latent's space, head by head.
   const intoLatent = { ...keys, inDim: nope, outDim: kvRank, xHeadStride: nope + rope, transposed: false };
-  const qLatent = g.headLinear(q, w.keyValue, intoLatent);
+  const qLatent = g.headLinear(q, keyValue, intoLatent);
+  if (adapted) addHeadLowRanks(g, adapted, q, qLatent, { ...intoLatent, firstRow: 0 });
   const query = interleaveHeads(g, qLatent, q, config);
   const latent = g.concat(c, kPe);
   const width = kvRank + rope;
@@ -156,7 +165,9 @@ const absorbedMla: Mla = (g, layer, w, x, positions, tables, memory, config, pic
   const mixed = attend(g, memory, layer, query, latent, latent, shape, picks);
 
   const outOfLatent = { ...keys, inDim: kvRank, outDim: vDim, xHeadStride: kvRank, transposed: true };
-  return g.linear(g.headLinear(mixed, values, outOfLatent), w.out);
+  const out = g.headLinear(mixed, values, outOfLatent);
+  if (adapted) addHeadLowRanks(g, adapted, mixed, out, { ...outOfLatent, firstRow: nope });
+  return g.linear(out, w.out);
 };
 
 export const mlaForms: Readonly<Record<MlaForm, Mla>> = { expanded: expandedMla, absorbed: absorbedMla };

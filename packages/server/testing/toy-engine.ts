@@ -108,6 +108,8 @@ export function openToyEngine({ contextLength = 4096, capacity = Infinity, scrip
     stats,
     generate,
     load: async () => ({ waiting: 0, running: stats.running, pages: 0, availablePages: 0 }),
+    loadAdapter: () => Promise.reject(new Error('the toy takes no adapters')),
+    unloadAdapter: () => Promise.reject(new Error('the toy takes no adapters')),
     async [Symbol.asyncDispose]() {},
   };
 }
