@@ -9,19 +9,19 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import type { Divergence, DivergenceShape } from '@hadal/kernels/divergence';
 import type { LogitsOptions, TrainingMethod } from '@hadal/protocol/training-order';
 import { type Candidate, converse, type ExchangeOptions, greedyExchange } from './exchange.ts';
+import type { Sample } from './graders/sample.ts';
 import { conversationDocument, learnedTokens } from './jobs/conversation-documents.ts';
 import { EpochOrder } from './jobs/epoch-order.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import { JobFailure } from './jobs/job-failure.ts';
 import type { JobRun } from './jobs/job-run.ts';
-import { type Judge, noteGradings } from './jobs/judge.ts';
+import { type Judge, noteGradings, sampleOf } from './jobs/judge.ts';
 import type { TrainingPrompt } from './jobs/prompts.ts';
 import { packDocuments, type TrainingDocument } from './packing.ts';
 import { meanOf } from './policy-objective.ts';
 import { sampledDocuments } from './rollouts.ts';
 import { rowTokens, supervised } from './supervised.ts';
 import { Random } from './tasks/random.ts';
-import type { Answer } from './tasks/task.ts';
 import type { TaughtAnswer, Teacher, TeacherScoring } from './teacher.ts';
 
 export type Distillation = Extract<TrainingMethod, { type: 'distillation' }>;
@@ -67,7 +67,7 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
         // One answer is the teacher's best; of several, each is to be another.
         const temperature = samplesPerPrompt === 1 ? 0 : 1;
         const options = { ...greedyExchange, temperature, seed, maxTokens: method.maxCompletionTokens };
-        const { answer } = await teacher.answer({ ...question }, options, job.signal);
+        const { sample: answer } = await teacher.answer(question, options, job.signal);
         const run = await judge?.(item, answer);
         return { prompt, sample, answer, score: run?.reward ?? null, problems: run?.problems ?? [] };
       }),
@@ -77,7 +77,10 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
     for (const line of lines) known.set(`${line.prompt}/${line.sample}`, line);
     job.note(`${teacher.name} has answered ${known.size} of ${asked.length} times`);
   }
-  const kept = [...known.values()].filter(({ score }) => score === null || score >= minScore);
+  // What was cut off teaches not to come to an end.
+  const kept = [...known.values()].filter(
+    ({ score, answer }) => !answer.isTruncated && (score === null || score >= minScore),
+  );
   job.note(`${kept.length} of ${known.size} answers of ${teacher.name} are learned`);
   return kept
     .sort((a, b) => a.prompt - b.prompt || a.sample - b.sample)
@@ -88,7 +91,7 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
 interface TaughtLine {
   readonly prompt: number;
   readonly sample: number;
-  readonly answer: Answer;
+  readonly answer: Sample;
   readonly score: number | null;
   readonly problems: Awaited<ReturnType<Judge>>['problems'];
 }
@@ -106,11 +109,11 @@ function readLines(file: string): TaughtLine[] {
     });
 }
 
-function answeredDocument(job: JobRun, question: TrainingPrompt['question'], answer: Answer): TrainingDocument {
+function answeredDocument(job: JobRun, question: TrainingPrompt['question'], answer: Sample): TrainingDocument {
   const { messages, thinking, tools } = question;
   const said = {
     role: 'assistant',
-    content: answer.content,
+    content: answer.text,
     reasoning: answer.reasoning,
     toolCalls: answer.toolCalls,
   } as const;
@@ -270,7 +273,7 @@ export async function compare(
     const seconds = (performance.now() - begunMs) / 1000;
     const tokens = answers.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
     const runs =
-      judge && (await Promise.all(answers.map(({ answer }, i) => judge((heldOut[i] as TrainingPrompt).item, answer))));
+      judge && (await Promise.all(answers.map(({ sample }, i) => judge((heldOut[i] as TrainingPrompt).item, sample))));
     return {
       ...{ model, meanCompletionTokens: tokens / heldOut.length, tokensPerSecond: tokens / seconds },
       ...{
@@ -281,7 +284,10 @@ export async function compare(
   };
   const sides = [
     await side(teacher.name, ({ question }) => teacher.answer(question, options, job.signal)),
-    await side('student', ({ question }) => converse(job.candidate, question, options, job.signal)),
+    await side('student', async ({ question }) => {
+      const exchange = await converse(job.candidate, question, options, job.signal);
+      return { sample: sampleOf(exchange), completionTokens: exchange.completionTokens };
+    }),
   ];
   for (const one of sides) {
     const score = one.score === undefined ? '' : `score ${one.score.toFixed(3)}, `;

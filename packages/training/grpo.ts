@@ -9,7 +9,8 @@ import type { TrainingMethod } from '@hadal/protocol/training-order';
 import { EpochOrder } from './jobs/epoch-order.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import type { JobRun } from './jobs/job-run.ts';
-import { type Judge, noteGradings, wordShare } from './jobs/judge.ts';
+import { type Judge, languageShare, noteGradings, sampleOf } from './jobs/judge.ts';
+import { checkpointInterval, grpoPlan } from './jobs/plans.ts';
 import type { TrainingPrompt } from './jobs/prompts.ts';
 import { type PackedRow, packDocuments } from './packing.ts';
 import {
@@ -43,18 +44,11 @@ export interface GrpoData {
 export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOut, judge }: GrpoData, at: JobPosition) {
   const { grpo: options } = method;
   const { seed } = job.order;
-  const batchSize = method.batchSize === 'auto' ? Math.min(16, prompts.length) : method.batchSize;
-  const epochs = method.epochs === 'auto' ? 1 : method.epochs;
-  const multiplier = method.computeMultiplier === 'auto' ? 1 : method.computeMultiplier;
-  const groupSize = Math.max(2, Math.round(options.groupSize * multiplier));
-  const steps = Math.min(options.maxSteps ?? Infinity, Math.max(1, Math.floor((epochs * prompts.length) / batchSize)));
-  const evalInterval = method.evalInterval === 'auto' ? Math.max(10, Math.ceil(steps / 10)) : method.evalInterval;
-  const evalSamples = method.evalSamples === 'auto' ? 1 : method.evalSamples;
+  const plan = grpoPlan(method, prompts.length);
+  const { batchSize, groupSize, steps, evalInterval, evalSamples } = plan;
   job.settle({
-    ...{ epochs, batchSize, schedule: { steps, warmupSteps: Math.min(10, Math.ceil(steps / 20)), decayShare: 0 } },
-    learningRateMultiplier: method.learningRateMultiplier === 'auto' ? 1 : method.learningRateMultiplier,
-    checkpointSteps:
-      job.order.checkpointSteps === 'auto' ? Math.max(10, Math.ceil(steps / 10)) : job.order.checkpointSteps,
+    ...{ ...plan, schedule: { steps, warmupSteps: Math.min(10, Math.ceil(steps / 20)), decayShare: 0 } },
+    checkpointSteps: checkpointInterval(job.order, Math.max(10, steps / 10)),
     more: { group_size: groupSize, eval_interval: evalInterval, eval_samples: evalSamples },
   });
   const order = new EpochOrder(prompts.length, `${seed}/prompts`);
@@ -120,9 +114,10 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
 
   /** A judge's reward, and what is paid for keeping to the language of the question (DeepSeek-R1, section 2.3.2). */
   async function grade({ prompt, exchange }: Rollout): Promise<GraderRun> {
-    const run = await judge(prompt.item, exchange.answer);
+    const sample = sampleOf(exchange);
+    const run = await judge(prompt.item, sample);
     if (options.languageReward === 0) return run;
-    const share = wordShare(prompt.question, exchange.answer);
+    const share = languageShare(prompt.question, sample);
     return {
       ...run,
       reward: run.reward + options.languageReward * share,

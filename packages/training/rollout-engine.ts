@@ -49,7 +49,7 @@ export class RolloutEngine implements Engine {
     const network = definition.assemble(this.#packed ?? parameters, options);
     const model: LanguageModel = {
       ...{ contextLength, vocabularySize, parameters: countParameters(definition), form, dtype: 'f32' },
-      ...{ cache: definition.cacheLayout(form, 'f32'), head: network.head, predictor: undefined },
+      ...{ cache: definition.cacheLayout(form, 'f32'), head: network.head, predictor: undefined, adapters: undefined },
       forward: network.forward,
       [Symbol.dispose]() {},
     };
@@ -104,6 +104,12 @@ export class RolloutEngine implements Engine {
   async load(): Promise<EngineLoad> {
     return this.#runner.load;
   }
+
+  async loadAdapter(): Promise<never> {
+    throw new Error('an engine over weights in training serves no adapters beside them');
+  }
+
+  async unloadAdapter(): Promise<void> {}
 
   [Symbol.dispose](): void {
     this.#runner[Symbol.dispose]();

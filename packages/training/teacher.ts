@@ -6,7 +6,8 @@
 import { type Engine, plainRequest } from '@hadal/engine/engine';
 import type { Teacher as TopTokens } from '@hadal/kernels/divergence';
 import { type Candidate, converse, type ExchangeOptions, type Question } from './exchange.ts';
-import type { Answer } from './tasks/task.ts';
+import type { Sample } from './graders/sample.ts';
+import { sampleOf } from './jobs/judge.ts';
 
 export interface Teacher {
   readonly name: string;
@@ -15,8 +16,9 @@ export interface Teacher {
   readonly scoring?: TeacherScoring | undefined;
 }
 
+/** `sample`: what graders see of it. */
 export interface TaughtAnswer {
-  readonly answer: Answer;
+  readonly sample: Sample;
   readonly completionTokens: number;
 }
 
@@ -34,7 +36,10 @@ export function engineTeacher(candidate: Candidate): Teacher {
   const { engine } = candidate;
   return {
     name: engine.model.id,
-    answer: (question, options, signal) => converse(candidate, question, options, signal),
+    async answer(question, options, signal) {
+      const exchange = await converse(candidate, question, options, signal);
+      return { sample: sampleOf(exchange), completionTokens: exchange.completionTokens };
+    },
     scoring: { candidate, topTokens: (tokens, from, topK) => topTokens(engine, tokens, from, topK) },
   };
 }

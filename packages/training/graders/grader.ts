@@ -40,7 +40,7 @@ export async function grade(grader: Grader, subject: Subject, resources: GraderR
 }
 
 /** Whether the reward says something about the answer, rather than about the grader. */
-export function isSound({ problems }: GraderRun): boolean {
+export function isSound({ problems }: Pick<GraderRun, 'problems'>): boolean {
   return problems.every(({ kind }) => kind === 'sample-parse');
 }
 

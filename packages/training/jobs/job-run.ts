@@ -6,7 +6,6 @@
 
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
 import { type Checkpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { replaceFile } from '@hadal/formats/replace-file';
 import { openSafetensors, writeSafetensors } from '@hadal/formats/safetensors';
@@ -32,7 +31,9 @@ import { type Objective, type StepResult, Trainer, type TrainerSettings } from '
 import { readTrainerFiles, writeTrainerFiles } from '../trainer-files.ts';
 import type { Renderer } from './conversation-documents.ts';
 import { exportCheckpoint } from './export-checkpoint.ts';
+import { rendererOf } from './job-data.ts';
 import { type JobDirectory, type JobPosition, jobStart } from './job-directory.ts';
+import { checkpointInterval, type EpochPlan, epochPlan } from './plans.ts';
 
 /** What a method has decided when it knows its data. */
 export interface JobPlan {
@@ -85,7 +86,7 @@ export class JobRun implements Disposable {
     const { model, threads } = this.order;
     this.base = openCheckpointDirectory(model.directory);
     this.definition = readDefinition(this.base);
-    this.contextLength = Math.min(this.definition.contextLength, longestContext);
+    this.contextLength = trainedContext(this.definition);
     this.device = openDevice(threads === undefined ? {} : { threads });
     const { adapter } = this.order;
     if (adapter) {
@@ -93,19 +94,14 @@ export class JobRun implements Disposable {
       this.#base = new CheckpointWeights(this.device, stored, { dtype: runTimeDtype(this.base, adapter.baseDtype) });
       this.#frozen = this.#base;
     }
-    const settings: TrainerSettings = {
-      optimizer: {
-        adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
-        muon: { momentum: 0.95, weightDecay: 0, updateRms: 0.2, iterations: steepIterations },
-      },
-      ...{ clipNorm: 1, contextLength: this.contextLength, matrices: 'adamw' },
-      // An adapter leaves the prediction module as it is.
-      predictor: adapter ? 'absent' : holdingsOf(this.base, this.definition.forms[0]).predictor,
-    };
-    this.trainer = new Trainer(this.device, this.definition, settings, this.#openAdapter());
-    const tokenizer = this.base.tokenizer();
+    this.trainer = new Trainer(
+      this.device,
+      this.definition,
+      trainerSettings(this.base, this.order),
+      this.#openAdapter(),
+    );
+    const { tokenizer, dialect } = rendererOf(this.base);
     this.tokenizer = tokenizer;
-    const dialect = chooseDialect({ config: this.base.config(), template: this.base.chatTemplate(), tokenizer });
     const engine = () => this.#openEngine();
     this.candidate = {
       // Opened when first asked: not every method asks the policy.
@@ -147,19 +143,14 @@ export class JobRun implements Disposable {
     method: Pick<TrainingMethod, 'epochs' | 'batchSize' | 'learningRateMultiplier'>,
     rows: number,
     more: JobPlan['more'] = {},
-  ): { readonly batchSize: number; readonly steps: number } {
-    const { checkpointSteps } = this.order;
-    const epochs = method.epochs === 'auto' ? 3 : method.epochs;
-    // Few rows make many small steps, many rows steps that are worth their noise.
-    const batchSize = method.batchSize === 'auto' ? Math.min(32, Math.max(1, Math.round(rows / 32))) : method.batchSize;
-    const steps = Math.max(1, Math.round((epochs * rows) / batchSize));
+  ): EpochPlan {
+    const plan = epochPlan(method, rows);
+    const { steps, epochs } = plan;
     this.settle({
-      ...{ epochs, batchSize, more },
-      learningRateMultiplier: method.learningRateMultiplier === 'auto' ? 1 : method.learningRateMultiplier,
+      ...{ ...plan, more, checkpointSteps: checkpointInterval(this.order, steps / epochs) },
       schedule: { steps, warmupSteps: Math.min(50, Math.ceil(steps / 20)), decayShare: 1 },
-      checkpointSteps: checkpointSteps === 'auto' ? Math.max(1, Math.ceil(steps / epochs)) : checkpointSteps,
     });
-    return { batchSize, steps };
+    return plan;
   }
 
   /** Whether there is a next step to make. */
@@ -349,6 +340,24 @@ export class JobRun implements Disposable {
     if (!this.#plan) throw new Error('job: expected a plan before the first step');
     return this.#plan;
   }
+}
+
+/** Tokens that a document in training may have. */
+export function trainedContext(definition: ModelDefinition): number {
+  return Math.min(definition.contextLength, longestContext);
+}
+
+export function trainerSettings(base: Checkpoint, { adapter }: Pick<TrainingOrder, 'adapter'>): TrainerSettings {
+  const definition = readDefinition(base);
+  return {
+    optimizer: {
+      adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
+      muon: { momentum: 0.95, weightDecay: 0, updateRms: 0.2, iterations: steepIterations },
+    },
+    ...{ clipNorm: 1, contextLength: trainedContext(definition), matrices: 'adamw' },
+    // An adapter leaves the prediction module as it is.
+    predictor: adapter ? 'absent' : holdingsOf(base, definition.forms[0]).predictor,
+  };
 }
 
 function referenceName(step: number): string {

@@ -28,7 +28,7 @@ const files = {
 };
 /** A reward without meaning that differs within every group. */
 const arbitrary: typeof taskJudge = async (item, answer) => {
-  const text = answer.reasoning + answer.content;
+  const text = answer.reasoning + answer.text;
   const sum = [...text].reduce((total, character) => total + (character.codePointAt(0) as number), 0);
   return { ...(await taskJudge(item, answer)), reward: (sum % 17) / 17 };
 };

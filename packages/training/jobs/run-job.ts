@@ -3,20 +3,16 @@
 // Owns which method carries an order out, and that whatever happens is in the journal: done, stopped, or failed with the reason.
 // Checkpoints written before stay. Knows nothing of who ordered it.
 
-import type { TrainingMethod, TrainingOrder } from '@hadal/protocol/training-order';
-import { parseConversationRow, parsePreferenceRow } from '@hadal/protocol/training-rows';
-import { type Distillation, type DistillationData, distill } from '../distill.ts';
-import { dpo, type PreferencePair } from '../dpo.ts';
-import { type GrpoData, grpo } from '../grpo.ts';
-import { type SupervisedData, supervised } from '../supervised.ts';
+import { distill } from '../distill.ts';
+import { dpo } from '../dpo.ts';
+import { grpo } from '../grpo.ts';
+import { supervised } from '../supervised.ts';
 import type { Teacher } from '../teacher.ts';
-import { conversationDocument, learnedTokens, preferenceDocuments } from './conversation-documents.ts';
-import { readRows } from './data-file.ts';
+import { readJobData } from './job-data.ts';
 import { JobDirectory, type JobPosition } from './job-directory.ts';
 import { JobFailure } from './job-failure.ts';
 import { JobRun, type JobRunOptions } from './job-run.ts';
 import type { Judge } from './judge.ts';
-import { parsePrompt } from './prompts.ts';
 
 export interface JobServices extends JobRunOptions {
   /** Who grades answers; of methods that need a grader. */
@@ -35,7 +31,7 @@ export async function runJob(path: string, services: JobServices): Promise<JobEn
   try {
     using run = new JobRun(directory, services);
     at = run.start();
-    at = await carryOut(run, directory.order.method, services, at);
+    at = await carryOut(run, services, at);
     run.save(at);
     if (!run.isDone(at)) {
       directory.note({ type: 'stopped', step: at.step, trainedTokens: at.trainedTokens });
@@ -52,84 +48,28 @@ export async function runJob(path: string, services: JobServices): Promise<JobEn
   }
 }
 
-async function carryOut(
-  run: JobRun,
-  method: TrainingMethod,
-  services: JobServices,
-  at: JobPosition,
-): Promise<JobPosition> {
-  switch (method.type) {
-    case 'reinforcement':
-      return await grpo(run, method, grpoData(run, method, services), at);
-    case 'supervised':
-      return await supervised(run, method, supervisedData(run.order, run), at);
-    case 'dpo':
-      return await dpo(run, method, preferencePairs(run), at);
-    case 'distillation':
-      return await distill(run, method, await distillationData(run, method, services), at);
-  }
-}
-
-function supervisedData(
-  order: Pick<TrainingOrder, 'trainingFile' | 'validationFile'>,
-  { directory, renderer, contextLength }: JobRun,
-): SupervisedData {
-  const documents = (file: string, param: string) =>
-    checkedRows(directory.at(file), param, parseConversationRow)
-      .map((row) => conversationDocument(row, renderer, contextLength))
-      .filter((document) => learnedTokens(document) > 0);
-  const heldOut = order.validationFile ? documents(order.validationFile, 'validation_file') : [];
-  const learned = documents(order.trainingFile, 'training_file');
-  if (learned.length === 0) {
-    const problem = `training_file: expected answers within the model's ${contextLength} tokens, found none`;
-    throw new JobFailure('invalid_training_file', problem, 'training_file');
-  }
-  return { documents: learned, heldOut };
-}
-
-async function distillationData(
-  run: JobRun,
-  { source }: Distillation,
-  { judge, openTeacher }: JobServices,
-): Promise<DistillationData> {
-  if (!openTeacher) throw new Error('distillation: expected somebody who teaches');
-  const { order, directory } = run;
-  const parse = (line: unknown) => parsePrompt(line, true);
-  const isStored = source === 'stored_completions';
-  return {
-    prompts: isStored ? [] : checkedRows(directory.at(order.trainingFile), 'training_file', parse),
-    answered: isStored ? supervisedData({ ...order, validationFile: undefined }, run).documents : [],
-    heldOut: order.validationFile ? checkedRows(directory.at(order.validationFile), 'validation_file', parse) : [],
-    ...{ judge, teacher: await openTeacher() },
-  };
-}
-
-function preferencePairs(run: JobRun): PreferencePair[] {
-  const { order, directory, contextLength } = run;
-  const rows = checkedRows(directory.at(order.trainingFile), 'training_file', parsePreferenceRow);
-  return rows
-    .map((row) => preferenceDocuments(row, run.renderer, contextLength))
-    .filter((pair) => pair.every((document) => learnedTokens(document) > 0));
-}
-
-function grpoData(
-  { order, directory }: JobRun,
-  { reasoning }: Extract<TrainingMethod, { type: 'reinforcement' }>,
-  { judge }: JobServices,
-): GrpoData {
-  if (!judge) throw new Error('reinforcement: expected somebody who grades');
-  const parse = (line: unknown) => parsePrompt(line, reasoning === 'on');
-  const prompts = checkedRows(directory.at(order.trainingFile), 'training_file', parse);
-  const heldOut = order.validationFile ? checkedRows(directory.at(order.validationFile), 'validation_file', parse) : [];
-  return { prompts, heldOut, judge };
-}
-
-/** Rows of a file that was checked before the job began; all the same it may be another one by now. */
-function checkedRows<T>(path: string, param: string, parse: (line: unknown) => T): readonly T[] {
-  const { rows, problems } = readRows(path, param, parse);
+async function carryOut(run: JobRun, services: JobServices, at: JobPosition): Promise<JobPosition> {
+  const { order, directory, renderer, contextLength } = run;
+  const { method } = order;
+  const { data, problems } = readJobData(order, renderer, contextLength, (path) => directory.at(path));
+  // It was checked before the job began; all the same it may be another file by now.
   const [first] = problems;
   if (first) throw new JobFailure(first.code, first.message, first.param);
-  return rows;
+  const { judge, openTeacher } = services;
+  if (method.type === 'supervised' && data.type === 'documents') {
+    return await supervised(run, method, { documents: data.learned, heldOut: data.heldOut }, at);
+  }
+  if (method.type === 'dpo' && data.type === 'pairs') return await dpo(run, method, data.pairs, at);
+  if (method.type === 'reinforcement' && data.type === 'prompts' && judge) {
+    return await grpo(run, method, { ...data, judge }, at);
+  }
+  if (method.type === 'distillation' && openTeacher && (data.type === 'prompts' || data.type === 'answered')) {
+    const answered = data.type === 'answered' ? data.learned : [];
+    const prompts = data.type === 'prompts' ? data.prompts : [];
+    const { heldOut } = data;
+    return await distill(run, method, { prompts, answered, heldOut, judge, teacher: await openTeacher() }, at);
+  }
+  throw new Error(`${method.type}: expected whoever grades or teaches, found nobody`);
 }
 
 function failureOf(error: unknown): Pick<JobFailure, 'code' | 'message' | 'param'> {

@@ -47,9 +47,9 @@ export function taskRows(task: string, count: number, first = 0, split = 'train'
 }
 
 /** Judges rows of built-in tasks, 1 or 0. */
-export const taskJudge: Judge = async (item, answer) => {
+export const taskJudge: Judge = async (item, { text, reasoning, toolCalls }) => {
   const { task, split, index } = item as { task: string; split: 'train'; index: number };
-  const { isCorrect } = taskNamed(task).generate(split, index).judge(answer);
+  const { isCorrect } = taskNamed(task).generate(split, index).judge({ content: text, reasoning, toolCalls });
   const reward = isCorrect ? 1 : 0;
   return {
     name: 'task',

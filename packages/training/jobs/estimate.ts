@@ -1,0 +1,147 @@
+// What a job will take, said before anything starts.
+//
+// Owns the sum of its tokens, the memory of its largest step, recorded on a device that only counts, and the time that the tokens
+// take on this machine, from a product timed here and now. Reads no weight. The time is rough: it says whether a job takes minutes
+// or days.
+
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { openDevice } from '@hadal/kernels/device';
+import { openDryDevice } from '@hadal/kernels/dry-device';
+import { matmul } from '@hadal/kernels/matmul';
+import { countParameters } from '@hadal/models/architecture';
+import { readDefinition, runTimeDtype } from '@hadal/models/language-model';
+import { runTimeWeights } from '@hadal/models/run-time-weights';
+import { recordRequests } from '@hadal/models/weight-source';
+import type { TrainingOrder } from '@hadal/protocol/training-order';
+import { type PackedRow, packDocuments } from '../packing.ts';
+import { rowTokens } from '../supervised.ts';
+import { Trainer } from '../trainer.ts';
+import { type JobData, readJobData, rendererOf } from './job-data.ts';
+import { trainedContext, trainerSettings } from './job-run.ts';
+import { epochPlan, grpoPlan } from './plans.ts';
+
+export interface TrainingEstimate {
+  /** Read and learned from, over all epochs; of answers yet to be sampled at most so many. */
+  readonly tokens: number;
+  readonly steps: number;
+  readonly memoryBytes: number;
+  readonly seconds: number;
+}
+
+/**
+ * Shares of the product's rate that training and sampling reach, measured on hadal-nano (`bench/grpo.ts`): smaller matrices, norms
+ * and attention take the rest.
+ */
+const trainingShare = 0.35;
+const samplingShare = 0.15;
+
+/** `at` completes the order's paths. */
+export function estimateOrder(order: TrainingOrder, at: (path: string) => string): TrainingEstimate {
+  const base = openCheckpointDirectory(order.model.directory);
+  const definition = readDefinition(base);
+  const context = trainedContext(definition);
+  const { data } = readJobData(order, rendererOf(base), context, at);
+  const { steps, trained, sampled, longest } = workOf(order, data, context);
+  const { active } = countParameters(definition);
+  const rate = productRate(order.threads);
+  // Forward and twice as much backward; an adapter needs no gradient of the weights below it.
+  const passes = order.adapter ? 4 : 6;
+  const training = (passes * active * trained) / (rate * trainingShare);
+  const sampling = (2 * active * sampled) / (rate * samplingShare);
+  return { tokens: trained, steps, memoryBytes: memoryOf(order, longest), seconds: training + sampling };
+}
+
+interface Work {
+  readonly steps: number;
+  /** Tokens of forward and backward passes, and of sampling. */
+  readonly trained: number;
+  readonly sampled: number;
+  /** Tokens of the largest pass. */
+  readonly longest: number;
+}
+
+function workOf({ method }: TrainingOrder, data: JobData, context: number): Work {
+  switch (data.type) {
+    case 'documents':
+    case 'answered': {
+      const { epochs, steps } = epochPlan(method, data.learned.length);
+      const tokens = data.learned.reduce((sum, document) => sum + document.tokens.length, 0);
+      const largest = Math.max(0, ...packDocuments(data.learned, rowTokens).rows.map((row) => row.tokens));
+      return { steps, trained: tokens * epochs, sampled: 0, longest: largest };
+    }
+    case 'pairs': {
+      const { epochs, steps } = epochPlan(method, data.pairs.length);
+      const tokens = data.pairs.flat().reduce((sum, document) => sum + document.tokens.length, 0);
+      const largest = Math.max(0, ...data.pairs.map(([a, b]) => a.tokens.length + b.tokens.length));
+      // Once more under the reference, without the backward pass.
+      return {
+        steps,
+        trained: tokens * epochs * (4 / 3),
+        sampled: 0,
+        longest: Math.max(largest, Math.min(rowTokens, tokens)),
+      };
+    }
+    case 'prompts': {
+      if (method.type === 'reinforcement') {
+        const { steps, batchSize, groupSize } = grpoPlan(method, data.prompts.length);
+        const answers = steps * batchSize * groupSize;
+        // What is known of a prompt's length is that it leaves room for the answer.
+        const answer = method.grpo.maxCompletionTokens;
+        const trained = answers * answer * method.grpo.updatesPerStep;
+        return {
+          steps,
+          trained,
+          sampled: answers * answer,
+          longest: Math.max(rowTokens, Math.min(context, 2 * answer)),
+        };
+      }
+      const { epochs, steps } = epochPlan(method, data.prompts.length);
+      const answer = method.type === 'distillation' ? method.maxCompletionTokens : 0;
+      const answers = data.prompts.length * (method.type === 'distillation' ? method.samplesPerPrompt : 1);
+      return {
+        steps,
+        trained: answers * answer * epochs,
+        sampled: answers * answer,
+        longest: Math.max(rowTokens, answer),
+      };
+    }
+  }
+}
+
+/** Weights, their gradients and moments, and everything that the largest pass keeps for its backward pass. */
+function memoryOf(order: TrainingOrder, tokens: number): number {
+  const base = openCheckpointDirectory(order.model.directory);
+  const definition = readDefinition(base);
+  using device = openDryDevice();
+  using trainer = new Trainer(device, definition, trainerSettings(base, order));
+  const weights = device.memory.stats().bytesInUse;
+  const row: PackedRow = {
+    documents: [{ tokens: new Array(tokens).fill(0), weights: new Array(tokens).fill(1) }],
+    tokens,
+  };
+  trainer.step(1, { rows: [row] }, { learningRates: { adamw: 0, muon: 0 }, predictorWeight: 0, balanceRate: 0 });
+  const activations = device.memory.stats().bytesInUse - weights;
+  if (!order.adapter) return device.memory.stats().bytesInUse;
+  // The base lies in its own form; what an adapter adds to it is small beside the activations.
+  const options = { form: definition.forms[0], positions: 1, predictor: 'absent' } as const;
+  const { weights: requests } = recordRequests((source) => definition.assemble(source, options));
+  const dtype = runTimeDtype(base, order.adapter.baseDtype);
+  return runTimeWeights(requests, dtype).reduce((sum, { bytes }) => sum + bytes, 0) + activations;
+}
+
+/** Operations a second of a large product, two for each element of it. */
+function productRate(threads: number | undefined): number {
+  using device = openDevice(threads === undefined ? {} : { threads });
+  const size = 768;
+  const handles = Array.from({ length: 3 }, () => device.memory.allocate(size * size * 4));
+  const [a, b, c] = handles.map((handle) => ({ handle, offset: 0, length: size * size }));
+  let best = 0;
+  for (let turn = 0; turn < 4; turn++) {
+    const begunMs = performance.now();
+    if (a && b && c) matmul(device.commands, a, b, c, { M: size, N: size, K: size, transB: true });
+    device.commands.run();
+    best = Math.max(best, (2 * size ** 3) / ((performance.now() - begunMs) / 1000));
+  }
+  for (const handle of handles) device.memory.free(handle);
+  return best;
+}

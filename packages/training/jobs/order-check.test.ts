@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { trainingOrder } from '@hadal/protocol/training-order';
+import { SandboxPool } from '../graders/sandbox/sandbox-pool.ts';
+import { taskRows, toyJob } from '../testing/toy-job.ts';
+import { estimateOrder } from './estimate.ts';
+import { checkOrder } from './order-check.ts';
+
+/** What is wrong with an order on these lines, in words. */
+async function problemsOf(method: object, lines: readonly string[], more: object = {}): Promise<readonly string[]> {
+  using job = toyJob({ method, ...more }, {});
+  writeFileSync(join(job.path, 'train.jsonl'), lines.join('\n'));
+  const order = trainingOrder.parse(JSON.parse(readFileSync(join(job.path, 'order.json'), 'utf8')));
+  await using sandboxes = new SandboxPool();
+  const problems = await checkOrder(order, (path) => join(job.path, path), { sandboxes });
+  return problems.map(({ message }) => message);
+}
+
+const supervised = { type: 'supervised' };
+const good = JSON.stringify({
+  messages: [
+    { role: 'user', content: 'a' },
+    { role: 'assistant', content: 'b' },
+  ],
+});
+
+test('a file that is not JSON Lines, and rows that are none, are told line by line, all at once', async () => {
+  assert.deepEqual(await problemsOf(supervised, [good, '', good]), []);
+  const problems = await problemsOf(supervised, [
+    good,
+    '{"messages": [',
+    '{"prompt": "a"}',
+    '',
+    '{"messages": [{"role": "user", "content": "a"}]}',
+  ]);
+  assert.equal(problems.length, 3);
+  assert.match(problems[0] as string, /^training_file, line 2: expected JSON, /);
+  assert.match(problems[1] as string, /^training_file, line 3: .*messages: expected array, but it is missing/);
+  assert.match(problems[2] as string, /^training_file, line 5: .*messages: expected an assistant message to learn/);
+  assert.match((await problemsOf(supervised, []))[0] as string, /^training_file: the file has no rows/);
+  const many = await problemsOf(
+    supervised,
+    Array.from({ length: 50 }, () => '{'),
+  );
+  assert.equal(many.length, 21);
+});
+
+test('preferences need two answers, prompts a question, tasks a name that there is', async () => {
+  const [preference] = await problemsOf({ type: 'dpo' }, [good]);
+  assert.match(preference as string, /line 1: .*input: expected object, but it is missing/);
+  const grader = {
+    type: 'string_check',
+    name: 'g',
+    input: '{{ sample.output_text }}',
+    reference: '{{ item.answer }}',
+    operation: 'eq',
+  };
+  const reinforcement = { type: 'reinforcement', grader, grpo: {} };
+  const [prompt] = await problemsOf(reinforcement, [good]);
+  assert.match(prompt as string, /line 1: messages\[1\]\.role: expected the last message to be from user or tool/);
+  const [task] = await problemsOf(reinforcement, ['{"task": "nothing", "split": "train", "index": 0}']);
+  assert.match(task as string, /line 1: .*task: expected one of .*"countdown".*, got "nothing"/);
+  const long = JSON.stringify({ messages: [{ role: 'user', content: 'word '.repeat(3000) }], answer: 'a' });
+  assert.match(
+    (await problemsOf(reinforcement, [long]))[0] as string,
+    /line 1: .*expected fewer than 2048 tokens.*got \d{4}/,
+  );
+});
+
+test('a grader that names nothing, or does not end, is found before a job starts', async () => {
+  const row = JSON.stringify({ messages: [{ role: 'user', content: 'a' }], answer: 'b' });
+  const grader = { type: 'string_check', name: 'g', input: '{{ item.nothing }}', reference: 'a', operation: 'eq' };
+  const [named] = await problemsOf({ type: 'reinforcement', grader, grpo: {} }, [row]);
+  assert.match(named as string, /^method\.reinforcement\.grader\.input: .*nothing/);
+  const endless = { type: 'javascript', name: 'g', source: 'function grade() { for (;;); }' };
+  const [looping] = await problemsOf({ type: 'reinforcement', grader: endless, grpo: {} }, [row]);
+  assert.match(looping as string, /^method\.reinforcement\.grader\.source: /);
+});
+
+test('options that cannot go together are told with what is expected instead', async () => {
+  const prompts = taskRows('countdown', 2).map((row) => JSON.stringify(row));
+  const distillation = { type: 'distillation', teacher: { model: 'a' }, source: 'on_policy', objective: 'sequence' };
+  const problems = await problemsOf({ ...distillation, logits: {} }, prompts);
+  assert.match(problems[0] as string, /^method\.distillation\.objective: expected "logits" on policy/);
+  const hot = await problemsOf({ ...distillation, objective: 'logits', logits: { temperature: 2 } }, prompts);
+  assert.match(hot[0] as string, /^method\.distillation\.logits\.temperature: expected 1 with a tail/);
+});
+
+test('an estimate knows tokens and steps exactly where the answers are there, and memory by the largest step', () => {
+  using job = toyJob(
+    { method: { ...supervised, epochs: 2, batchSize: 4 } },
+    {
+      'train.jsonl': Array.from({ length: 12 }, () => JSON.parse(good)),
+    },
+  );
+  const order = trainingOrder.parse(JSON.parse(readFileSync(join(job.path, 'order.json'), 'utf8')));
+  const { tokens, steps, memoryBytes, seconds } = estimateOrder(order, (path) => join(job.path, path));
+  assert.equal(steps, 6);
+  assert.equal(tokens % 24, 0);
+  // Values, gradients and two moments of 7 million weights at least.
+  assert.ok(memoryBytes > 7e6 * 16 && memoryBytes < 1e9, `${memoryBytes}`);
+  assert.ok(seconds > 0 && seconds < 60, `${seconds}`);
+});

@@ -1,0 +1,79 @@
+// What is wrong with an order, before anything starts.
+//
+// Owns the checks that need the model's files or the rows: everything that can be known without training. Whatever a field alone
+// can say was checked when the order was parsed.
+
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { readDefinition } from '@hadal/models/language-model';
+import type { TrainingOrder } from '@hadal/protocol/training-order';
+import type { ValidationResources } from '../graders/validate.ts';
+import { validateGrader } from '../graders/validate.ts';
+import type { OrderProblem } from './data-file.ts';
+import { readJobData, rendererOf } from './job-data.ts';
+import { trainedContext } from './job-run.ts';
+
+/** All mistakes; none where the job can start. `at` completes the order's paths. */
+export async function checkOrder(
+  order: TrainingOrder,
+  at: (path: string) => string,
+  resources: ValidationResources,
+): Promise<readonly OrderProblem[]> {
+  const base = openCheckpointDirectory(order.model.directory);
+  const definition = readDefinition(base);
+  const context = trainedContext(definition);
+  const { data, problems } = readJobData(order, rendererOf(base), context, at);
+  return [
+    ...problems,
+    ...methodProblems(order, context),
+    ...(await graderProblems(order, data.type === 'prompts' ? data.prompts.map(({ item }) => item) : [], resources)),
+  ];
+}
+
+function methodProblems({ method, adapter }: TrainingOrder, context: number): OrderProblem[] {
+  const problems: OrderProblem[] = [];
+  const wrong = (param: string, message: string) =>
+    problems.push({ code: 'invalid_value', message: `${param}: ${message}`, param, line: null });
+  if (method.type === 'reinforcement') {
+    const { maxCompletionTokens, referenceRefresh } = method.grpo;
+    const at = 'method.reinforcement.grpo';
+    if (maxCompletionTokens >= context) {
+      wrong(
+        `${at}.max_completion_tokens`,
+        `expected fewer than the model's ${context} tokens, got ${maxCompletionTokens}`,
+      );
+    }
+    if (referenceRefresh > 0 && adapter) {
+      wrong(`${at}.reference_refresh`, 'expected 0 with an adapter, whose reference is its base');
+    }
+  }
+  if (method.type === 'distillation') {
+    const at = 'method.distillation';
+    const { tail, temperature } = method.logits;
+    if (method.objective === 'logits' && tail === 'bucket' && temperature !== 1) {
+      const problem = `expected 1 with a tail, which is known at no other temperature, got ${temperature}`;
+      wrong(`${at}.logits.temperature`, `${problem}; or tail "renormalize"`);
+    }
+    if (method.source === 'on_policy' && method.objective === 'sequence') {
+      wrong(`${at}.objective`, 'expected "logits" on policy: the teacher scores what the student says');
+    }
+  }
+  return problems;
+}
+
+/** Mistakes of a grader on the first rows: they are alike, and programs take their time. */
+const gradedRows = 100;
+
+async function graderProblems(
+  { method }: TrainingOrder,
+  items: readonly object[],
+  resources: ValidationResources,
+): Promise<OrderProblem[]> {
+  const grader = 'grader' in method ? method.grader : undefined;
+  if (!grader) return [];
+  const numbered = items.slice(0, gradedRows).map((item, i) => ({ line: i + 1, item }));
+  const mistakes = await validateGrader(grader, resources, numbered);
+  return mistakes.map(({ field, problem }) => {
+    const param = `method.${method.type}.grader${field === '' ? '' : `.${field}`}`;
+    return { code: 'invalid_grader', message: `${param}: ${problem}`, param, line: null };
+  });
+}
