@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<(terminal: Terminal) => Co
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   convert: async () => (await import('./commands/convert.ts')).convertCommand,
   train: async () => (await import('./commands/train.ts')).trainCommand,
+  'train-job': async () => (await import('./commands/train-job.ts')).trainJobCommand,
   eval: async () => (await import('./commands/eval.ts')).evalCommand,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   backup: async () => (await import('./commands/backup.ts')).backupCommand,

@@ -60,6 +60,8 @@ export const teacher = z.object({
   model: z.string().min(1),
   baseUrl: z.string().optional(),
   apiKeyEnv: z.string().optional(),
+  /** Of its checkpoint, where it lies on this machine: only then is it known what the teacher expects, beside what it says. */
+  directory: z.string().optional(),
 });
 
 export const trainingMethod = z.discriminatedUnion('type', [

@@ -45,7 +45,7 @@ export class JobDirectory implements Disposable {
   constructor(path: string, now: () => number = Date.now) {
     this.path = path;
     this.#now = now;
-    this.order = trainingOrder.parse(JSON.parse(readFileSync(this.at(jobFiles.order), 'utf8')));
+    this.order = readOrder(path);
     this.#lock();
     // The last line of a process that was killed while it wrote it.
     if (existsSync(this.#journal) && !readFileSync(this.#journal, 'utf8').endsWith('\n'))
@@ -129,6 +129,11 @@ export class JobDirectory implements Disposable {
     }
     replaceFile(this.#lockFile, `${JSON.stringify({ pid: process.pid })}\n`);
   }
+}
+
+/** Throws where there is none. */
+export function readOrder(directory: string): TrainingOrder {
+  return trainingOrder.parse(JSON.parse(readFileSync(join(directory, jobFiles.order), 'utf8')));
 }
 
 function isAlive(pid: number): boolean {

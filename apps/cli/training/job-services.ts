@@ -1,0 +1,151 @@
+// Who grades and teaches in a training process.
+//
+// Owns how a job's graders reach models, webhooks and sandboxes, and where its teacher runs: in an engine of this process when its
+// checkpoint lies on this machine, else behind the server or another one's API. What either does is the training package's.
+
+import { openEngine } from '@hadal/engine/engine';
+import { openCheckpoint } from '@hadal/formats/checkpoint';
+import { readStopTokens } from '@hadal/models/generation-config';
+import type { AskedMessage, ChannelQuestion, ChannelReply } from '@hadal/protocol/job-channel';
+import type { TrainingOrder } from '@hadal/protocol/training-order';
+import { SafeFetchError, safeFetch } from '@hadal/server/safe-fetch';
+import type { ExchangeOptions, Question } from '@hadal/training/exchange';
+import { grade } from '@hadal/training/graders/grader';
+import type { SandboxPool } from '@hadal/training/graders/sandbox/sandbox-pool';
+import type { AskModel } from '@hadal/training/graders/score-model';
+import type { PostWebhook } from '@hadal/training/graders/webhook';
+import { rendererOf } from '@hadal/training/jobs/job-data';
+import type { JobServices } from '@hadal/training/jobs/run-job';
+import { engineTeacher, type Teacher } from '@hadal/training/teacher';
+import type { AskServer } from './server-channel.ts';
+
+/** `sandboxes` and what a teacher opened are closed by whoever disposes of `stack`. */
+export function jobServices(
+  { method, threads }: TrainingOrder,
+  ask: AskServer,
+  sandboxes: SandboxPool,
+  stack: AsyncDisposableStack,
+): Pick<JobServices, 'judge' | 'openTeacher'> {
+  const grader = 'grader' in method ? method.grader : undefined;
+  const resources = { ask: graderAsk(ask), post: postWebhook, sandboxes, nowMs: () => performance.now() };
+  return {
+    judge: grader && ((item, sample) => grade(grader, { item, sample }, resources)),
+    openTeacher: async () => {
+      if (method.type !== 'distillation') throw new Error(`${method.type}: has no teacher`);
+      const { teacher } = method;
+      if (teacher.directory === undefined) {
+        const elsewhere = teacher.baseUrl === undefined ? ask : askElsewhere(teacher.baseUrl, teacher.apiKeyEnv);
+        return wordsTeacher(teacher.model, elsewhere);
+      }
+      const checkpoint = await openCheckpoint(teacher.directory);
+      const engine = stack.use(await openEngine({ checkpoint, ...(threads !== undefined && { threads }) }));
+      const { tokenizer, dialect } = rendererOf(checkpoint);
+      return engineTeacher({ engine, dialect, stopTokens: readStopTokens(checkpoint, dialect, tokenizer) });
+    },
+  };
+}
+
+/** A teacher of whom only the words can be had. */
+function wordsTeacher(model: string, ask: AskServer): Teacher {
+  return {
+    name: model,
+    async answer(question, options) {
+      const reply = await ask(questionOf(model, question, options));
+      if (reply.type === 'failure') throw new Error(`teacher ${model}: ${reply.message}`);
+      const { content: text, reasoning, toolCalls, isTruncated, usage } = reply;
+      return { sample: { text, reasoning, toolCalls, isTruncated }, completionTokens: usage.completionTokens };
+    },
+  };
+}
+
+function questionOf(model: string, { messages, tools, thinking }: Question, options: ExchangeOptions): ChannelQuestion {
+  const { temperature, seed, maxTokens } = options;
+  return {
+    model,
+    messages: messages as readonly AskedMessage[],
+    tools: tools as never,
+    thinking,
+    temperature,
+    seed,
+    maxTokens,
+  };
+}
+
+/** Graders ask for a score alone. */
+function graderAsk(ask: AskServer): AskModel {
+  return async ({ schema, ...question }) => await ask({ ...question, schema: schema as never, thinking: undefined });
+}
+
+const postWebhook: PostWebhook = async ({ url, body, timeoutMs, maxBytes }, signal) => {
+  try {
+    const headers = { 'content-type': 'application/json' };
+    const { status, body: answer } = await safeFetch(url, {
+      ...{ method: 'POST', headers, body, timeoutMs, maxBytes, ...(signal && { signal }) },
+    });
+    return { type: 'answer', status, body: answer.toString('utf8') };
+  } catch (error) {
+    if (!(error instanceof SafeFetchError)) throw error;
+    return /tim|late/i.test(error.message) ? { type: 'late' } : { type: 'failure', message: error.message };
+  }
+};
+
+/** An OpenAI-compatible server that this one does not know. */
+function askElsewhere(baseUrl: string, keyVariable: string | undefined): AskServer {
+  return async ({ model, messages, tools, temperature, seed, maxTokens }): Promise<ChannelReply> => {
+    const key = keyVariable === undefined ? undefined : process.env[keyVariable];
+    const body = {
+      ...{ model, temperature, seed, max_tokens: maxTokens, messages: messages.map(wireMessage) },
+      ...(tools && tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: tool })) }),
+    };
+    const response = await fetch(`${baseUrl.replace(/\/$/, '')}/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(key !== undefined && { authorization: `Bearer ${key}` }) },
+      body: JSON.stringify(body),
+    }).catch((error: Error) => error);
+    if (response instanceof Error) return { type: 'failure', message: response.message };
+    const text = await response.text();
+    if (!response.ok) return { type: 'failure', message: `status ${response.status}: ${text.slice(0, 300)}` };
+    return replyOf(JSON.parse(text));
+  };
+}
+
+function wireMessage({ role, content, reasoning, toolCalls, toolCallId }: AskedMessage): object {
+  return {
+    ...{ role, content },
+    ...(reasoning !== undefined && reasoning !== '' && { reasoning_content: reasoning }),
+    ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
+    ...(toolCalls !== undefined &&
+      toolCalls.length > 0 && {
+        tool_calls: toolCalls.map(({ id, name, arguments: json }) => ({
+          ...{ id, type: 'function', function: { name, arguments: json } },
+        })),
+      }),
+  };
+}
+
+interface WireCompletion {
+  readonly choices?: readonly {
+    readonly finish_reason?: string | null;
+    readonly message?: {
+      readonly content?: string | null;
+      readonly reasoning_content?: string | null;
+      readonly reasoning?: string | null;
+      readonly tool_calls?: readonly { id: string; function: { name: string; arguments: string } }[] | null;
+    };
+  }[];
+  readonly usage?: { readonly prompt_tokens?: number; readonly completion_tokens?: number };
+}
+
+function replyOf({ choices, usage }: WireCompletion): ChannelReply {
+  const choice = choices?.[0];
+  if (!choice?.message) return { type: 'failure', message: 'expected a choice with a message, got none' };
+  const { content, reasoning_content, reasoning, tool_calls } = choice.message;
+  return {
+    ...{ type: 'answer', content: content ?? '', reasoning: reasoning_content ?? reasoning ?? '' },
+    toolCalls: (tool_calls ?? []).map((call) => ({ id: call.id, ...call.function })),
+    isTruncated: choice.finish_reason === 'length',
+    usage: {
+      ...{ promptTokens: usage?.prompt_tokens ?? 0, completionTokens: usage?.completion_tokens ?? 0, cachedTokens: 0 },
+    },
+  };
+}

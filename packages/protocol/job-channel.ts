@@ -1,0 +1,45 @@
+// What a training process asks of the server that started it.
+//
+// Owns the messages of their channel: a job's graders and teachers are models that the server knows, and the training process
+// knows the server by nothing else. Each question has one reply, by its number. Both sides send plain values.
+
+import type { JsonObject } from './chat-request.ts';
+import type { GraderUsage } from './grader-run.ts';
+
+export interface AskedMessage {
+  readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  readonly content: string;
+  readonly reasoning?: string | undefined;
+  readonly toolCalls?:
+    | readonly { readonly id: string; readonly name: string; readonly arguments: string }[]
+    | undefined;
+  readonly toolCallId?: string | undefined;
+}
+
+export interface ChannelQuestion {
+  readonly model: string;
+  readonly messages: readonly AskedMessage[];
+  readonly tools?: readonly { readonly name: string; readonly description?: string; readonly parameters?: unknown }[];
+  readonly thinking?: boolean | undefined;
+  readonly seed?: number | undefined;
+  readonly topP?: number | undefined;
+  readonly temperature?: number | undefined;
+  readonly maxTokens?: number | undefined;
+  readonly effort?: string | undefined;
+  /** JSON Schema of the answer. */
+  readonly schema?: JsonObject | undefined;
+}
+
+export type ChannelReply =
+  | {
+      readonly type: 'answer' | 'refusal';
+      readonly content: string;
+      readonly reasoning: string;
+      readonly toolCalls: readonly { readonly id: string; readonly name: string; readonly arguments: string }[];
+      readonly isTruncated: boolean;
+      readonly usage: GraderUsage;
+    }
+  | { readonly type: 'failure'; readonly message: string };
+
+export type ToServer = { readonly type: 'ask'; readonly id: number; readonly question: ChannelQuestion };
+export type ToTrainer = { readonly type: 'reply'; readonly id: number; readonly reply: ChannelReply };
