@@ -252,7 +252,7 @@ test('javascript finds no way out', async () => {
     assert.notEqual((await javascript(`${attempt};\nreturn 1;`)).type, 'fine', attempt);
   }
   const later = await javascript(
-    'import("fs").then((fs) => fs.writeFileSync("/tmp/hadal-was-here", "x")); import("/etc/passwd"); return 1;',
+    'import("fs").then((fs) => fs.writeFileSync("/tmp/hadal-was-here", "x")); const way = "/etc/passwd"; import(way); return 1;',
   );
   assert.ok(later.type === 'fine' || later.type === 'mistake');
   await javascript('Object.prototype.reward = 7; Array.prototype.toJSON = () => 7; JSON.parse = () => 7; return 1;');
