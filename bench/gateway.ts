@@ -1,30 +1,36 @@
-// What does Hadal cost in front of a fast upstream, beside LiteLLM's proxy?
+// What does Hadal cost in front of a fast upstream, beside LiteLLM's proxy and Portkey's gateway?
 //
-// One fake upstream that answers at once, and in front of it `hadal serve` (with its usage rows, in SQLite) and LiteLLM's proxy,
-// each as it comes. In turns: requests a second at 32 connections, latency beside the upstream alone at one connection, resident
-// memory of all processes of each. Then 100,000 requests through Hadal, and 1,000 streams that say nothing, held for ten seconds.
+// One fake upstream that answers at once, and in front of it `hadal serve` (with its usage rows, in SQLite), LiteLLM's proxy and
+// Portkey's gateway, each as it comes. In turns: requests a second at 32 connections, latency beside the upstream alone at one
+// connection. Then 100,000 requests through each, or as many as it takes in three minutes, and the resident memory of all processes
+// of each, at first and at the end. Then 1,000 streams of Hadal that say nothing, held for ten seconds.
 //
-//     python3 -m venv VENV && VENV/bin/pip install 'litellm[proxy]'
-//     node bench/gateway.ts VENV
+//     python3 -m venv PEERS && PEERS/bin/pip install 'litellm[proxy]'
+//     npm install --prefix PEERS @portkey-ai/gateway
+//     node bench/gateway.ts PEERS
 //
-// Without the directory, Hadal alone. Prints medians of the turns.
+// Measures those that are there; without the directory, Hadal alone. Prints medians of the turns.
 
 import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
+import { serverEnvironment, serverFlags } from '../scripts/server-process.mjs';
 
 const turns = 3;
 const turnMs = 6000;
 const connections = 32;
 const longRun = 100_000;
+const longRunMs = 180_000;
 const idleStreams = 1000;
 
-const [venv] = process.argv.slice(2);
+const [peers = ''] = process.argv.slice(2);
+const liteLlm = join(peers, 'bin/litellm');
+const portkey = join(peers, 'node_modules/@portkey-ai/gateway/build/start-server.js');
 const root = join(import.meta.dirname, '..');
 const directory = mkdtempSync(join(tmpdir(), 'hadal-gateway-'));
 const children: ChildProcess[] = [];
@@ -32,8 +38,8 @@ const children: ChildProcess[] = [];
 interface Gateway {
   readonly name: string;
   readonly url: string;
-  /** Both ask for one, and look at it. */
-  readonly key: string;
+  /** Sent with every request: a key where it is asked for, and where to pass the request on to where that is not configured. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly process: ChildProcess;
 }
 
@@ -46,9 +52,11 @@ try {
   const [address] = (await once(upstream, 'message')) as [string];
   const gateways: Gateway[] = [
     await startHadal(address),
-    ...(venv === undefined ? [] : [await startLiteLlm(venv, address)]),
+    ...(existsSync(liteLlm) ? [await startLiteLlm(address)] : []),
+    ...(existsSync(portkey) ? [await startPortkey(address)] : []),
   ];
-  const direct = { name: 'upstream alone', url: `${address}/v1`, key: 'none', process: upstream };
+  const direct = { name: 'upstream alone', url: `${address}/v1`, headers: {}, process: upstream };
+  const atStart = new Map(gateways.map(({ name, process: child }) => [name, megabytes(child.pid)]));
   const rates = new Map<string, number[]>();
   const latencies = new Map<string, number[]>();
   for (const gateway of gateways) await load(gateway, 4, 1500);
@@ -62,23 +70,26 @@ try {
     }
   }
   const base = latencies.get(direct.name) ?? [];
-  for (const { name, process: child } of [direct, ...gateways]) {
+  for (const { name } of [direct, ...gateways]) {
     const own = latencies.get(name) ?? [];
     const added = [0.5, 0.99].map((share) => (quantile(own, share) - quantile(base, share)).toFixed(2));
     const rate = Math.round(quantile(rates.get(name) ?? [], 0.5));
-    console.log(
-      `${name}: ${rate} requests/s; ${added[0]} ms added at the median, ${added[1]} at 99 %; ${megabytes(child.pid)} MB`,
-    );
+    console.log(`${name}: ${rate} requests/s; ${added[0]} ms added at the median, ${added[1]} at 99 %`);
   }
+  for (const gateway of gateways) {
+    const resident: number[] = [];
+    const began = performance.now();
+    let done = 0;
+    while (done < longRun && performance.now() - began < longRunMs) {
+      done += (await load(gateway, connections, turnMs)).count;
+      resident.push(megabytes(gateway.process.pid));
+    }
+    const [first] = resident;
+    const later = `${first} MB soon, ${resident.at(-1)} at the end, ${Math.max(...resident)} at most`;
+    console.log(`${gateway.name} over ${done} requests: ${atStart.get(gateway.name)} MB before the first, ${later}`);
+  }
+  console.log(`upstream alone: ${megabytes(upstream.pid)} MB`);
   const [hadal] = gateways as [Gateway];
-  const resident: number[] = [];
-  for (let done = 0; done < longRun; ) {
-    done += (await load(hadal, connections, turnMs)).count;
-    resident.push(megabytes(hadal.process.pid));
-  }
-  console.log(
-    `Hadal over ${longRun} requests: ${resident[0]} MB at first, ${resident.at(-1)} at the end, ${Math.max(...resident)} at most`,
-  );
   const before = megabytes(hadal.process.pid);
   const held = await holdStreams(hadal, idleStreams);
   console.log(
@@ -100,21 +111,19 @@ async function startHadal(upstream: string): Promise<Gateway> {
   const env = { ...process.env, HADAL_HOME: home };
   const made = spawnSync(process.execPath, [program, 'keys', 'create', 'bench'], { env, encoding: 'utf8' });
   const key = made.stdout.trim();
-  const args = [program, 'serve', '--port', '0', '--disk-cache', '0'];
-  const child = spawn(process.execPath, args, {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const args = [...serverFlags, program, 'serve', '--port', '0', '--disk-cache', '0'];
+  const started = { ...serverEnvironment, ...env };
+  const child = spawn(process.execPath, args, { env: started, stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
   for await (const text of child.stdout) {
     const [, url] = /is ready at (http:\S+)/.exec(String(text)) ?? [];
-    if (url !== undefined) return { name: 'Hadal', url: `${url}/v1`, key, process: child };
+    if (url !== undefined) return { name: 'Hadal', url: `${url}/v1`, headers: bearer(key), process: child };
   }
   throw new Error('hadal: expected it to be ready, it ended');
 }
 
-async function startLiteLlm(path: string, upstream: string): Promise<Gateway> {
-  const port = 20_000 + (process.pid % 20_000);
+async function startLiteLlm(upstream: string): Promise<Gateway> {
+  const port = freePort(0);
   const config = join(directory, 'litellm.yaml');
   const model = {
     model_name: 'fake',
@@ -124,15 +133,34 @@ async function startLiteLlm(path: string, upstream: string): Promise<Gateway> {
   const args = ['--config', config, '--port', String(port), '--host', '127.0.0.1'];
   const key = 'sk-bench';
   const env = { ...process.env, LITELLM_MASTER_KEY: key };
-  const child = spawn(join(path, 'bin/litellm'), args, { env, stdio: ['ignore', 'ignore', 'ignore'] });
-  children.push(child);
-  const url = `http://127.0.0.1:${port}/v1`;
+  const child = spawn(liteLlm, args, { env, stdio: ['ignore', 'ignore', 'ignore'] });
+  return await ready({ name: 'LiteLLM', url: `http://127.0.0.1:${port}/v1`, headers: bearer(key), process: child });
+}
+
+/** It looks at no key and keeps no account; where to pass a request on to, the request says. */
+async function startPortkey(upstream: string): Promise<Gateway> {
+  const port = freePort(1);
+  const child = spawn(process.execPath, [portkey, `--port=${port}`, '--headless'], { stdio: 'ignore' });
+  const headers = { ...bearer('none'), 'x-portkey-provider': 'openai', 'x-portkey-custom-host': `${upstream}/v1` };
+  return await ready({ name: 'Portkey', url: `http://127.0.0.1:${port}/v1`, headers, process: child });
+}
+
+/** As soon as it answers. */
+async function ready(gateway: Gateway): Promise<Gateway> {
+  children.push(gateway.process);
   for (let i = 0; i < 240; i++) {
     await delay(500);
-    const gateway = { name: 'LiteLLM', url, key, process: child };
     if ((await ask(gateway, new Agent(), {}).catch(() => 0)) === 200) return gateway;
   }
-  throw new Error('litellm: expected it to answer within two minutes');
+  throw new Error(`${gateway.name}: expected it to answer within two minutes`);
+}
+
+function freePort(index: number): number {
+  return 20_000 + ((2 * process.pid + index) % 20_000);
+}
+
+function bearer(key: string): Record<string, string> {
+  return { authorization: `Bearer ${key}` };
 }
 
 async function load(gateway: Omit<Gateway, 'process'>, parallel: number, forMs: number) {
@@ -160,7 +188,7 @@ async function ask(to: Omit<Gateway, 'process'>, agent: Agent, more: object): Pr
 }
 
 function send(
-  { url, key }: Omit<Gateway, 'process'>,
+  { url, headers: own }: Omit<Gateway, 'process'>,
   agent: Agent,
   content: string,
   more: object,
@@ -169,7 +197,7 @@ function send(
   const headers = {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
-    authorization: `Bearer ${key}`,
+    ...own,
   };
   return new Promise((resolve, reject) => {
     httpRequest(`${url}/chat/completions`, { method: 'POST', headers, agent }, resolve).on('error', reject).end(body);

@@ -39,6 +39,18 @@ export function parseAnthropicListPage(query: Query, { limit, maxLimit }: Omit<L
   return { limit: wire.limit ?? limit, order: 'desc', after, before };
 }
 
+/** Of a list without ids: `after` counts. Throws `RequestError` for the first mistake. */
+export function parseRolloutPage(query: Query): {
+  readonly step: number | undefined;
+  readonly limit: number;
+  readonly after: number;
+} {
+  const wording = expecting('integer of at least 0');
+  const count = z.coerce.number(wording).int(wording).min(0, wording).optional();
+  const wire = checkShape(z.object({ ...limitOf(1000), step: count, after: count }), query);
+  return { step: wire.step, limit: wire.limit ?? 256, after: wire.after ?? 0 };
+}
+
 function limitOf(maxLimit: number) {
   const wording = expecting(`integer from 1 to ${maxLimit}`);
   return { limit: z.coerce.number(wording).int(wording).min(1, wording).max(maxLimit, wording).optional() };

@@ -81,6 +81,11 @@ export const requestErrors = {
     message:
       'file: there is no room for it beside the others: {maxFiles} files of together {maxBytes} bytes are allowed. Delete some first.',
   },
+  'training-unavailable': { ...invalidRequest, message: 'Nothing is trained on this server: {problem}' },
+  'checkpoint-unavailable': {
+    ...{ ...serverError, status: 503, code: 'service_unavailable' },
+    message: '{model} cannot be loaded now: {problem}',
+  },
   'image-unsupported': { ...invalidRequest, ...field, message: '{field}: This model does not support image' },
   'empty-assistant-message': { ...invalidRequest, ...field, message: '{field}: content or tool_calls must be set' },
   'malformed-http': { ...invalidRequest, message: 'Malformed HTTP request: {problem}' },

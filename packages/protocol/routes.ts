@@ -43,6 +43,7 @@ const messages = { ...anthropic, tag: 'Anthropic Messages' } as const;
 const models = { ...deepseek, tag: 'Models' } as const;
 const batches = { ...openai, tag: 'Batches' } as const;
 const files = { ...openai, tag: 'Files' } as const;
+const tuning = { ...openai, tag: 'Fine-tuning' } as const;
 /** Anthropic's own paths for what has another shape on the same path; `anthropic-version` tells its clients apart. */
 const anthropicOnly = { ...anthropic, bases: ['/anthropic'] } as const;
 const anthropicFiles = { ...anthropicOnly, tag: 'Anthropic Files' } as const;
@@ -89,6 +90,20 @@ export const routes = {
   listBatches: { ...batches, ...get('/batches', 'The batches there are') },
   getBatch: { ...batches, ...get('/batches/:id', 'How far a batch is') },
   cancelBatch: { ...batches, ...post('/batches/:id/cancel', 'Stop a batch') },
+
+  createFineTuningJob: { ...tuning, ...post('/fine_tuning/jobs', 'Train a model further') },
+  listFineTuningJobs: { ...tuning, ...get('/fine_tuning/jobs', 'The jobs there are') },
+  getFineTuningJob: { ...tuning, ...get('/fine_tuning/jobs/:id', 'How far a job is') },
+  cancelFineTuningJob: { ...tuning, ...post('/fine_tuning/jobs/:id/cancel', 'End a job') },
+  pauseFineTuningJob: { ...tuning, ...post('/fine_tuning/jobs/:id/pause', 'Stop a job for a while') },
+  resumeFineTuningJob: { ...tuning, ...post('/fine_tuning/jobs/:id/resume', 'Go on with a job') },
+  listFineTuningEvents: { ...tuning, ...get('/fine_tuning/jobs/:id/events', 'What a job tells, or follow it') },
+  listFineTuningCheckpoints: { ...tuning, ...get('/fine_tuning/jobs/:id/checkpoints', 'The models a job has made') },
+  listFineTuningRollouts: { ...tuning, ...get('/fine_tuning/jobs/:id/rollouts', 'Answers that a step was made of') },
+  estimateFineTuning: { ...tuning, ...post('/fine_tuning/estimate', 'What a job would take') },
+  estimateFineTuningJob: { ...tuning, ...post('/fine_tuning/jobs/estimate', 'The same') },
+  runGrader: { ...tuning, ...post('/fine_tuning/alpha/graders/run', 'Try a grader on one answer') },
+  validateGrader: { ...tuning, ...post('/fine_tuning/alpha/graders/validate', 'Whether a grader is right') },
 
   listAnthropicModels: { ...anthropicOnly, tag: 'Models', ...get('/v1/models', 'The models there are') },
   getAnthropicModel: { ...anthropicOnly, tag: 'Models', ...get('/v1/models/:id', 'One model') },

@@ -265,14 +265,20 @@ test('usage is shown by what it is asked to be added up by', async () => {
 });
 
 test("nobody sees anything of another organization's, by any route", async () => {
-  await using toy = await serveToy({ script: () => [`hm${thinkEnd}ok`], names: true });
+  await using toy = await serveToy({ script: () => [`hm${thinkEnd}ok`], names: true, trains: true });
   await toy.store.keys.addOrganization({ id: 'org_b', name: 'b', createdMs: 0 });
   const ann = await addKey(toy, 'sk-ann', { role: 'owner' });
   await addKey(toy, 'sk-bob', { organization: 'org_b', role: 'owner' });
   const line = JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/chat/completions', body: hello });
   const file = (await ann.files.create({ file: await toFile(Buffer.from(line)), purpose: 'batch' })).id;
+  const rows = (await ann.files.create({ file: await toFile(Buffer.from('{}')), purpose: 'fine-tune' })).id;
+  const { id: job } = await ann.fineTuning.jobs.create({ model: 'toy', training_file: rows });
+  while ((await ann.fineTuning.jobs.retrieve(job)).status !== 'succeeded') await setTimeout(10);
+  const [event] = (await ann.fineTuning.jobs.listEvents(job)).data;
+  const [checkpoint] = (await ann.fineTuning.jobs.checkpoints.list(job)).data;
+  const tuned = checkpoint?.fine_tuned_model_checkpoint ?? '';
   const ids = [
-    file,
+    ...[file, rows, job, event?.id ?? '', checkpoint?.id ?? ''],
     (await ask(ann, { store: true })).id,
     (await ann.responses.create({ model: 'toy', input: 'a', store: true })).id,
     (await ann.responses.create({ model: 'toy', input: 'a' })).id,
@@ -302,7 +308,8 @@ test("nobody sees anything of another organization's, by any route", async () =>
     }
   }
   assert.ok(tried > 200, `${tried}`);
-  for (const route of [routes.listFiles, routes.listBatches, routes.listChatCompletions, routes.listAnthropicFiles]) {
+  const lists = [routes.listFiles, routes.listBatches, routes.listChatCompletions, routes.listAnthropicFiles];
+  for (const route of [...lists, routes.listFineTuningJobs]) {
     const { data } = (await (await call(route, route.bases[0] as string, '', undefined)).json()) as { data: unknown[] };
     assert.deepEqual(data, []);
     for (const id of ids) {
@@ -321,13 +328,35 @@ test("nobody sees anything of another organization's, by any route", async () =>
       headers: { authorization: 'Bearer sk-bob', 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-  for (const id of ids.slice(2, 5)) {
+  const ofResponses = ids.filter((id) => id.startsWith('resp_'));
+  for (const id of ofResponses) {
     assert.equal((await post('/responses', { model: 'toy', input: 'a', previous_response_id: id })).status, 404);
   }
   const asked = { input_file_id: file, endpoint: '/v1/chat/completions', completion_window: '24h' };
   assert.equal((await post('/batches', asked)).status, 404);
+  for (const more of [{}, { training_file: file, validation_file: rows }]) {
+    assert.equal((await post('/fine_tuning/jobs', { model: 'toy', training_file: rows, ...more })).status, 404);
+  }
+  // Models that were made of hers are hers alone.
+  const bob = clientOf(toy, 'sk-bob');
+  for (const [client, isThere] of [
+    [ann, true],
+    [bob, false],
+  ] as const) {
+    assert.equal(
+      (await client.models.list()).data.some(({ id }) => id === tuned),
+      isThere,
+    );
+  }
+  for (const refused of [() => ask(bob, { model: tuned }), () => bob.models.retrieve(tuned)]) {
+    await assert.rejects(refused, is(400));
+  }
+  assert.equal((await post('/responses', { model: tuned, input: 'a' })).status, 400);
+  assert.equal((await post('/fine_tuning/jobs', { model: tuned, training_file: rows })).status, 400);
+  assert.equal((await ask(ann, { model: tuned })).model, tuned);
   // Ann still has all of it, and caches are not shared.
-  for (const id of ids.slice(2, 5)) assert.equal((await ann.responses.retrieve(id)).id, id);
+  assert.equal(ofResponses.length, 3);
+  for (const id of ofResponses) assert.equal((await ann.responses.retrieve(id)).id, id);
   await ask(clientOf(toy, 'sk-bob'));
   const namespaces = new Set(toy.engine.requests.map(({ namespace }) => namespace));
   assert.deepEqual([...namespaces].sort(), ['', 'org_b\n']);

@@ -14,13 +14,15 @@ import type { Store } from '@hadal/store/store';
 import type { Account, Accounts } from './accounts.ts';
 import { type Answer, type AnswerEvent, leaveAll, mergeChoices, type NumberedEvent } from './choices.ts';
 import type { FileLimits } from './files-endpoints.ts';
+import type { JobChanges } from './job-changes.ts';
 import { type Charge, meteredAnswers } from './metered-answers.ts';
 import type { Metrics } from './metrics.ts';
-import type { Provider } from './provider.ts';
+import type { Models } from './model-source.ts';
+import type { Trainer } from './trainer.ts';
 
 /** What every endpoint that answers with a model's words is given. */
 export interface EndpointOptions {
-  readonly providers: readonly Provider[];
+  readonly models: Models;
   readonly store: Store<BatchDetails>;
   readonly fileLimits: FileLimits;
   readonly accounts: Accounts;
@@ -32,6 +34,11 @@ export interface EndpointOptions {
   readonly metrics: Metrics;
   /** Whether they can be read among everything else. */
   readonly servesMetrics: boolean;
+  readonly jobChanges: JobChanges;
+  /** undefined: nothing is trained here. */
+  readonly trainer: Trainer | undefined;
+  /** Hears of jobs that callers have ended. */
+  readonly onJobOver: () => void;
 }
 
 /** One call, whatever brought it. */

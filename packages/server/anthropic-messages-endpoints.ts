@@ -17,11 +17,12 @@ import { type Provider, providerOf } from './provider.ts';
 const stronger = /^claude-(opus|mythos|fable)/;
 
 export function anthropicEndpoints(options: EndpointOptions) {
-  const { providers } = options;
-  const cardFor = (name: string) => anthropicCard(providers, name);
+  const { models } = options;
 
   return {
     messages(call: Call) {
+      const providers = models.of(call.account.owner);
+      const cardFor = (name: string) => anthropicCard(providers, name);
       const { chat, delivery } = parseAnthropicMessages(call.body, cardFor);
       const userId = namespaceOf(call.account, chat.userId);
       const writer = new AnthropicWriter({ id: `msg_${call.id.replaceAll('-', '')}`, model: chat.model });
@@ -43,8 +44,9 @@ export function anthropicEndpoints(options: EndpointOptions) {
       );
     },
 
-    async countTokens(body: unknown): Promise<{ readonly input_tokens: number }> {
-      const chat = parseAnthropicCountTokens(body, cardFor);
+    async countTokens({ account, body }: Call): Promise<{ readonly input_tokens: number }> {
+      const providers = models.of(account.owner);
+      const chat = parseAnthropicCountTokens(body, (name) => anthropicCard(providers, name));
       const tokens = await providerOf(providers, chat.model).tokenize(chat);
       return { input_tokens: tokens.length };
     },

@@ -43,7 +43,7 @@ type Change = Pick<Stored, 'status' | 'details'>;
 
 export class BatchRunner implements AsyncDisposable {
   readonly #options: EndpointOptions;
-  #endpoints: Endpoints;
+  readonly #endpoints: Endpoints;
   readonly #logger: Logger;
   /** By the id of the batch that is worked on: what stops its lines, and when it is done. */
   readonly #working = new Map<string, { readonly controller: AbortController; readonly done: Promise<void> }>();
@@ -56,11 +56,6 @@ export class BatchRunner implements AsyncDisposable {
     this.#poll = setInterval(() => this.wake(), options.store.leases.leaseMs / 2);
     this.#poll.unref();
     this.wake();
-  }
-
-  /** Lines that are not begun yet are answered by these. */
-  replaceEndpoints(endpoints: Endpoints): void {
-    this.#endpoints = endpoints;
   }
 
   /** Takes up what there is to be done. */

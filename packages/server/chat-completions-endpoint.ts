@@ -24,8 +24,7 @@ import { choiceSeed } from './choices.ts';
 import { providerOf } from './provider.ts';
 
 export function chatCompletionsEndpoint(options: EndpointOptions): Endpoint {
-  const { providers, store, now } = options;
-  const cards = providers.map(({ model }) => model);
+  const { models, store, now } = options;
 
   async function keep(call: Call, completion: ChatCompletion, { metadata, messages }: StoredRequest): Promise<void> {
     const { id, model } = completion;
@@ -34,6 +33,8 @@ export function chatCompletionsEndpoint(options: EndpointOptions): Endpoint {
   }
 
   return (call) => {
+    const providers = models.of(call.account.owner);
+    const cards = providers.map(({ model }) => model);
     const { chat, choices, delivery, record, isStored } = parseChatCompletionsRequest(call.body, cards);
     const provider = providerOf(providers, chat.model);
     const userId = namespaceOf(call.account, chat.userId);

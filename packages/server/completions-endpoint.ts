@@ -10,10 +10,11 @@ import { choiceSeed } from './choices.ts';
 import { providerOf } from './provider.ts';
 
 export function completionsEndpoint(options: EndpointOptions): Endpoint {
-  const { providers, now } = options;
-  const cards = providers.map(({ model }) => model);
+  const { models, now } = options;
 
   return (call) => {
+    const providers = models.of(call.account.owner);
+    const cards = providers.map(({ model }) => model);
     const { completions, choices, delivery, hasText } = parseCompletionsRequest(call.body, cards);
     const [{ model, topLogprobs } = { model: '', topLogprobs: undefined }] = completions;
     const provider = providerOf(providers, model);

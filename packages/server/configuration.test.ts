@@ -27,8 +27,18 @@ test('the table in the documentation is the one that ships', () => {
   assert.deepEqual(server, {
     ...{ host: '127.0.0.1', port: 10_935, keepAliveMs: 10_000, startTimeoutMs: 600_000, missingReasoning: 'recover' },
     ...{ metricsAt: 'on', traces: 'off', cors: [], stallTimeoutMs: 300_000 },
-    ...{ localModel: true, upstreams: [] },
+    ...{ localModel: true, upstreams: [], webhooks: [], training: { concurrent: 1, openCheckpoints: 2 } },
   });
+});
+
+test('webhooks are told what they ask for, by URLs that are reached from outside', () => {
+  const [plain, own] = parse(
+    'webhooks:\n- { url: "https://a.example", secret: s }\n- { url: "http://b", secret: t, events: [fine_tuning.job.failed], private: true }',
+  ).webhooks;
+  assert.deepEqual(plain, { url: 'https://a.example', secret: 's', events: undefined, isPrivate: false });
+  assert.deepEqual([own?.events, own?.isPrivate], [['fine_tuning.job.failed'], true]);
+  assert.throws(() => parse('webhooks: [{ url: "ftp://a", secret: s }]'), /webhooks\[0\]\.url: expected a URL of http/);
+  assert.throws(() => parse('training: { concurrent_jobs: 0 }'), /concurrent_jobs: expected integer from 1 to 1000/);
 });
 
 test('metrics are on, off, or at an address of their own', () => {

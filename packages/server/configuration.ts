@@ -8,12 +8,14 @@ import { expecting, integer } from '@hadal/protocol/sampling-fields';
 import { shapeProblem } from '@hadal/protocol/shape-error';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import type { WebhookPlace } from './job-changes.ts';
 import { deepseekNames, type ModelName } from './model-names.ts';
 import { priceListOf, pricesSchema } from './price-settings.ts';
 import { noPrices, type PriceList } from './prices.ts';
 import { noRetention, type Retention } from './retention.ts';
 import type { MetricsPlace } from './server.ts';
 import type { TracingOptions } from './tracing.ts';
+import type { Training } from './training-desk.ts';
 import { type ConfiguredUpstream, upstreamOf, upstreamSchema } from './upstream/upstream-configuration.ts';
 
 export type TracesPlace = 'off' | Omit<TracingOptions, 'logger'>;
@@ -38,22 +40,27 @@ export interface Configuration {
   readonly models: readonly ModelName[];
   readonly prices: PriceList;
   readonly retention: Retention;
+  /** Who is told of jobs that are over. */
+  readonly webhooks: readonly WebhookPlace[];
+  /** Of the jobs that train models. */
+  readonly training: Pick<Training, 'concurrent' | 'openCheckpoints'>;
 }
 
 /** Where a file says what a running server cannot take over, or that it can. */
-const changes: Readonly<Record<keyof Configuration, 'while running' | 'upstreams' | `server.${string}`>> = {
-  ...{ upstreams: 'upstreams', localModel: 'server.local_model' },
-  ...{ models: 'while running', keepAliveMs: 'while running', stallTimeoutMs: 'while running' },
-  ...{ prices: 'while running', retention: 'while running' },
-  ...{
-    host: 'server.host',
-    port: 'server.port',
-    metricsAt: 'server.metrics',
-    cors: 'server.cors',
-    traces: 'server.traces',
-  },
-  ...{ startTimeoutMs: 'server.start_timeout_seconds', missingReasoning: 'server.missing_reasoning' },
-};
+const changes: Readonly<Record<keyof Configuration, 'while running' | 'upstreams' | 'training' | `server.${string}`>> =
+  {
+    ...{ upstreams: 'upstreams', localModel: 'server.local_model' },
+    ...{ models: 'while running', keepAliveMs: 'while running', stallTimeoutMs: 'while running' },
+    ...{ prices: 'while running', retention: 'while running', webhooks: 'while running', training: 'training' },
+    ...{
+      host: 'server.host',
+      port: 'server.port',
+      metricsAt: 'server.metrics',
+      cors: 'server.cors',
+      traces: 'server.traces',
+    },
+    ...{ startTimeoutMs: 'server.start_timeout_seconds', missingReasoning: 'server.missing_reasoning' },
+  };
 
 /** What is said otherwise in `after` and takes effect only at a start, as a file names it. */
 export function settingsForStart(before: Configuration, after: Configuration): string[] {
@@ -81,6 +88,8 @@ export const defaultConfiguration: Configuration = {
   models: deepseekNames,
   prices: noPrices,
   retention: noRetention,
+  webhooks: [],
+  training: {},
 };
 
 /** What is wrong with a file, all of it; the message is for the person who wrote it. */
@@ -102,6 +111,15 @@ const traces = z.strictObject({
   ratio: z.number(share).min(0, share).max(1, share).optional(),
 });
 const tokens = integer(1, Number.MAX_SAFE_INTEGER);
+const few = integer(1, 1000);
+const webhook = z.strictObject({
+  url: z.url({ protocol: /^https?$/, error: 'expected a URL of http or https' }),
+  secret: z.string().min(1, expecting('a text that is not empty')),
+  events: z
+    .array(z.enum(['fine_tuning.job.succeeded', 'fine_tuning.job.failed', 'fine_tuning.job.cancelled']))
+    .optional(),
+  private: z.boolean().optional(),
+});
 
 const model = z.strictObject({
   model: z.string().optional(),
@@ -144,6 +162,8 @@ const fileSchema = z.strictObject({
       audit_days: days.optional(),
     })
     .nullish(),
+  webhooks: z.array(webhook).nullish(),
+  training: z.strictObject({ concurrent_jobs: few.optional(), loaded_checkpoints: few.optional() }).nullish(),
 });
 
 /** Throws `ConfigurationError` with every mistake. `file` is how the person who wrote it calls it. */
@@ -162,7 +182,7 @@ export function parseConfiguration(text: string, file: string): Configuration {
     });
     throw new ConfigurationError(problems.join('\n'));
   }
-  const { server, models, upstreams, prices, retention } = parsed.data;
+  const { server, models, upstreams, prices, retention, webhooks, training } = parsed.data;
   if (server?.local_model === false && Object.keys(upstreams ?? {}).length === 0) {
     const line = at(offsetOf(document, ['server', 'local_model']));
     throw new ConfigurationError(`${line}: server.local_model: expected an upstream where no model is loaded`);
@@ -185,6 +205,13 @@ export function parseConfiguration(text: string, file: string): Configuration {
     retention: {
       ...{ usage: retention?.usage_days, completions: retention?.completions_days },
       ...{ responses: retention?.responses_days, audit: retention?.audit_days },
+    },
+    webhooks: (webhooks ?? []).map(({ url, secret, events, private: isPrivate = false }) => ({
+      ...{ url, secret, events, isPrivate },
+    })),
+    training: {
+      ...(training?.concurrent_jobs !== undefined && { concurrent: training.concurrent_jobs }),
+      ...(training?.loaded_checkpoints !== undefined && { openCheckpoints: training.loaded_checkpoints }),
     },
   };
 }

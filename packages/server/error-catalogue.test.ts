@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { r1Template } from '@hadal/formats/testing/chat-templates';
+import type { BatchDetails } from '@hadal/protocol/batches';
 import { errorEnvelope } from '@hadal/protocol/error-envelope';
 import {
   type ErrorDetails,
@@ -15,8 +16,11 @@ import {
 } from '@hadal/protocol/request-error';
 import type { Dialect } from '@hadal/protocol/routes';
 import { type KeyScope, unboundedScope } from '@hadal/store/keys';
+import { openStore } from '@hadal/store/store';
+import { toyJob } from '@hadal/store/testing/toy-job';
 import { beginStream, providerAt, sendEvent, startFakeUpstream } from './testing/fake-upstream.ts';
 import { serveToy, type ToyServer } from './testing/serve-toy.ts';
+import { openToyTraining } from './testing/toy-desk.ts';
 import { hello, until, weather } from './testing/toy-requests.ts';
 
 // Code, documentation and behaviour of errors, held together: docs/errors.md has the rows of the catalogue, and each of
@@ -183,6 +187,27 @@ const cases: { readonly [C in RequestErrorCode]: Case<C> } = {
     async provoke(toy) {
       assert.equal((await uploaded('abc')(toy)).status, 200);
       return await uploaded('abc')(toy);
+    },
+  },
+  'training-unavailable': {
+    ...{ dialect: 'openai', details: [{ problem: 'it has no trainer' }] },
+    provoke: posted('/v1/fine_tuning/jobs', { model: 'toy', training_file: 'file-0' }),
+  },
+  'checkpoint-unavailable': {
+    ...{ dialect: 'deepseek', details: [{ model: 'ft:toy::1:ckpt-step-1', problem: 'its files are damaged' }] },
+    // Restored from a backup, say, over a directory in which something else lies.
+    async provoke() {
+      await using trainer = await openToyTraining();
+      const desk = { ...trainer.desk, openCheckpoint: () => Promise.reject(new Error('its files are damaged')) };
+      await using store = await openStore<BatchDetails>({ path: ':memory:' });
+      const checkpoint = { id: 'ftckpt_1', createdMs: 1, step: 1, directory: trainer.training.directory };
+      await store.jobs.add(toyJob('ftjob-1', { owner: '', status: 'failed' }), []);
+      await store.jobs.update('ftjob-1', ['failed'], ({ status, details }) => ({
+        ...{ status, details },
+        checkpoints: [{ ...checkpoint, model: 'ft:toy::1:ckpt-step-1', isAdapter: false, metrics: {} }],
+      }));
+      await using toy = await serveToy({ script: () => [], store, training: { ...trainer.training, desk } });
+      return await posted('/chat/completions', { ...hello, model: 'ft:toy::1:ckpt-step-1' })(toy);
     },
   },
   'image-unsupported': {

@@ -11,14 +11,15 @@ import { requestError } from '@hadal/protocol/request-error';
 import type { OperationId } from '@hadal/protocol/routes';
 import type { Endpoint, EndpointOptions } from './answer-plan.ts';
 import { anthropicEndpoints } from './anthropic-messages-endpoints.ts';
-import type { Handler } from './api-call.ts';
+import type { ApiCall, Handler } from './api-call.ts';
 import { BatchRunner } from './batch-runner.ts';
 import { batchesEndpoints } from './batches-endpoints.ts';
 import { chatCompletionsEndpoint } from './chat-completions-endpoint.ts';
 import { completionsEndpoint } from './completions-endpoint.ts';
 import { filesEndpoints } from './files-endpoints.ts';
+import { fineTuningEndpoints } from './fine-tuning-endpoints.ts';
 import type { Logger } from './logger.ts';
-import { type Provider, patientProvider } from './provider.ts';
+import { patientModels } from './model-source.ts';
 import { ResponseShelf } from './response-shelf.ts';
 import { responsesEndpoints } from './responses-endpoints.ts';
 import { storedCompletionsEndpoints } from './stored-completions-endpoints.ts';
@@ -32,39 +33,26 @@ function openEndpoints(options: EndpointOptions, shelf: ResponseShelf): Readonly
     '/completions': completionsEndpoint(options),
     '/responses': responsesEndpoints(options, shelf).create,
     '/messages': anthropicEndpoints(options).messages,
-    '/embeddings': ({ body }) =>
+    '/embeddings': ({ account, body }) =>
       refuseEmbedding(
         body,
-        options.providers.map(({ model }) => model),
+        options.models.of(account.owner).map(({ model }) => model),
       ),
   };
 }
 
 /** Everything that calls can do. */
 export interface Api extends AsyncDisposable {
-  /** Those of the providers that there are now. */
   readonly handlers: Readonly<Record<OperationId, Handler>>;
-  /** Answers from here on come from `providers`; those under way go on as they are. */
-  replaceProviders(providers: readonly Provider[]): void;
 }
 
 /** Also goes on with what was left unfinished, here or by a process that is gone. `logger` gets what nobody waits for. */
 export function openApi(options: EndpointOptions, logger: Logger): Api {
   const shelf = new ResponseShelf(options, logger);
-  const patientEndpoints = ({ providers }: EndpointOptions) =>
-    openEndpoints({ ...options, providers: providers.map(patientProvider) }, shelf);
-  const batchRunner = new BatchRunner(options, patientEndpoints(options), logger);
-  let handlers = openHandlers(options, openEndpoints(options, shelf), shelf, batchRunner);
+  const patient = openEndpoints({ ...options, models: patientModels(options.models) }, shelf);
+  const batchRunner = new BatchRunner(options, patient, logger);
   return {
-    get handlers() {
-      return handlers;
-    },
-    replaceProviders(providers) {
-      const replaced = { ...options, providers };
-      shelf.replaceProviders(providers);
-      batchRunner.replaceEndpoints(patientEndpoints(replaced));
-      handlers = openHandlers(replaced, openEndpoints(replaced, shelf), shelf, batchRunner);
-    },
+    handlers: openHandlers(options, openEndpoints(options, shelf), shelf, batchRunner),
     async [Symbol.asyncDispose]() {
       await Promise.all([shelf, batchRunner].map((one) => one[Symbol.asyncDispose]()));
     },
@@ -77,13 +65,15 @@ function openHandlers(
   shelf: ResponseShelf,
   batchRunner: BatchRunner,
 ): Api['handlers'] {
-  const cards = options.providers.map(({ model }) => model);
+  const { models } = options;
+  const cardsFor = ({ account }: ApiCall) => models.of(account.owner).map(({ model }) => model);
   const anthropic = anthropicEndpoints(options);
   const responses = responsesEndpoints(options, shelf);
   const completions = storedCompletionsEndpoints(options);
   const batches = batchesEndpoints(options, batchRunner);
   const files = filesEndpoints(options);
-  const tokens = tokenEndpoints(options.providers);
+  const tokens = tokenEndpoints(models);
+  const tuning = fineTuningEndpoints(options, endpoints['/chat/completions']);
   let openApi: object | undefined;
   return {
     createChatCompletion: endpoints['/chat/completions'],
@@ -95,8 +85,8 @@ function openHandlers(
 
     createCompletion: endpoints['/completions'],
     createEmbedding: endpoints['/embeddings'],
-    tokenize: ({ body }) => tokens.tokenize(body),
-    detokenize: ({ body }) => tokens.detokenize(body),
+    tokenize: tokens.tokenize,
+    detokenize: tokens.detokenize,
 
     createResponse: endpoints['/responses'],
     countResponseTokens: responses.inputTokens,
@@ -106,7 +96,7 @@ function openHandlers(
     listResponseItems: responses.inputItems,
 
     createMessage: endpoints['/messages'],
-    countMessageTokens: ({ body }) => anthropic.countTokens(body),
+    countMessageTokens: anthropic.countTokens,
 
     uploadFile: files.openai.upload,
     listFiles: files.openai.list,
@@ -125,11 +115,25 @@ function openHandlers(
     getBatch: batches.get,
     cancelBatch: batches.cancel,
 
-    listAnthropicModels: () => anthropicModels(cards),
-    getAnthropicModel: ({ params }) => anthropicModel(cardNamed(cards, params.id)),
+    createFineTuningJob: tuning.create,
+    listFineTuningJobs: tuning.list,
+    getFineTuningJob: tuning.get,
+    cancelFineTuningJob: tuning.cancel,
+    pauseFineTuningJob: tuning.pause,
+    resumeFineTuningJob: tuning.resume,
+    listFineTuningEvents: tuning.events,
+    listFineTuningCheckpoints: tuning.checkpoints,
+    listFineTuningRollouts: tuning.rollouts,
+    estimateFineTuning: tuning.estimate,
+    estimateFineTuningJob: tuning.estimate,
+    runGrader: tuning.runGrader,
+    validateGrader: tuning.validateGrader,
 
-    listModels: () => wireModels(cards),
-    getModel: ({ params }) => wireModel(cardNamed(cards, params.id)),
+    listAnthropicModels: (call) => anthropicModels(cardsFor(call)),
+    getAnthropicModel: (call) => anthropicModel(cardNamed(cardsFor(call), call.params.id)),
+
+    listModels: (call) => wireModels(cardsFor(call)),
+    getModel: (call) => wireModel(cardNamed(cardsFor(call), call.params.id)),
 
     getBalance: async ({ account }) => wireBalance(await options.store.ledger.balances(account.owner)),
     async getUsage({ account, query }) {
@@ -140,7 +144,7 @@ function openHandlers(
     getHealth: () => ({ status: 'ok' }),
     async getMetrics() {
       if (!options.servesMetrics) throw requestError('unknown-route', { method: 'GET', path: '/metrics' });
-      return new TextPage(await options.metrics.page(options.providers));
+      return new TextPage(await options.metrics.page(models.shared));
     },
     getOpenApi() {
       // Made when somebody asks, as it takes longer than anything else at the start.

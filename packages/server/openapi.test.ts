@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
 import { type OpenApiDocument, type OpenApiOperation, openApiDocument } from '@hadal/protocol/openapi/document';
 import { type OperationNotes, operations } from '@hadal/protocol/openapi/operations';
@@ -12,6 +13,7 @@ import { callText } from './testing/toy-requests.ts';
 const model = 'deepseek-flash';
 const messages = [{ role: 'user', content: 'Hello' }];
 const slow = [{ role: 'user', content: 'Slowly' }] as const;
+const grader = { type: 'string_check', name: 'a', operation: 'eq', input: 'a', reference: 'a' };
 const parameters = { type: 'object', properties: { city: { type: 'string' } } };
 
 /** Bodies beside the examples, whose answers have what those of the examples lack. */
@@ -31,6 +33,16 @@ const otherBodies: Partial<Record<OperationId, readonly object[]>> = {
     { model, input: 'Hello', tools: [{ type: 'function', name: 'weather', parameters }] },
     { model, input: 'Hello', max_output_tokens: 2, instructions: 'Be brief.', metadata: { a: 'b' } },
     { model, input: 'Hello', background: true },
+  ],
+  createFineTuningJob: [
+    {
+      ...{ model, training_file: 'file-api-1', validation_file: 'file-api-1', metadata: { a: 'b' } },
+      method: { type: 'reinforcement', reinforcement: { grader, grpo: { group_size: 4 }, adapter: { rank: 4 } } },
+    },
+    {
+      ...{ model, training_file: 'file-api-1' },
+      method: { type: 'distillation', distillation: { teacher: { model }, limits: { seconds: 60 } } },
+    },
   ],
   createMessage: [
     { model, max_tokens: 100, messages, tools: [{ name: 'weather', input_schema: parameters }] },
@@ -60,6 +72,13 @@ const ids: Readonly<Record<WithId, (toy: ToyServer) => Promise<string>>> = {
   downloadAnthropicFile: storedFile,
   getBatch: storedBatch,
   cancelBatch: storedBatch,
+  getFineTuningJob: storedJob,
+  cancelFineTuningJob: storedJob,
+  pauseFineTuningJob: storedJob,
+  resumeFineTuningJob: pausedJob,
+  listFineTuningEvents: endedJob,
+  listFineTuningCheckpoints: endedJob,
+  listFineTuningRollouts: endedJob,
   getModel: async () => model,
   getAnthropicModel: async () => model,
 };
@@ -70,6 +89,10 @@ const before: Partial<Record<OperationId, (toy: ToyServer) => Promise<string>>> 
   listFiles: storedFile,
   listAnthropicFiles: storedFile,
   listBatches: storedBatch,
+  createFineTuningJob: trainingFile,
+  estimateFineTuning: trainingFile,
+  estimateFineTuningJob: trainingFile,
+  listFineTuningJobs: endedJob,
 };
 
 async function storedCompletion(toy: ToyServer): Promise<string> {
@@ -83,6 +106,30 @@ async function storedFile(toy: ToyServer): Promise<string> {
   const line = { custom_id: '1', method: 'POST', url: '/chat/completions', body: { model, messages: slow } };
   const head = { id: 'file-api-1', owner: '', createdMs: Date.now() };
   return (await toy.store.files.write(head, [Buffer.from(JSON.stringify(line))], () => description)).id;
+}
+
+async function trainingFile(toy: ToyServer): Promise<string> {
+  const description = { filename: 'a.jsonl', purpose: 'fine-tune', mimeType: 'text/plain', expiresMs: 1e15 };
+  const head = { id: 'file-api-1', owner: '', createdMs: Date.now() };
+  return (await toy.store.files.write(head, [Buffer.from('{"toy": {"stepMs": 1}}')], () => description)).id;
+}
+
+async function storedJob(toy: ToyServer): Promise<string> {
+  await trainingFile(toy);
+  const { text } = await send(toy, 'POST', '/fine_tuning/jobs', operations.createFineTuningJob.body.example);
+  return JSON.parse(text).id;
+}
+
+async function pausedJob(toy: ToyServer): Promise<string> {
+  const id = await storedJob(toy);
+  assert.equal((await send(toy, 'POST', `/fine_tuning/jobs/${id}/pause`)).status, 200);
+  return id;
+}
+
+async function endedJob(toy: ToyServer): Promise<string> {
+  const id = await storedJob(toy);
+  while ((await toy.store.jobs.get(id))?.status !== 'succeeded') await setTimeout(10);
+  return id;
 }
 
 async function storedBatch(toy: ToyServer): Promise<string> {
@@ -106,7 +153,7 @@ async function serve(): Promise<ToyServer> {
     if (prompt.includes(slow[0].content)) await new Promise(() => {});
     yield* [`hm${thinkEnd}`, prompt.includes('weather') ? `See.${callWeather}` : 'Hi é'];
   }
-  return await serveToy({ script, names: true });
+  return await serveToy({ script, names: true, trains: true });
 }
 
 async function send({ server }: ToyServer, method: string, path: string, body?: object) {

@@ -61,7 +61,6 @@ interface Again {
 
 export class ResponseShelf implements AsyncDisposable {
   readonly #options: EndpointOptions;
-  #providers: readonly Provider[];
   readonly #byId = new Map<string, Shelved>();
   /** Deleted before they were over. */
   readonly #removed = new Set<string>();
@@ -71,7 +70,6 @@ export class ResponseShelf implements AsyncDisposable {
 
   constructor(options: EndpointOptions, logger: Logger) {
     this.#options = options;
-    this.#providers = options.providers;
     const resume = () => {
       if (options.stopping.aborted) return;
       this.#resume(logger).catch((error) => logger.error({ err: error }, 'responses cannot be read'));
@@ -81,26 +79,21 @@ export class ResponseShelf implements AsyncDisposable {
     resume();
   }
 
-  /** Responses that are not begun yet come from these. */
-  replaceProviders(providers: readonly Provider[]): void {
-    this.#providers = providers;
-  }
-
   /** What a body asks for, with the conversation before it. Throws `RequestError` for a caller's mistake. */
   async parse(owner: string, body: unknown): Promise<ResponsesRequest> {
     const { previous_response_id: id } = (body ?? {}) as Record<string, unknown>;
     const before = typeof id === 'string' ? await this.#earlier(owner, id) : [];
-    return parseResponsesRequest(body, this.#cards, before);
+    return parseResponsesRequest(body, this.#cards(owner), before);
   }
 
   /** Whoever answers under a name. Throws `RequestError` where it has been taken away since the request was understood. */
-  providerOf(id: string): Provider {
-    const card = cardNamed(this.#cards, id);
-    return providerOf(this.#providers, card.id);
+  providerOf(owner: string, id: string): Provider {
+    const card = cardNamed(this.#cards(owner), id);
+    return providerOf(this.#options.models.of(owner), card.id);
   }
 
-  get #cards(): ModelCard[] {
-    return this.#providers.map(({ model }) => model);
+  #cards(owner: string): ModelCard[] {
+    return this.#options.models.of(owner).map(({ model }) => model);
   }
 
   /** `field`: where the caller named it. Throws `RequestError` where there is none. */
@@ -118,7 +111,7 @@ export class ResponseShelf implements AsyncDisposable {
     const { id, account, createdMs, request, body } = asked;
     const { owner } = account;
     const { responses, leases } = this.#options.store;
-    const provider = this.providerOf(request.chat.model);
+    const provider = this.providerOf(owner, request.chat.model);
     const again: Again | undefined = request.isBackground
       ? { body, seed: seedOf(id), keyId: account.key?.id }
       : undefined;
@@ -164,7 +157,7 @@ export class ResponseShelf implements AsyncDisposable {
       const explain = (error: unknown) => explainFailure(error, { logger, requestId: id });
       try {
         const request = await this.parse(owner, again.body);
-        const provider = this.providerOf(request.chat.model);
+        const provider = this.providerOf(owner, request.chat.model);
         const account = await this.#options.accounts.accountOf(owner, again.keyId);
         const signal = new AbortController().signal;
         const asked = { id, account, createdMs, request, body: again.body, signal, explain };

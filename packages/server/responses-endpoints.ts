@@ -89,7 +89,7 @@ export function responsesEndpoints(options: EndpointOptions, shelf: ResponseShel
 
     async inputTokens({ account: { owner }, body }: ApiCall) {
       const { chat } = await shelf.parse(owner, body);
-      const tokens = await shelf.providerOf(chat.model).tokenize(chat);
+      const tokens = await shelf.providerOf(owner, chat.model).tokenize(chat);
       return { object: 'response.input_tokens', input_tokens: tokens.length };
     },
   };

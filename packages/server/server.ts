@@ -30,11 +30,13 @@ import { requestErrorOf } from './failure.ts';
 import { FileDownload } from './file-download.ts';
 import { defaultFileLimits, type FileLimits } from './files-endpoints.ts';
 import { openApi } from './handlers.ts';
+import { JobChanges, type WebhookPlace } from './job-changes.ts';
 import { parseJsonBody } from './json-body.ts';
 import { listenErrorOf, urlOf } from './listen-error.ts';
 import type { Logger } from './logger.ts';
 import { Metrics } from './metrics.ts';
 import { listenForMetrics } from './metrics-listener.ts';
+import { ModelSource } from './model-source.ts';
 import { observedProvider, type Watcher } from './observed-provider.ts';
 import { noPrices, type PriceList } from './prices.ts';
 import type { Provider } from './provider.ts';
@@ -43,7 +45,10 @@ import { keepSwept, noRetention, type Retention } from './retention.ts';
 import { endWhenStalled } from './stalled-reader.ts';
 import { TextPage } from './text-page.ts';
 import type { TracedRequest, Tracing } from './tracing.ts';
+import { openTrainer } from './trainer.ts';
+import type { Training } from './training-desk.ts';
 import { readUpload } from './upload.ts';
+import { Webhooks } from './webhooks.ts';
 
 /** What a server can be given anew while it runs. */
 export interface ChangeableOptions {
@@ -57,6 +62,8 @@ export interface ChangeableOptions {
   readonly prices?: PriceList | undefined;
   /** How long what callers leave behind is kept; for ever when absent. */
   readonly retention?: Retention | undefined;
+  /** Who is told of jobs that are over; nobody when absent. */
+  readonly webhooks?: readonly WebhookPlace[] | undefined;
 }
 
 export interface ServerOptions extends ChangeableOptions {
@@ -81,6 +88,10 @@ export interface ServerOptions extends ChangeableOptions {
   readonly now?: () => number;
   /** A new name for a request and its answer. */
   readonly newId?: () => string;
+  /** Who trains; nothing is trained when absent. */
+  readonly training?: Training | undefined;
+  /** Before each further try of a webhook. Default: three days in all. */
+  readonly webhookDelaysMs?: readonly number[];
 }
 
 export type MetricsPlace = 'on' | 'off' | { readonly host: string; readonly port: number };
@@ -131,7 +142,6 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   const { metrics = new Metrics(new Registry()), metricsAt = 'on', cors = [], tracing } = options;
   checkProviders(providers);
   let settings = changeableSettings(options);
-  let shown = providers;
   const onError = (error: unknown) => logger.error({ err: error }, 'usage or keys: the store fails');
   const accounts = new Accounts({ store, prices: () => settings.prices, now, onError });
   const loggerInstance: FastifyBaseLogger = logger;
@@ -247,14 +257,31 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   const stopping = new AbortController();
   const watchers: Watcher[] = [(answer) => metrics.watch(answer), ...(tracing ? [tracing.watch] : [])];
   const observed = (provider: Provider) => observedProvider(provider, watchers);
+  const jobChanges = new JobChanges({ webhooks: () => settings.webhooks, now, newId });
+  const webhooks = new Webhooks({
+    ...{ store, places: () => settings.webhooks, now, logger, retryDelaysMs: options.webhookDelaysMs },
+  });
+  const onJobOver = () => webhooks.wake();
+  const trainer =
+    options.training &&
+    (await openTrainer({
+      ...{ training: options.training, store, changes: jobChanges, observed, now, stopping: stopping.signal, logger },
+      onOver: onJobOver,
+    }));
+  const models = new ModelSource(providers.map(observed), (owner) => trainer?.tuned.of(owner) ?? []);
   const api = openApi(
     {
       ...{ store, fileLimits, accounts, now, stopping: stopping.signal, newId },
-      providers: providers.map(observed),
-      ...{ metrics, servesMetrics: metricsAt === 'on' },
+      ...{ models, metrics, servesMetrics: metricsAt === 'on', jobChanges, trainer, onJobOver },
     },
     logger,
   );
+  /** In this order, when nothing is asked any more. */
+  async function closeParts(): Promise<void> {
+    await api[Symbol.asyncDispose]();
+    await trainer?.[Symbol.asyncDispose]();
+    await webhooks[Symbol.asyncDispose]();
+  }
   for (const [operation, route] of Object.entries<Route>(routes)) {
     for (const base of route.bases) {
       app.route({
@@ -295,7 +322,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     const url = await listen(app, host, port);
     if (typeof metricsAt === 'string') return { url, metricsUrl: metricsAt === 'on' ? `${url}/metrics` : undefined };
     try {
-      const listener = await listenForMetrics(metricsAt, () => metrics.page(shown));
+      const listener = await listenForMetrics(metricsAt, () => metrics.page(models.shared));
       return { url, metricsUrl: listener.url, listener };
     } catch (error) {
       await app.close();
@@ -306,15 +333,16 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   const { url, metricsUrl, listener } = await listenEverywhere().catch(async (error) => {
     stopping.abort();
     sweeper[Symbol.dispose]();
-    await api[Symbol.asyncDispose]();
+    await closeParts();
     throw error;
   });
+
+  trainer?.start();
 
   function replace(changes: ChangeableOptions): void {
     checkProviders(changes.providers);
     settings = changeableSettings(changes);
-    shown = changes.providers;
-    api.replaceProviders(changes.providers.map(observed));
+    models.replaceShared(changes.providers.map(observed));
   }
 
   async function close(graceMs = 10_000): Promise<void> {
@@ -327,7 +355,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     const cut = setTimeout(() => app.server.closeAllConnections(), graceMs + abortMs);
     try {
       await app.close();
-      await api[Symbol.asyncDispose]();
+      await closeParts();
       // Who was cut off is charged before the store is closed.
       await accounts.settled(settleMs);
       await listener?.close();
@@ -342,7 +370,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
 
 function changeableSettings(options: ChangeableOptions) {
   const { keepAliveMs = 10_000, stallTimeoutMs = 300_000, prices = noPrices, retention = noRetention } = options;
-  return { keepAliveMs, stallTimeoutMs, prices, retention };
+  return { keepAliveMs, stallTimeoutMs, prices, retention, webhooks: options.webhooks ?? [] };
 }
 
 /** When to try again, as HTTP says it. */

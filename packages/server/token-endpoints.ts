@@ -3,12 +3,15 @@
 // Owns which provider is asked. JSON shapes are `protocol`'s.
 
 import { parseDetokenizeRequest, parseTokenizeRequest, type WireTokens } from '@hadal/protocol/tokenize';
-import { type Provider, providerOf } from './provider.ts';
+import type { Call } from './answer-plan.ts';
+import type { Models } from './model-source.ts';
+import { providerOf } from './provider.ts';
 
-export function tokenEndpoints(providers: readonly Provider[]) {
-  const cards = providers.map(({ model }) => model);
+export function tokenEndpoints(models: Models) {
   return {
-    async tokenize(body: unknown): Promise<WireTokens> {
+    async tokenize({ account, body }: Call): Promise<WireTokens> {
+      const providers = models.of(account.owner);
+      const cards = providers.map(({ model }) => model);
       const { model, input, hasTexts } = parseTokenizeRequest(body, cards);
       const provider = providerOf(providers, model);
       const tokens = await provider.tokenize(input.type === 'text' ? input.text : input.chat);
@@ -20,7 +23,9 @@ export function tokenEndpoints(providers: readonly Provider[]) {
       };
     },
 
-    async detokenize(body: unknown): Promise<{ readonly prompt: string }> {
+    async detokenize({ account, body }: Call): Promise<{ readonly prompt: string }> {
+      const providers = models.of(account.owner);
+      const cards = providers.map(({ model }) => model);
       const { model, tokens } = parseDetokenizeRequest(body, cards);
       return { prompt: await providerOf(providers, model).detokenize(tokens) };
     },

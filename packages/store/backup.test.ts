@@ -13,6 +13,7 @@ import { unboundedScope } from './keys.ts';
 import { restoreStore } from './restore.ts';
 import { openStore, type Store } from './store.ts';
 import { emptyStore, skipOf, storeKinds, testBoth } from './testing/both-stores.ts';
+import { toyJob } from './testing/toy-job.ts';
 
 const refuse = { existing: 'refuse' } as const;
 const replace = { existing: 'replace' } as const;
@@ -35,6 +36,16 @@ async function fill(store: Store<object>, name: string): Promise<void> {
   const lines = Array.from({ length: 1001 }, (_, number) => ({ number, customId: `l${number}`, body: { number } }));
   await store.batches.addLines(`b-${name}`, lines);
   await store.batches.answer(`b-${name}`, 3, { isError: false, json: '{}', usage });
+  const event = { createdMs: 1, level: 'info', type: 'metrics', message: 'é', data: { step: 1 } } as const;
+  await store.jobs.add(toyJob(`j-${name}`, { details: { metadata: { name } } }), [
+    { ...event, id: `e-${name}`, key: 'a' },
+  ]);
+  const checkpoint = { createdMs: 1, step: 1, directory: 'step-1', isAdapter: false, metrics: { train_loss: 0.5 } };
+  await store.jobs.update(`j-${name}`, ['queued'], ({ details }) => ({
+    ...{ status: 'running', details },
+    checkpoints: [{ ...checkpoint, id: `k-${name}`, model: `ft:toy::${name}` }],
+    deliveries: [{ id: `d-${name}`, createdMs: 1, url: 'https://a.example', body: '{}' }],
+  }));
   const organization = `o-${name}`;
   await store.keys.addOrganization({ id: organization, name, createdMs: 1 });
   await store.keys.setMember({ id: `m-${name}`, organization, name: 'ann', role: 'admin' });
@@ -67,6 +78,10 @@ async function contentOf(place: StorePlace, name: string): Promise<unknown> {
     batches: (await store.batches.list(page))?.rows,
     lines: await store.batches.unanswered(`b-${name}`, -1, 5000),
     usage: await store.batches.usage(`b-${name}`),
+    jobs: (await store.jobs.list({ ...page, metadata: { name } }))?.rows,
+    events: await store.jobs.events(`j-${name}`, page),
+    checkpoints: await store.jobs.checkpoints(`j-${name}`, page),
+    deliveries: await store.deliveries.due(9, 9),
     organizations: await store.keys.organizations(),
     members: await store.keys.members(`o-${name}`),
     keys: await store.keys.list(),

@@ -24,7 +24,7 @@ export interface Page<T> {
 }
 
 /** The tables whose rows are numbered in the order in which they were made. */
-type Listed = 'files' | 'completions' | 'batches';
+type Listed = 'files' | 'completions' | 'batches' | 'jobs' | 'job_events' | 'job_checkpoints';
 
 type Where<T extends Listed> = (expressions: ExpressionBuilder<Tables, T>) => Expression<SqlBool>;
 

@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import type { StoredFile } from './files.ts';
+import type { NewEvent } from './jobs.ts';
 import { openStore, type Store } from './store.ts';
 import { testBoth } from './testing/both-stores.ts';
+import { toyJob } from './testing/toy-job.ts';
 
 const description = { filename: 'a.txt', purpose: 'user_data', mimeType: 'text/plain', expiresMs: undefined };
 
@@ -141,6 +143,68 @@ testBoth('a line of a batch is answered once, and no custom id stands twice', as
   const status = async (from: string, to: string) =>
     (await batches.update('b', [from], ({ details }) => ({ status: to, details })))?.status;
   assert.deepEqual([await status('validating', 'failed'), await status('in_progress', 'done')], [undefined, 'done']);
+});
+
+testBoth('a job changes as one, and what is told twice stands once', async (place) => {
+  await using store = await openStore(place);
+  const { jobs, deliveries } = store;
+  const event = (key: string): NewEvent => ({
+    ...{ id: `ftevent-${key}`, key, createdMs: 1, level: 'info', type: 'metrics', message: key, data: { step: 1 } },
+  });
+  const checkpoint = (step: number) => ({
+    ...{ id: `ftckpt_${step}`, createdMs: 2, step, model: `ft:toy::1:ckpt-step-${step}` },
+    ...{ directory: `step-${step}`, isAdapter: step === 2, metrics: { train_loss: 0.5 } },
+  });
+  await jobs.add(toyJob('j', { details: { metadata: { a: 'b' } } }), [event('created')]);
+  await jobs.add(toyJob('k', { owner: 'bob' }), [event('of-bob')]);
+  const change = (steps: number[], keys: string[]) =>
+    jobs.update('j', ['queued', 'running'], ({ details }) => ({
+      ...{ status: 'running', details: { ...details, journalBytes: 7 } },
+      ...{ events: keys.map(event), checkpoints: steps.map(checkpoint) },
+      deliveries: keys.map((key) => ({ id: key, createdMs: 5, url: 'https://a.example', body: '{}' })),
+    }));
+  assert.equal((await change([1], ['m1']))?.status, 'running');
+  await jobs.note({ id: 'j', owner: 'ann' }, [event('m1'), event('m2')]);
+  await assert.rejects(change([2], ['m3', 'm1']), /unique/i, 'a delivery that is there already');
+  assert.equal((await jobs.find('ann', 'j'))?.details.journalBytes, 7);
+  assert.equal(await jobs.find('bob', 'j'), undefined);
+  assert.equal(await jobs.update('j', ['queued'], ({ status, details }) => ({ status, details })), undefined);
+  assert.equal(await jobs.update('j', ['running'], () => undefined), undefined);
+  await change([1, 2], []);
+  const all = { owner: 'ann', limit: 10, order: 'asc' } as const;
+  const events = await jobs.events('j', all);
+  assert.deepEqual(
+    events?.rows.map(({ id }) => id),
+    ['ftevent-created', 'ftevent-m1', 'ftevent-m2'],
+  );
+  assert.deepEqual(events?.rows[1], (({ key: _, ...rest }) => rest)(event('m1')));
+  assert.deepEqual(
+    (await jobs.checkpoints('j', all))?.rows,
+    [1, 2].map((step) => ({ ...checkpoint(step), owner: 'ann', jobId: 'j' })),
+  );
+  assert.equal(await jobs.events('j', { ...all, after: 'ftevent-of-bob' }), undefined, "another job's");
+  assert.deepEqual((await jobs.events('k', all))?.rows, [], "another owner's");
+  assert.deepEqual(
+    (await jobs.allCheckpoints()).map((one) => [one.checkpoint.step, one.job.id]),
+    [
+      [1, 'j'],
+      [2, 'j'],
+    ],
+  );
+  const list = async (query: object) => (await jobs.list({ ...all, ...query }))?.rows.map(({ id }) => id);
+  assert.deepEqual([await list({ metadata: { a: 'b' } }), await list({ metadata: { a: 'c' } })], [['j'], []]);
+  assert.deepEqual(
+    (await jobs.inState(['queued'])).map(({ id }) => id),
+    ['k'],
+  );
+  assert.deepEqual(
+    (await deliveries.due(5, 9)).map(({ id, attempts }) => [id, attempts]),
+    [['m1', 0]],
+  );
+  await deliveries.postpone('m1', 1, 9);
+  assert.deepEqual([await deliveries.due(8, 9), (await deliveries.due(9, 9))[0]?.attempts], [[], 1]);
+  await deliveries.remove('m1');
+  assert.deepEqual(await deliveries.due(99, 9), []);
 });
 
 testBoth('a claim holds until it is given back or its holder falls silent', async (place) => {

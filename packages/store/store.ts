@@ -6,7 +6,9 @@
 import { Batches } from './batches.ts';
 import { Completions } from './completions.ts';
 import { migrate, openDatabase, type StorePlace } from './database.ts';
+import { Deliveries } from './deliveries.ts';
 import { Files } from './files.ts';
+import { Jobs } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { Leases } from './leases.ts';
 import { Ledger } from './ledger.ts';
@@ -25,6 +27,8 @@ export type StoreOptions = StorePlace & {
 export interface Store<B = unknown> extends AsyncDisposable {
   readonly files: Files;
   readonly batches: Batches<B>;
+  readonly jobs: Jobs;
+  readonly deliveries: Deliveries;
   readonly completions: Completions;
   readonly responses: Responses;
   readonly leases: Leases;
@@ -43,6 +47,8 @@ export async function openStore<B>(options: StoreOptions): Promise<Store<B>> {
     return {
       files,
       batches: new Batches(db),
+      jobs: new Jobs(db),
+      deliveries: new Deliveries(db),
       completions: new Completions(db),
       responses: new Responses(db),
       leases: new Leases(db, now, leaseMs),

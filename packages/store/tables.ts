@@ -92,6 +92,65 @@ export interface BatchLinesTable {
   readonly reasoning_tokens: number | null;
 }
 
+export interface JobsTable {
+  readonly id: string;
+  readonly number: Generated;
+  readonly owner: string;
+  readonly created_ms: number;
+  readonly status: string;
+  /** The rest of what a caller sees, and what is to be done. */
+  readonly details: string;
+}
+
+export interface JobMetadataTable {
+  readonly job_id: string;
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface JobEventsTable {
+  readonly id: string;
+  readonly number: Generated;
+  readonly owner: string;
+  readonly created_ms: number;
+  readonly job_id: string;
+  /** The same for what is told again. */
+  readonly key: string;
+  readonly level: string;
+  readonly type: string;
+  readonly message: string;
+  /** JSON, or null. */
+  readonly data: string | null;
+}
+
+export interface JobCheckpointsTable {
+  readonly id: string;
+  readonly number: Generated;
+  readonly owner: string;
+  readonly created_ms: number;
+  readonly job_id: string;
+  readonly step: number;
+  /** What it is asked by. */
+  readonly model: string;
+  readonly directory: string;
+  /** Whether it is an adapter to the model that the job began with. */
+  readonly is_adapter: number;
+  readonly metrics: string;
+}
+
+/** What is still to be told to somebody. */
+export interface DeliveriesTable {
+  readonly id: string;
+  readonly number: Generated;
+  readonly created_ms: number;
+  readonly url: string;
+  /** JSON, as it is sent. */
+  readonly body: string;
+  /** How often it was tried in vain, and when it is tried again. */
+  readonly attempts: number;
+  readonly due_ms: number;
+}
+
 /** Who works on something that only one process may work on. */
 export interface LeasesTable {
   readonly name: string;
@@ -179,6 +238,11 @@ export interface Tables {
   readonly responses: ResponsesTable;
   readonly batches: BatchesTable;
   readonly batch_lines: BatchLinesTable;
+  readonly jobs: JobsTable;
+  readonly job_metadata: JobMetadataTable;
+  readonly job_events: JobEventsTable;
+  readonly job_checkpoints: JobCheckpointsTable;
+  readonly deliveries: DeliveriesTable;
   readonly leases: LeasesTable;
 }
 
@@ -327,8 +391,56 @@ const second: Migration = {
   },
 };
 
+const third: Migration = {
+  async up(db: Kysely<unknown>) {
+    const numbered = (name: string) =>
+      db.schema
+        .createTable(name)
+        .addColumn('number', ...numberKey(db))
+        .addColumn('id', 'text', (column) => column.notNull().unique())
+        .addColumn('created_ms', 'bigint', (column) => column.notNull());
+    const owned = (name: string) => numbered(name).addColumn('owner', 'text', (column) => column.notNull());
+    const ofJob = (name: string) =>
+      owned(name).addColumn('job_id', 'text', (column) => column.notNull().references('jobs.id').onDelete('cascade'));
+    await owned('jobs')
+      .addColumn('status', 'text', (column) => column.notNull())
+      .addColumn('details', 'text', (column) => column.notNull())
+      .execute();
+    await db.schema
+      .createTable('job_metadata')
+      .addColumn('job_id', 'text', (column) => column.notNull().references('jobs.id').onDelete('cascade'))
+      .addColumn('name', 'text', (column) => column.notNull())
+      .addColumn('value', 'text', (column) => column.notNull())
+      .addPrimaryKeyConstraint('job_metadata_key', ['job_id', 'name'])
+      .execute();
+    await ofJob('job_events')
+      .addColumn('key', 'text', (column) => column.notNull())
+      .addColumn('level', 'text', (column) => column.notNull())
+      .addColumn('type', 'text', (column) => column.notNull())
+      .addColumn('message', 'text', (column) => column.notNull())
+      .addColumn('data', 'text')
+      .addUniqueConstraint('job_events_key', ['job_id', 'key'])
+      .execute();
+    await ofJob('job_checkpoints')
+      .addColumn('step', 'integer', (column) => column.notNull())
+      .addColumn('model', 'text', (column) => column.notNull().unique())
+      .addColumn('directory', 'text', (column) => column.notNull())
+      .addColumn('is_adapter', 'integer', (column) => column.notNull())
+      .addColumn('metrics', 'text', (column) => column.notNull())
+      .addUniqueConstraint('job_checkpoints_step', ['job_id', 'step'])
+      .execute();
+    await numbered('deliveries')
+      .addColumn('url', 'text', (column) => column.notNull())
+      .addColumn('body', 'text', (column) => column.notNull())
+      .addColumn('attempts', 'integer', (column) => column.notNull())
+      .addColumn('due_ms', 'bigint', (column) => column.notNull())
+      .execute();
+  },
+};
+
 /** By name; they are made in the order of their names. */
 export const migrations: Readonly<Record<string, Migration>> = {
   '001-files-batches-completions-responses': first,
   '002-keys-balances-usage': second,
+  '003-jobs-deliveries': third,
 };

@@ -39,6 +39,7 @@ const wireConfig = z.object({
   r: z.int().positive(),
   lora_alpha: z.number().positive(),
   use_rslora: z.boolean().default(false),
+  target_parameters: z.array(z.string()).nullish(),
   rank_pattern: z.record(z.string(), z.int().positive()).nullish(),
   alpha_pattern: z.record(z.string(), z.number().positive()).nullish(),
   bias: z.literal('none').default('none'),
@@ -53,23 +54,28 @@ const wireConfig = z.object({
   arrow_config: absent,
 });
 
-/** What adapter_config.json decides of a pair, given its rank. */
+/** What adapter_config.json decides of pairs, by the name of a module or a parameter. */
 export interface AdapterScales {
-  scaleOf(module: string, rank: number): number;
+  scaleOf(name: string, rank: number): number;
+  /** Of a parameter, whose pair does not show it. */
+  rankOf(name: string): number;
+  readonly targetParameters: readonly string[];
 }
 
 /** Reads adapter_config.json; throws an error that names `where` and the key. */
 export function parseAdapterConfig(json: unknown, where: string): AdapterScales {
   const c = parseConfig(wireConfig, json, where);
   const scaling = c.use_rslora ? 'byRoot' : 'byRank';
-  const patterns = Object.entries(c.alpha_pattern ?? {}).map(
-    // As PEFT matches them: the whole name, or its end after a dot; a key may be a regular expression.
-    ([key, alpha]) => [new RegExp(key.startsWith('^') ? key : `^(.*\\.)?(${key})$`), alpha] as const,
-  );
+  const alphaOf = byPattern(c.alpha_pattern ?? {}, c.lora_alpha);
   return {
-    scaleOf(module, rank) {
-      const alpha = patterns.find(([pattern]) => pattern.test(module))?.[1] ?? c.lora_alpha;
-      return scaleOf({ alpha, scaling }, rank);
-    },
+    rankOf: byPattern(c.rank_pattern ?? {}, c.r),
+    scaleOf: (name, rank) => scaleOf({ alpha: alphaOf(name), scaling }, rank),
+    targetParameters: c.target_parameters ?? [],
   };
+}
+
+/** As PEFT matches: a key is a regular expression for the whole name, or for its end after a dot. */
+function byPattern(patterns: Readonly<Record<string, number>>, otherwise: number): (name: string) => number {
+  const matchers = Object.entries(patterns).map(([key, value]) => [new RegExp(`^(.*\\.)?(${key})$`), value] as const);
+  return (name) => matchers.find(([pattern]) => pattern.test(name))?.[1] ?? otherwise;
 }

@@ -19,6 +19,8 @@ import { uniforms } from './uniforms.ts';
 
 export class AdapterSet implements WeightSource, Disposable {
   readonly config: AdapterConfig;
+  /** Whether the base is a mixture of experts, with pairs for them or without. */
+  readonly hasExperts: boolean;
   readonly #device: Device;
   readonly #base: WeightSource;
   readonly #trained: ParameterSet;
@@ -31,6 +33,7 @@ export class AdapterSet implements WeightSource, Disposable {
    */
   constructor(device: Device, base: WeightSource, specs: readonly WeightSpec[], config: AdapterConfig) {
     this.config = config;
+    this.hasExperts = specs.some(({ kind }) => kind === 'experts');
     this.#device = device;
     this.#base = base;
     checkTargets(specs, config);

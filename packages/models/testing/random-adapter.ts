@@ -6,7 +6,7 @@ import type { Checkpoint } from '@hadal/formats/checkpoint';
 import { openDevice } from '@hadal/kernels/device';
 import { normals } from '@hadal/kernels/parity';
 import type { AdapterConfig } from '../adapters/adapter-config.ts';
-import { writeAdapter } from '../adapters/adapter-files.ts';
+import { type WriteAdapterOptions, writeAdapter } from '../adapters/adapter-files.ts';
 import { AdapterSet } from '../adapters/adapter-set.ts';
 import { CheckpointWeights } from '../checkpoint-weights.ts';
 import { openWeights, readDefinition } from '../language-model.ts';
@@ -17,6 +17,7 @@ export interface RandomAdapterOptions {
   /** Standard deviation of every value. */
   readonly deviation?: number;
   readonly predictor?: 'present' | 'absent';
+  readonly experts?: WriteAdapterOptions['experts'];
 }
 
 /** Writes one into `directory`. */
@@ -24,7 +25,7 @@ export function writeRandomAdapter(
   directory: string,
   checkpoint: Checkpoint,
   config: AdapterConfig,
-  { seed, deviation = 0.2, predictor = 'absent' }: RandomAdapterOptions,
+  { seed, deviation = 0.2, predictor = 'absent', experts = 'byParameter' }: RandomAdapterOptions,
 ): void {
   using device = openDevice({ threads: 1 });
   const definition = readDefinition(checkpoint);
@@ -37,5 +38,5 @@ export function writeRandomAdapter(
     const values = normals(value.length, 1000 * seed + i).map((x) => deviation * x);
     device.memory.write(value, values);
   }
-  writeAdapter(directory, set, { base: checkpoint.path, dtype: 'F32' });
+  writeAdapter(directory, set, { base: checkpoint.path, dtype: 'F32', experts });
 }

@@ -17,6 +17,7 @@ import type { FinishReason } from '../chat-event.ts';
 import type { TextCompletion } from '../completions-response.ts';
 import type { AnthropicErrorBody, ErrorBody } from '../error-envelope.ts';
 import type { AnthropicFile, WireFile } from '../files.ts';
+import type { WireGraderRun } from '../grader-run.ts';
 import type { AnthropicModel, WireModel } from '../models.ts';
 import type { ResponseEvent, ResponseUsage, WireResponse } from '../responses-response.ts';
 import type { WireTokens } from '../tokenize.ts';
@@ -337,6 +338,71 @@ export const batch = z.object({
   }),
 });
 export const batchList = openaiList(batch);
+
+const method = z.looseObject({ type: z.enum(['supervised', 'dpo', 'reinforcement', 'distillation']) });
+export const fineTuningJob = z.object({
+  ...{ id: z.string(), object: z.literal('fine_tuning.job'), created_at: seconds, model: z.string() },
+  ...{ finished_at: seconds.nullable(), estimated_finish: seconds.nullable() },
+  error: z
+    .object({ code: z.string(), message: z.string(), param: z.string().nullable() })
+    .nullable()
+    .describe('Why it failed.'),
+  fine_tuned_model: z.string().nullable().describe('The name of the model that it has made.'),
+  hyperparameters: z.looseObject({}).describe('With numbers for what was `auto`, once they are known.'),
+  ...{ method, organization_id: z.string(), result_files: z.array(z.string()) },
+  ...{ trained_tokens: count.nullable(), seed: z.int() },
+  status: z.enum(['validating_files', 'queued', 'running', 'succeeded', 'failed', 'cancelled']),
+  paused: z.boolean().describe('Its status is `queued` then.'),
+  ...{ training_file: z.string(), validation_file: z.string().nullable() },
+  ...{ integrations: z.array(z.never()), metadata: metadata.nullable() },
+  user_provided_suffix: z.string().nullable(),
+  step: z.exactOptional(count),
+  total_steps: z.exactOptional(count),
+});
+export const fineTuningJobList = openaiList(fineTuningJob);
+export const fineTuningEvent = z.object({
+  ...{ id: z.string(), object: z.literal('fine_tuning.job.event'), created_at: seconds },
+  ...{ level: z.enum(['info', 'warn', 'error']), message: z.string(), type: z.enum(['message', 'metrics']) },
+  data: z.looseObject({}).describe('Of metrics: the step and its measures.'),
+});
+export const fineTuningEventList = openaiList(fineTuningEvent);
+export const fineTuningCheckpoint = z.object({
+  ...{ id: z.string(), object: z.literal('fine_tuning.job.checkpoint'), created_at: seconds },
+  fine_tuned_model_checkpoint: z.string().describe('The name that it can be asked by.'),
+  ...{ fine_tuning_job_id: z.string(), step_number: count, metrics: z.record(z.string(), z.number()) },
+});
+export const fineTuningCheckpointList = openaiList(fineTuningCheckpoint);
+export const fineTuningRollouts = z.object({
+  ...{ object: z.literal('list'), step: count.nullable(), data: z.array(z.looseObject({})), has_more: z.boolean() },
+});
+export const fineTuningEstimate = z.object({
+  ...{ object: z.literal('fine_tuning.estimate'), model: z.string(), tokens: count, steps: count },
+  ...{ memory_bytes: count, seconds: z.number() },
+});
+
+const flag = z.boolean();
+const problemText = z.string().nullable();
+const graderScores = z.record(z.string(), z.number());
+export const graderRun = z.object({
+  ...{ reward: z.number(), sub_rewards: graderScores },
+  model_grader_token_usage_per_model: z.record(
+    z.string(),
+    z.object({ prompt_tokens: count, total_tokens: count, completion_tokens: count, cached_tokens: count }),
+  ),
+  metadata: z.object({
+    ...{ name: z.string(), type: z.string(), execution_time: z.number(), scores: graderScores },
+    ...{ token_usage: count.nullable(), sampled_model_name: z.string().nullable() },
+    errors: z.object({
+      ...{ formula_parse_error: flag, sample_parse_error: flag, truncated_observation_error: flag },
+      ...{ unresponsive_reward_error: flag, invalid_variable_error: flag, other_error: flag },
+      ...{ python_grader_server_error: flag, python_grader_server_error_type: problemText },
+      ...{ python_grader_runtime_error: flag, python_grader_runtime_error_details: problemText },
+      ...{ model_grader_server_error: flag, model_grader_server_error_details: problemText },
+      ...{ model_grader_refusal_error: flag, model_grader_parse_error: flag, other_error_details: problemText },
+    }),
+  }),
+}) satisfies z.ZodType<WireGraderRun>;
+export const graderValidated = z.object({ grader: z.looseObject({}) });
 
 export const anthropicModel = z.object({
   ...{ id: z.string(), type: z.literal('model'), display_name: z.string(), created_at: z.string() },

@@ -11,6 +11,7 @@ import { chatCompletionsBody } from '../chat-completions-request.ts';
 import { completionsBody } from '../completions-request.ts';
 import { embeddingsBody } from '../embeddings-request.ts';
 import { anthropicUploadForm, uploadForm } from '../files.ts';
+import { fineTuningBody, runGraderBody, validateGraderBody } from '../fine-tuning-request.ts';
 import { metadataBody } from '../metadata.ts';
 import type { RequestErrorCode } from '../request-error.ts';
 import { responsesBody } from '../responses-request.ts';
@@ -88,6 +89,19 @@ const responseEvents = {
 const completionId = 'The `id` of a stored completion.';
 const fileId = 'The `id` of a file.';
 const batchId = 'The `id` of a batch.';
+const jobId = 'The `id` of a job.';
+const supervisedExample = { model: 'deepseek-flash', training_file: 'file-api-1', suffix: 'mine', seed: 42 };
+const graderExample = {
+  ...{ type: 'string_check', name: 'same', operation: 'eq' },
+  ...{ input: '{{ sample.output_text }}', reference: '{{ item.answer }}' },
+};
+const orderErrors = ['unknown-model', 'unknown-object', 'training-unavailable'] as const;
+const estimate = {
+  description: 'Nothing is started and nothing is kept.',
+  body: { schema: fineTuningBody, example: supervisedExample },
+  answer: { schema: answers.fineTuningEstimate, description: 'Tokens, steps, memory and time.' },
+  errors: orderErrors,
+};
 const form = 'multipart/form-data';
 const uploadErrors = ['file-too-large', 'storage-full'] as const;
 const fileContent = {
@@ -103,6 +117,11 @@ function listQuery(order: 'asc' | 'desc', limit: number) {
     order: { description: `By age. Default: \`${order}\`.`, schema: z.enum(['asc', 'desc']) },
     after: { description: 'The page begins after the one of this id.', schema: z.string() },
   };
+}
+
+function tuningQuery(limit: number) {
+  const { order: _, ...query } = listQuery('desc', limit);
+  return query;
 }
 
 const responseId = 'The `id` of a stored response.';
@@ -329,6 +348,98 @@ export const operations = {
     id: batchId,
     answer: { schema: answers.batch, description: 'The batch, which is being stopped.' },
     errors: ['unknown-object', 'invalid-field'],
+  },
+
+  createFineTuningJob: {
+    description:
+      "OpenAI's fine-tuning jobs, with GRPO's options, adapters and distillation inside the method. Checkpoints can be asked as " +
+      'soon as they are made, by names such as `ft:model:suffix:id:ckpt-step-100`, and the end result as `ft:model:suffix:id`.',
+    body: { schema: fineTuningBody, example: supervisedExample },
+    answer: { schema: answers.fineTuningJob, description: 'The job, whose files are being checked.' },
+    errors: orderErrors,
+  },
+  listFineTuningJobs: {
+    query: {
+      ...tuningQuery(20),
+      'metadata[key]': {
+        description: 'Only those to which this is attached; for any key, any number of times.',
+        schema: z.string(),
+      },
+    },
+    answer: { schema: answers.fineTuningJobList, description: 'A page of them, the newest first.' },
+    errors: ['wrong-shape', 'invalid-field'],
+  },
+  getFineTuningJob: {
+    id: jobId,
+    answer: { schema: answers.fineTuningJob, description: 'How far it is.' },
+    errors: ['unknown-object'],
+  },
+  cancelFineTuningJob: {
+    description: 'Its checkpoints stay.',
+    id: jobId,
+    answer: { schema: answers.fineTuningJob, description: 'The job, which is over.' },
+    errors: ['unknown-object', 'invalid-field'],
+  },
+  pauseFineTuningJob: {
+    description: 'It finishes its step and is saved.',
+    id: jobId,
+    answer: { schema: answers.fineTuningJob, description: 'The job, which goes on when it is resumed.' },
+    errors: ['unknown-object', 'invalid-field'],
+  },
+  resumeFineTuningJob: {
+    id: jobId,
+    answer: { schema: answers.fineTuningJob, description: 'The job, which waits for its turn.' },
+    errors: ['unknown-object', 'invalid-field', 'training-unavailable'],
+  },
+  listFineTuningEvents: {
+    id: jobId,
+    query: {
+      ...tuningQuery(20),
+      stream: {
+        description: '`true`: all of them from the first, or after `after`, and those that are still to come.',
+        schema: z.enum(['true', 'false']),
+      },
+    },
+    answer: { schema: answers.fineTuningEventList, description: 'A page of them, the newest first.' },
+    events: {
+      schema: answers.fineTuningEvent,
+      description:
+        'Server-sent events named `fine_tuning.job.event`, the oldest first, until the job is over; then `data: [DONE]`. ' +
+        'Comments (`: keep-alive`) fill long silences.',
+    },
+    errors: ['unknown-object', 'wrong-shape', 'invalid-field'],
+  },
+  listFineTuningCheckpoints: {
+    id: jobId,
+    query: tuningQuery(10),
+    answer: { schema: answers.fineTuningCheckpointList, description: 'A page of them, the newest first.' },
+    errors: ['unknown-object', 'wrong-shape', 'invalid-field'],
+  },
+  listFineTuningRollouts: {
+    description: 'Of jobs whose model answers while it is trained: prompts, answers, rewards and their parts.',
+    id: jobId,
+    query: {
+      step: { description: 'Of which step. Default: the last.', schema: z.int() },
+      limit: { description: 'Of a page. Default: 256.', schema: z.int() },
+      after: { description: 'So many are left out.', schema: z.int() },
+    },
+    answer: { schema: answers.fineTuningRollouts, description: 'In the order of the prompts.' },
+    errors: ['unknown-object', 'wrong-shape', 'invalid-field'],
+  },
+  estimateFineTuning: estimate,
+  estimateFineTuningJob: estimate,
+  runGrader: {
+    body: {
+      schema: runGraderBody,
+      example: { grader: graderExample, item: { answer: '42' }, model_sample: '42' },
+    },
+    answer: { schema: answers.graderRun, description: 'The reward, and what became of its parts.' },
+    errors: ['unknown-model', 'training-unavailable'],
+  },
+  validateGrader: {
+    body: { schema: validateGraderBody, example: { grader: graderExample } },
+    answer: { schema: answers.graderValidated, description: 'The grader, which is right.' },
+    errors: ['unknown-model', 'training-unavailable'],
   },
 
   listAnthropicModels: {

@@ -14,6 +14,7 @@ import { openEmbeddedProvider } from '../embedded-provider.ts';
 import { deepseekNames, type ModelName, namedProviders } from '../model-names.ts';
 import type { Provider } from '../provider.ts';
 import { type HttpServer, type ServerOptions, startServer } from '../server.ts';
+import { openToyTraining } from './toy-desk.ts';
 import { openToyEngine, type ToyEngine, type ToyEngineOptions } from './toy-engine.ts';
 
 export interface ToyServer extends AsyncDisposable {
@@ -35,6 +36,8 @@ type Options = ToyEngineOptions &
     readonly startTimeoutMs?: number;
     /** Of a model with an encoding of its own; `deepseek_v4` where absent. */
     readonly modelType?: string;
+    /** Whether there is a trainer, which trains nothing. */
+    readonly trains?: boolean;
     /** In Jinja; the model type's encoding where absent. */
     readonly chatTemplate?: string;
   };
@@ -61,11 +64,14 @@ export async function serveToy(options: Options): Promise<ToyServer> {
   const logger = pino({ level: 'debug' }, { write: (line) => void log.push(JSON.parse(line)) });
   const providers = namedProviders([provider], options.names === true ? deepseekNames : options.names || []);
   const store = options.store ?? (await openStore<BatchDetails>({ path: ':memory:' }));
-  const server = await startServer({ host: '127.0.0.1', port: 0, providers, logger, ...options, store });
+  const toyTraining = options.trains ? await openToyTraining() : undefined;
+  const training = options.training ?? toyTraining?.training;
+  const server = await startServer({ host: '127.0.0.1', port: 0, providers, logger, ...options, store, training });
   return {
     ...{ server, engine, provider, store, log },
     async [Symbol.asyncDispose]() {
       await server.close(0);
+      await toyTraining?.[Symbol.asyncDispose]();
       if (options.store === undefined) await store[Symbol.asyncDispose]();
     },
   };

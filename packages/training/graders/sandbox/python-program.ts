@@ -43,6 +43,7 @@ const pyodide = await loadPyodide({
 });
 const python: EmscriptenModule = Reflect.get(pyodide, '_module');
 
+const constantBytes = 8 << 20;
 let deadlineMs = Infinity;
 let isLate = false;
 // Python looks here for signals every few instructions; 2 is an interrupt.
@@ -104,18 +105,26 @@ function restore(): void {
  * imported any more, not even by asking the import system's own parts.
  */
 function unplugBuiltins(names: readonly string[]): void {
-  const bytes = Buffer.from(python.HEAPU8.buffer);
-  const words = python.HEAPU32;
+  // Names are constants of the program, which stand before all that it allocates.
+  const bytes = Buffer.from(python.HEAPU8.buffer, 0, constantBytes);
+  /** Where the name that stands at an address ends. */
+  const ends = new Map<number, number>();
   for (const name of names) {
     const pattern = Buffer.from(`\0${name}\0`);
     for (let at = bytes.indexOf(pattern); at >= 0; at = bytes.indexOf(pattern, at + 1)) {
-      const address = at + 1;
-      for (let word = words.indexOf(address); word >= 0; word = words.indexOf(address, word + 1)) {
-        const entry = words[word + 1] ?? 0;
-        // An index into the table of functions is small; an address is not.
-        if (entry > 0 && entry < 65536) words[word] = address + name.length;
-      }
+      ends.set(at + 1, at + 1 + name.length);
     }
+  }
+  const low = Math.min(...ends.keys());
+  const high = Math.max(...ends.keys());
+  const words = python.HEAPU32;
+  for (let i = 0; i + 1 < words.length; i++) {
+    const word = words[i] ?? 0;
+    if (word < low || word > high) continue;
+    const end = ends.get(word);
+    const entry = words[i + 1] ?? 0;
+    // An index into the table of functions is small; an address is not.
+    if (end !== undefined && entry > 0 && entry < 65536) words[i] = end;
   }
 }
 

@@ -102,14 +102,23 @@ class Line {
   }
 }
 
+const ownNetwork = ['unshare', '--user', '--map-root-user', '--net'];
+/** Without it, a program that cannot be interrupted would outlive a server that is killed. */
+const diesWithParent = ['setpriv', '--pdeathsig', 'KILL'];
+
 /** A network of its own with nothing in it, where the system lets us have one: Linux, where user namespaces are allowed. */
 async function isolationOf(): Promise<readonly string[]> {
   if (process.platform !== 'linux') return [];
-  const command = ['unshare', '--user', '--map-root-user', '--net'];
-  const { promise, resolve } = Promise.withResolvers<readonly string[]>();
-  const [program = '', ...rest] = [...command, 'true'];
+  for (const command of [[...ownNetwork, ...diesWithParent], ownNetwork, diesWithParent]) {
+    if (await succeeds([...command, 'true'])) return command;
+  }
+  return [];
+}
+
+async function succeeds([program = '', ...rest]: readonly string[]): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
   spawn(program, rest, { stdio: 'ignore' })
-    .on('error', () => resolve([]))
-    .on('exit', (code) => resolve(code === 0 ? command : []));
+    .on('error', () => resolve(false))
+    .on('exit', (code) => resolve(code === 0));
   return await promise;
 }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, test } from 'node:test';
+import { argumentsOf } from './sandbox.ts';
 import { type SandboxLanguage, type SandboxOutcome, SandboxPool } from './sandbox-pool.ts';
 
 const pool = new SandboxPool({ timeoutMs: 500, memoryBytes: { python: 96 << 20, javascript: 24 << 20 } });
@@ -250,12 +252,32 @@ test('javascript finds no way out', async () => {
     assert.notEqual((await javascript(`${attempt};\nreturn 1;`)).type, 'fine', attempt);
   }
   const later = await javascript(
-    'import("fs").then((fs) => fs.writeFileSync("/tmp/hadal-was-here", "x")); import("/etc/passwd"); return 1;',
+    'import("fs").then((fs) => fs.writeFileSync("/tmp/hadal-was-here", "x")); const way = "/etc/passwd"; import(way); return 1;',
   );
   assert.ok(later.type === 'fine' || later.type === 'mistake');
   await javascript('Object.prototype.reward = 7; Array.prototype.toJSON = () => 7; JSON.parse = () => 7; return 1;');
   assert.equal(Reflect.get({}, 'reward'), undefined);
   assert.deepEqual(await javascript('return Number(sample.output_text) === item.answer'), one);
+  assert.equal(existsSync('/tmp/hadal-was-here'), false);
+  assert.equal(connections, 0);
+});
+
+test('whoever breaks out of the interpreter finds nothing either', async () => {
+  const args = argumentsOf('javascript', { timeoutMs: 1000, memoryBytes: 1 << 20 });
+  const [settings = '', program = ''] = [args.pop(), args.pop()];
+  const escaped = program.replace('javascript-program.ts', 'testing/escaped.ts');
+  const child = spawn(process.execPath, [...args, escaped, settings, String(await listening())], { env: {}, cwd: '/' });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+    if (said.includes('mistake')) child.stdin.end();
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  child.stdin.write('{}\n');
+  await new Promise((resolve) => child.on('close', resolve));
+  assert.equal(said, '{"type":"ready"}\n{"type":"mistake","message":""}\n');
   assert.equal(existsSync('/tmp/hadal-was-here'), false);
   assert.equal(connections, 0);
 });

@@ -152,7 +152,7 @@ export class Sandbox {
 }
 
 /** Node's, for a process that may read its own program and its interpreter and nothing else. */
-function argumentsOf(language: SandboxLanguage, { timeoutMs, memoryBytes }: SandboxLimits): string[] {
+export function argumentsOf(language: SandboxLanguage, { timeoutMs, memoryBytes }: SandboxLimits): string[] {
   const { program, libraries, interpreter, ownBytes } = languages[language];
   const folder = new URL('./', import.meta.url);
   const readable = [folder, new URL('../../package.json', import.meta.url), ...libraries.map(packageFolder)];

@@ -1,0 +1,374 @@
+// Fine-tuning over the API: jobs made, listed, followed, paused and cancelled, estimates, and graders tried out.
+//
+// Owns what a caller may do with a job. JSON shapes are `protocol`'s, the work is the queue's, who trains is behind the desk. What
+// has been is shown also by a server that trains nothing.
+
+import { randomInt } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import {
+  isFinal,
+  type Job,
+  type JobEvent,
+  type JobStatus,
+  wireCheckpoint,
+  wireEstimate,
+  wireJob,
+  wireJobEvent,
+} from '@hadal/protocol/fine-tuning';
+import {
+  type FineTuningRequest,
+  parseFineTuningRequest,
+  parseGraderRun,
+  parseGraderValidation,
+} from '@hadal/protocol/fine-tuning-request';
+import { wireGraderRun } from '@hadal/protocol/grader-run';
+import type { Grader } from '@hadal/protocol/graders';
+import { parseListPage, parseRolloutPage, wireList } from '@hadal/protocol/list-page';
+import { parseMetadataQuery } from '@hadal/protocol/metadata';
+import { cardNamed } from '@hadal/protocol/models';
+import { RequestError, requestError } from '@hadal/protocol/request-error';
+import type { TrainingOrder } from '@hadal/protocol/training-order';
+import type { StoredFile } from '@hadal/store/files';
+import type { Account } from './accounts.ts';
+import { type AnswerPlan, type Endpoint, type EndpointOptions, serverSentEvent } from './answer-plan.ts';
+import type { ApiCall } from './api-call.ts';
+import { findFile, unknownCursor } from './files-endpoints.ts';
+import { completionExamples, dataFiles, orderData, writeOrder } from './job-files.ts';
+import { rolloutsOf } from './job-journal.ts';
+import { readJsonLines } from './json-lines.ts';
+import { modelBehind, providerOf } from './provider.ts';
+import type { Trainer } from './trainer.ts';
+import type { AskModel } from './training-desk.ts';
+
+/** Where a job of each status can go. */
+const pausable: readonly JobStatus[] = ['validating_files', 'queued', 'running'];
+const cancellable: readonly JobStatus[] = [...pausable, 'paused'];
+const eventsTogether = 100;
+const maxLineBytes = 48 * 1024 * 1024;
+/** Of a server that trains nothing: how often it looks whether another one has got on. */
+const lookMs = 1000;
+
+export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
+  const { store, models, now, jobChanges, stopping } = options;
+  const { jobs, files, completions } = store;
+  const shown = (job: Job) => wireJob(job, now());
+
+  function trainer(): Trainer {
+    if (options.trainer === undefined) {
+      throw requestError('training-unavailable', { problem: 'it has no trainer' });
+    }
+    return options.trainer;
+  }
+
+  async function named({ account: { owner }, params: { id } }: ApiCall): Promise<Job> {
+    const job = await jobs.find(owner, id);
+    if (job === undefined) throw requestError('unknown-object', { field: 'id', kind: 'Fine-tuning job', id });
+    return job;
+  }
+
+  /** What is asked for, with all that can be found wrong at once. */
+  async function understood({ account, body }: ApiCall) {
+    const { owner } = account;
+    const providers = models.of(owner);
+    const request = parseFineTuningRequest(
+      body,
+      providers.map(({ model }) => model),
+    );
+    account.checkModel(request.model);
+    const { training, tuned } = trainer();
+    const base = baseOf(request.model);
+    const training_file = await dataFile(account, request.trainingFileId, 'training_file');
+    const validation = await dataFile(account, request.validationFileId, 'validation_file');
+    const { method } = request;
+    if ('grader' in method && method.grader) {
+      await checkGrader(account, method.grader, `method.${method.type}.grader`);
+    }
+    return { request, base, trainingFile: training_file, validation, card: cardOf(request.model) };
+
+    function cardOf(name: string) {
+      return providerOf(providers, name).model;
+    }
+
+    function baseOf(name: string): TrainingOrder['model'] {
+      const checkpoint = tuned.checkpointOf(owner, name);
+      if (checkpoint?.isAdapter) {
+        const problem = `${name} is an adapter; begin with ${checkpoint.base.name}, or with a model whose weights are all its own`;
+        throw requestError('training-unavailable', { problem });
+      }
+      const id = modelBehind(providerOf(providers, name));
+      const directory = checkpoint?.directory ?? training.desk.checkpointOf(id);
+      if (directory !== undefined) return { name: checkpoint ? name : id, directory };
+      throw requestError('training-unavailable', { problem: `${name} is no checkpoint of this machine` });
+    }
+  }
+
+  async function dataFile({ owner }: Account, id: string | undefined, field: string): Promise<StoredFile | undefined> {
+    if (id === undefined) return undefined;
+    const file = await findFile(files, owner, id, field);
+    if (file.purpose === 'fine-tune') return file;
+    const problem = `expected a file uploaded with purpose "fine-tune", ${id} has ${JSON.stringify(file.purpose)}`;
+    throw requestError('invalid-field', { field, problem });
+  }
+
+  async function checkGrader({ owner }: Account, grader: Grader, field: string): Promise<void> {
+    const cards = models.of(owner).map(({ model }) => model);
+    const parts = grader.type === 'multi' ? Object.values(grader.graders) : [grader];
+    for (const part of parts) if (part.type === 'score_model') cardNamed(cards, part.model);
+    const [first, ...others] = await trainer().training.desk.validateGrader(grader);
+    if (first === undefined) return;
+    const more = others.map((mistake) => `; ${field}.${mistake.field}: ${mistake.problem}`).join('');
+    throw requestError('invalid-field', { field: `${field}.${first.field}`, problem: first.problem + more });
+  }
+
+  function orderOf(id: string, { request, base, validation }: Awaited<ReturnType<typeof understood>>): TrainingOrder {
+    return {
+      ...{ id, model: base, suffix: request.suffix, seed: request.seed ?? randomInt(2 ** 31 - 1) },
+      trainingFile: dataFiles.training,
+      ...(validation && { validationFile: dataFiles.validation }),
+      ...{ method: request.method, ...request.options },
+    };
+  }
+
+  /** What is learned from, where it is no file of the caller's. */
+  function examples(owner: string, { storedCompletions }: FineTuningRequest): AsyncIterable<Uint8Array> {
+    if (storedCompletions === undefined) throw new Error('expected a file or a filter of stored completions');
+    return completionExamples(completions, owner, storedCompletions);
+  }
+
+  async function exampleFile(owner: string, request: FineTuningRequest): Promise<StoredFile> {
+    const head = { id: `file-api-${jobChanges.newId()}`, owner, createdMs: now() };
+    const described = { filename: 'stored-completions.jsonl', purpose: 'fine-tune', mimeType: 'application/jsonl' };
+    const file = await files.write(head, examples(owner, request), () => ({ ...described, expiresMs: undefined }));
+    if (file.bytes > 0) return file;
+    await files.delete(owner, file.id);
+    const problem = 'expected one that lets a stored completion through';
+    throw requestError('invalid-field', { field: 'method.distillation.filter', problem });
+  }
+
+  async function changed(
+    call: ApiCall,
+    from: readonly JobStatus[],
+    change: Parameters<typeof jobs.update>[2],
+    what: string,
+  ) {
+    const { id, status } = await named(call);
+    const job = await jobs.update(id, from, change);
+    if (job === undefined) {
+      throw requestError('invalid-field', { field: 'id', problem: `expected a job that ${what}, ${id} is ${status}` });
+    }
+    options.trainer?.queue.stir(id);
+    if (isFinal(job.status)) options.onJobOver();
+    return shown(job);
+  }
+
+  /** Events from after the one of that id, as they come, until the job is over. */
+  async function* followed(
+    job: Job,
+    after: string | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<JobEvent, void, void> {
+    const { id, owner } = job;
+    const until = AbortSignal.any([signal, stopping]);
+    for (let last = after; !until.aborted; ) {
+      // Asked before the events: what a job tells at its end is there when it is over.
+      const { status } = (await jobs.get(id)) ?? job;
+      const page = await jobs.events(id, { owner, limit: eventsTogether, order: 'asc', after: last });
+      for (const event of page?.rows ?? []) {
+        yield event;
+        last = event.id;
+      }
+      if (page?.hasMore) continue;
+      if (isFinal(status)) return;
+      await nextChange(id, until);
+    }
+  }
+
+  async function nextChange(id: string, signal: AbortSignal): Promise<void> {
+    if (options.trainer) return await options.trainer.queue.nextChange(id, signal);
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+
+  function planFollowing(job: Job, { query: { after }, signal, explain }: ApiCall): AnswerPlan {
+    const gone = new AbortController();
+    async function* stream() {
+      try {
+        for await (const event of followed(job, after, AbortSignal.any([signal, gone.signal]))) {
+          yield serverSentEvent(wireJobEvent(event), 'fine_tuning.job.event');
+        }
+        // The end of the server is not the job's.
+        if (!stopping.aborted) yield 'data: [DONE]\n\n';
+      } catch (error) {
+        yield serverSentEvent({ error: { message: explain(error).message } }, 'error');
+      }
+    }
+    return {
+      ...{ isStream: true, outcome: { model: job.details.model, isStream: true }, keepAlive: ': keep-alive\n\n' },
+      usage: () => undefined,
+      start: async () => ({ stream, whole: async () => ({}) }),
+      leave: () => gone.abort(),
+    };
+  }
+
+  /** Asks in the name of the account, which is charged. */
+  function askerFor({ id, account, explain, signal: callerGone }: ApiCall): AskModel {
+    let count = 0;
+    return async (question, given) => {
+      const { model, messages, effort, schema } = question;
+      const body = {
+        ...{ model, messages, store: false, stream: false },
+        ...(question.seed !== undefined && { seed: question.seed }),
+        ...(question.topP !== undefined && { top_p: question.topP }),
+        ...(question.temperature !== undefined && { temperature: question.temperature }),
+        ...(question.maxTokens !== undefined && { max_tokens: question.maxTokens }),
+        ...(effort !== undefined && { reasoning_effort: effort }),
+        response_format: { type: 'json_schema', json_schema: { name: 'grade', schema } },
+      };
+      const signal = given ? AbortSignal.any([given, callerGone]) : callerGone;
+      try {
+        const plan = await chat({ id: `${id}-${count++}`, account, body, signal, explain });
+        const answer = (await (await plan.start()).whole()) as { choices: { message: { content: string } }[] };
+        const usage = plan.usage();
+        const content = answer.choices[0]?.message.content ?? '';
+        return {
+          ...{ type: 'answer', content },
+          usage: {
+            ...{ promptTokens: usage?.prompt ?? 0, completionTokens: usage?.completion ?? 0 },
+            cachedTokens: usage?.cacheHit ?? 0,
+          },
+        };
+      } catch (error) {
+        if (!(error instanceof RequestError)) throw error;
+        return { type: 'failure', message: error.message };
+      }
+    };
+  }
+
+  return {
+    async create(call: ApiCall) {
+      const { account } = call;
+      const asked = await understood(call);
+      const { request, validation, card } = asked;
+      const file = asked.trainingFile ?? (await exampleFile(account.owner, request));
+      const id = `ftjob-${jobChanges.newId()}`;
+      const job: Job = {
+        ...{ id, owner: account.owner, createdMs: now(), status: 'validating_files' },
+        details: {
+          ...{ model: request.model, card, trainingFileId: file.id, validationFileId: validation?.id ?? null },
+          ...{ metadata: request.metadata, keyId: account.key?.id, order: orderOf(id, asked) },
+          ...{ wireMethod: request.wireMethod, since: {}, failure: null, fineTunedModel: null },
+          ...{ trainedTokens: null, resultFileIds: [], reachedStep: 0, journalBytes: 0, ranMs: 0 },
+        },
+      };
+      await jobs.add(job, [jobChanges.event(`Created fine-tuning job: ${id}`)]);
+      trainer().queue.wake();
+      return shown(job);
+    },
+
+    async list({ account: { owner }, query }: ApiCall) {
+      const asked = parseListPage(query, { limit: 20, maxLimit: 100, order: 'desc' });
+      const page = await jobs.list({ owner, ...asked, metadata: parseMetadataQuery(query) });
+      if (page === undefined) throw unknownCursor('after', query.after);
+      return wireList(page.rows.map(shown), page.hasMore);
+    },
+
+    get: async (call: ApiCall) => shown(await named(call)),
+
+    async cancel(call: ApiCall) {
+      const change = (job: Job) => jobChanges.enter(job, 'cancelled', ['The job was cancelled']);
+      return await changed(call, cancellable, change, 'is not over');
+    },
+
+    async pause(call: ApiCall) {
+      const change = (job: Job) => jobChanges.enter(job, 'paused', ['The job is paused']);
+      return await changed(call, pausable, change, 'is on its way');
+    },
+
+    async resume(call: ApiCall) {
+      await named(call);
+      trainer();
+      const change = (job: Job) => {
+        const status = job.details.since.queued === undefined ? 'validating_files' : 'queued';
+        return jobChanges.enter(job, status, ['The job goes on when it is its turn']);
+      };
+      return await changed(call, ['paused'], change, 'is paused');
+    },
+
+    async events(call: ApiCall) {
+      const job = await named(call);
+      const { query, account } = call;
+      const asked = parseListPage(query, { limit: 20, maxLimit: 1000, order: 'desc' });
+      const page = await jobs.events(job.id, { owner: account.owner, ...asked });
+      if (page === undefined) throw unknownCursor('after', query.after);
+      if (query.stream === 'true') return planFollowing(job, call);
+      return wireList(page.rows.map(wireJobEvent), page.hasMore);
+    },
+
+    async checkpoints(call: ApiCall) {
+      const job = await named(call);
+      const asked = parseListPage(call.query, { limit: 10, maxLimit: 100, order: 'desc' });
+      const page = await jobs.checkpoints(job.id, { owner: job.owner, ...asked });
+      if (page === undefined) throw unknownCursor('after', call.query.after);
+      return wireList(page.rows.map(wireCheckpoint), page.hasMore);
+    },
+
+    async rollouts(call: ApiCall) {
+      const { id } = await named(call);
+      const { step, limit, after } = parseRolloutPage(call.query);
+      const directory = options.trainer?.queue.directoryOf(id);
+      const found = directory === undefined ? undefined : await rolloutsOf(directory, step);
+      const path = found && resolve(directory ?? '', found.file);
+      if (found === undefined || path === undefined || !existsSync(path)) {
+        if (step === undefined) return { object: 'list', step: null, data: [], has_more: false };
+        throw requestError('unknown-object', { field: 'step', kind: 'Rollouts of step', id: String(step) });
+      }
+      const data: object[] = [];
+      let number = 0;
+      for await (const line of readJsonLines(createReadStream(path), maxLineBytes)) {
+        if (line.type !== 'value' || typeof line.value !== 'object' || line.value === null) continue;
+        if (number++ < after) continue;
+        if (data.length === limit) return { object: 'list', step: found.step, data, has_more: true };
+        data.push(line.value);
+      }
+      return { object: 'list', step: found.step, data, has_more: false };
+    },
+
+    async estimate(call: ApiCall) {
+      const asked = await understood(call);
+      const { training } = trainer();
+      const { request, trainingFile, validation } = asked;
+      const id = `estimate-${jobChanges.newId()}`;
+      const directory = join(training.directory, id);
+      const data = trainingFile
+        ? orderData(files, trainingFile, validation)
+        : { training: examples(call.account.owner, request), validation: validation && files.read(validation) };
+      const order = orderOf(id, asked);
+      try {
+        await writeOrder(directory, order, data);
+        const [first] = await training.desk.check(order, directory);
+        if (first !== undefined) {
+          const place = first.line === null ? '' : `line ${first.line}: `;
+          throw requestError('invalid-field', { field: first.param ?? 'body', problem: place + first.message });
+        }
+        return wireEstimate(request.model, await training.desk.estimate(order, directory));
+      } finally {
+        await rm(directory, { recursive: true, force: true });
+      }
+    },
+
+    async runGrader(call: ApiCall) {
+      const { grader, item, sample } = parseGraderRun(call.body);
+      await checkGrader(call.account, grader, 'grader');
+      const { signal } = call;
+      const { desk } = trainer().training;
+      return wireGraderRun(await desk.runGrader({ grader, item, sample, ask: askerFor(call), signal }));
+    },
+
+    async validateGrader(call: ApiCall) {
+      const grader = parseGraderValidation(call.body);
+      await checkGrader(call.account, grader, 'grader');
+      return { grader };
+    },
+  };
+}

@@ -1,0 +1,573 @@
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BatchDetails } from '@hadal/protocol/batches';
+import { openStore } from '@hadal/store/store';
+import OpenAI, { APIError, toFile } from 'openai';
+import type { JobCreateParams } from 'openai/resources/fine-tuning/jobs/jobs';
+import { serveToy } from './testing/serve-toy.ts';
+import { openToyTraining } from './testing/toy-desk.ts';
+import { clientOf, hello } from './testing/toy-requests.ts';
+import type { ToyTraining } from './testing/toy-training.ts';
+
+const over = ['succeeded', 'failed', 'cancelled'];
+
+/** A file of one example, which says what its training is like. */
+async function upload(client: OpenAI, toy: ToyTraining = {}): Promise<string> {
+  const row = { messages: [{ role: 'user', content: 'Hello' }], toy };
+  const file = await toFile(Buffer.from(`${JSON.stringify(row)}\n`), 'rows.jsonl');
+  return (await client.files.create({ file, purpose: 'fine-tune' })).id;
+}
+
+async function create(client: OpenAI, toy: ToyTraining = {}, more: Partial<JobCreateParams> & object = {}) {
+  return await client.fineTuning.jobs.create({ model: 'toy', training_file: await upload(client, toy), ...more });
+}
+
+async function until(client: OpenAI, id: string, isSo: (job: OpenAI.FineTuning.FineTuningJob) => boolean) {
+  for (let i = 0; ; i++) {
+    const job = await client.fineTuning.jobs.retrieve(id);
+    if (isSo(job)) return job;
+    assert.ok(i < 1500, `job ${id}: ${JSON.stringify(job)}`);
+    await delay(10);
+  }
+}
+
+const ended = (client: OpenAI, id: string) => until(client, id, ({ status }) => over.includes(status));
+
+async function messagesOf(client: OpenAI, id: string): Promise<string[]> {
+  const events = await Array.fromAsync(client.fineTuning.jobs.listEvents(id, { limit: 3 }));
+  return events.map(({ message }) => message).reverse();
+}
+
+const script = () => ['ok'];
+const stepOf = (job: object) => (job as { step?: number }).step ?? 0;
+
+test('a job goes from its files to a model that answers, and tells of it on the way', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const created = await create(client, {}, { suffix: 'my model', seed: 7, metadata: { team: 'a' } });
+  assert.equal(created.status, 'validating_files');
+  assert.equal(created.seed, 7);
+  assert.deepEqual(created.method, {
+    type: 'supervised',
+    supervised: {
+      hyperparameters: { n_epochs: 'auto', batch_size: 'auto', learning_rate_multiplier: 'auto' },
+      checkpoint_steps: 'auto',
+    },
+  });
+  const job = await ended(client, created.id);
+  assert.equal(job.status, 'succeeded', JSON.stringify(job.error));
+  assert.equal(job.fine_tuned_model, `ft:toy:my-model:${created.id.slice(6, 18)}`);
+  assert.equal(job.trained_tokens, 40);
+  assert.deepEqual(job.hyperparameters, { n_epochs: 1, batch_size: 1, learning_rate_multiplier: 1 });
+  assert.ok((job.finished_at ?? 0) >= job.created_at);
+  const [result = ''] = job.result_files;
+  assert.equal(await (await client.files.content(result)).text(), 'step,loss\n');
+  assert.equal((await client.files.retrieve(result)).purpose, 'fine-tune-results');
+
+  const messages = await messagesOf(client, job.id);
+  assert.deepEqual(
+    messages.filter((message) => !message.startsWith('Step') && !message.includes('Checkpoint')),
+    [
+      `Created fine-tuning job: ${job.id}`,
+      `Validating training file: ${job.training_file}`,
+      'Files validated, moving job to queued state',
+      'Fine-tuning job started',
+      '4 steps: 1 epochs, batches of 1, learning rate times 1',
+      `New fine-tuned model created: ${job.fine_tuned_model}`,
+      'The job has successfully completed',
+    ],
+  );
+  assert.ok(messages.includes('Step 2/4: reward=0.5, loss=0.5'), messages.join('\n'));
+
+  const checkpoints = await Array.fromAsync(client.fineTuning.jobs.checkpoints.list(job.id, { limit: 1 }));
+  assert.deepEqual(
+    checkpoints.map(({ step_number, metrics, fine_tuned_model_checkpoint: name }) => [step_number, metrics, name]),
+    [4, 2].map((step) => [step, { step, train_loss: 1 / step }, `${job.fine_tuned_model}:ckpt-step-${step}`]),
+  );
+  const models = (await client.models.list()).data.map(({ id }) => id);
+  for (const [name, text] of [
+    [job.fine_tuned_model ?? '', 'I am step-4'],
+    [`${job.fine_tuned_model}:ckpt-step-2`, 'I am step-2'],
+  ] as const) {
+    assert.ok(models.includes(name), name);
+    assert.equal((await client.models.retrieve(name)).id, name);
+    const answer = await client.chat.completions.create({ ...hello, model: name });
+    assert.deepEqual([answer.model, answer.choices[0]?.message.content], [name, text]);
+  }
+  const rollouts = async (query: string) =>
+    (await (await fetch(`${toy.server.url}/v1/fine_tuning/jobs/${job.id}/rollouts${query}`)).json()) as {
+      step: number;
+      data: object[];
+      has_more: boolean;
+    };
+  assert.deepEqual((await rollouts('')).data, Array(3).fill({ prompt: 'a', answer: '4', reward: 1 }));
+  const page = await rollouts('?step=2&limit=1&after=1');
+  assert.deepEqual([page.step, page.data, page.has_more], [2, [{ prompt: 'a', answer: '2', reward: 1 }], true]);
+});
+
+test('jobs are listed in pages, and by what is attached to them', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const made: string[] = [];
+  for (const team of ['a', 'b', 'a']) made.unshift((await create(client, { steps: 1 }, { metadata: { team } })).id);
+  const listed = await Array.fromAsync(client.fineTuning.jobs.list({ limit: 2 }));
+  assert.deepEqual(
+    listed.map(({ id }) => id),
+    made,
+  );
+  const ofA = await Array.fromAsync(client.fineTuning.jobs.list({ metadata: { team: 'a' } }));
+  assert.deepEqual(
+    ofA.map(({ id }) => id),
+    [made[0], made[2]],
+  );
+  for (const id of made) assert.equal((await ended(client, id)).status, 'succeeded');
+  // One at a time, in their order.
+  const spans = await Promise.all(
+    made.toReversed().map(async (id) => (await toy.store.jobs.get(id))?.details.since ?? {}),
+  );
+  for (const [i, { running = 0 }] of spans.entries()) assert.ok(running >= (spans[i - 1]?.succeeded ?? 0), `${i}`);
+});
+
+test('a job is paused, resumed and cancelled, and what it has made stays', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const { id } = await create(client, { steps: 500, stepMs: 10 });
+  await until(client, id, (job) => stepOf(job) >= 3);
+  const paused = await client.fineTuning.jobs.pause(id);
+  assert.deepEqual([paused.status, (paused as { paused?: boolean }).paused], ['queued', true]);
+  await assert.rejects(client.fineTuning.jobs.pause(id), /expected a job that is on its way, ftjob-\w+ is paused/);
+  // Others have their turn meanwhile.
+  const other = await create(client, { steps: 1 });
+  assert.equal((await ended(client, other.id)).status, 'succeeded');
+  const stopped = stepOf(await client.fineTuning.jobs.retrieve(id));
+  await client.fineTuning.jobs.resume(id);
+  await until(client, id, (job) => stepOf(job) > stopped + 2);
+  const messages = await messagesOf(client, id);
+  assert.ok(messages.includes(`Stopped and saved at step ${stopped}`), messages.join('\n'));
+  assert.ok(messages.includes('Fine-tuning job goes on'));
+  const steps = messages.flatMap((message) => /^Step (\d+)/.exec(message)?.[1] ?? []).map(Number);
+  assert.deepEqual(
+    steps,
+    steps.map((_, i) => i + 1),
+    'each step is told once',
+  );
+  const cancelled = await client.fineTuning.jobs.cancel(id);
+  assert.deepEqual([cancelled.status, cancelled.fine_tuned_model], ['cancelled', null]);
+  await assert.rejects(client.fineTuning.jobs.cancel(id), /is not over/);
+  await assert.rejects(client.fineTuning.jobs.resume(id), /is paused, ftjob-\w+ is cancelled/);
+  const [last] = (await client.fineTuning.jobs.checkpoints.list(id)).data;
+  const answer = await client.chat.completions.create({ ...hello, model: last?.fine_tuned_model_checkpoint ?? '' });
+  assert.equal(answer.choices[0]?.message.content, `I am step-${last?.step_number}`);
+});
+
+test('events can be followed from the first, or from one of them, until the job is over', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training, keepAliveMs: 100 });
+  const client = clientOf(toy, '/v1');
+  const { id } = await create(client, { steps: 3, stepMs: 150 });
+  const follow = async (query: string) =>
+    await (await fetch(`${toy.server.url}/v1/fine_tuning/jobs/${id}/events?stream=true${query}`)).text();
+  const text = await follow('');
+  const events = [...text.matchAll(/^event: fine_tuning\.job\.event\ndata: (.*)$/gm)].map(([, json = '']) =>
+    JSON.parse(json),
+  );
+  assert.deepEqual(
+    events.map(({ message }) => message),
+    await messagesOf(client, id),
+  );
+  assert.match(text, /data: \[DONE\]\n\n$/);
+  assert.match(text, /^: keep-alive$/m);
+  const rest = await follow(`&after=${events.at(-3).id}`);
+  assert.equal(rest.match(/^event: /gm)?.length, 2);
+  const metrics = events.find(({ type }) => type === 'metrics');
+  assert.deepEqual(metrics.data, { step: 1, loss: 1, reward: 1 / 3 });
+});
+
+test('a process that dies goes on from its last checkpoint, and one that does not get on is given up', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const once = await ended(client, (await create(client, { steps: 6, dieAt: 4 })).id);
+  assert.equal(once.status, 'succeeded');
+  const messages = await messagesOf(client, once.id);
+  assert.ok(messages.includes('The training process ended (signal SIGKILL); it goes on from its last checkpoint'));
+  const steps = messages.flatMap((message) => /^Step (\d+)/.exec(message)?.[1] ?? []).map(Number);
+  assert.deepEqual(steps, [1, 2, 3, 4, 5, 6]);
+  const mortal = await ended(client, (await create(client, { steps: 6, dieAt: 4, isMortal: true })).id);
+  assert.deepEqual(mortal.error, {
+    code: 'process_died',
+    message: 'The training process ended 4 times without getting on: signal SIGKILL',
+    param: null,
+  });
+  assert.equal((await client.fineTuning.jobs.checkpoints.list(mortal.id)).data.length, 1);
+});
+
+test('a job that takes more than it may, or whose grader fails, ends with the reason and keeps its checkpoints', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const limited = (limits: object) =>
+    ({ method: { type: 'supervised', supervised: { limits } } }) as Partial<JobCreateParams>;
+  const large = await create(client, { steps: 1000, bytes: 300e6 }, limited({ memory_bytes: 200_000_000 }));
+  const { error } = await ended(client, large.id);
+  assert.equal(error?.code, 'memory_limit');
+  assert.match(error?.message ?? '', /^The job took \d{9} bytes of memory, 200000000 are allowed$/);
+  const long = await ended(client, (await create(client, { steps: 1000 }, limited({ seconds: 1 }))).id);
+  assert.deepEqual([long.error?.code, long.status], ['time_limit', 'failed']);
+  assert.ok((await client.fineTuning.jobs.checkpoints.list(long.id)).data.length > 0);
+  const failing = await ended(client, (await create(client, { failAt: 3 })).id);
+  assert.deepEqual(failing.error, { code: 'grader_failed', message: 'the grader fails', param: null });
+  assert.deepEqual([failing.trained_tokens, failing.fine_tuned_model], [30, null]);
+  assert.equal((await client.fineTuning.jobs.checkpoints.list(failing.id)).data.length, 1);
+});
+
+test('a mistake in the files is told with its line before anything starts', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const file = await client.files.create({ file: await toFile(Buffer.from('{}\nodd\nodd\n')), purpose: 'fine-tune' });
+  const job = await ended(client, (await client.fineTuning.jobs.create({ model: 'toy', training_file: file.id })).id);
+  assert.deepEqual(job.error, {
+    code: 'invalid_training_file',
+    message: 'training_file, line 2: expected an object',
+    param: 'training_file',
+  });
+  assert.ok((await messagesOf(client, job.id)).includes('training_file, line 3: expected an object'));
+  assert.ok(!existsSync(join(trainer.training.directory, job.id, 'starts')));
+});
+
+test('a mistake in the request names its field', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training, names: [{ id: 'elsewhere', model: 'toy' }] });
+  const client = clientOf(toy, '/v1');
+  const training_file = await upload(client);
+  const asked = (more: object) =>
+    client.fineTuning.jobs.create({ model: 'toy', training_file, ...more } as JobCreateParams);
+  const grader = { type: 'string_check', name: 'g', operation: 'eq', input: 'a', reference: 'a' };
+  const grpo = (options: object) => ({ method: { type: 'reinforcement', reinforcement: { grader, grpo: options } } });
+  const distilled = (options: object) => ({
+    method: { type: 'distillation', distillation: { teacher: { model: 'toy' }, ...options } },
+  });
+  const batch = await client.files.create({ file: await toFile(Buffer.from('{}')), purpose: 'batch' });
+  const mistakes: [object, RegExp, string | null][] = [
+    [{ model: 'gpt-9' }, /supported API model names are toy, elsewhere, but you passed gpt-9/, 'model'],
+    [{ training_file: 'file-0' }, /File with id 'file-0' not found/, 'training_file'],
+    [
+      { training_file: batch.id },
+      /^400 training_file: expected a file uploaded with purpose "fine-tune"/,
+      'training_file',
+    ],
+    [{ training_file: null }, /training_file: expected string, but it is missing/, 'training_file'],
+    [{ validation_file: 'file-0' }, /not found/, 'validation_file'],
+    [{ suffix: 'a'.repeat(65) }, /suffix: expected at most 64 characters/, 'suffix'],
+    [{ integrations: [{ type: 'wandb' }] }, /integrations: expected none/, 'integrations'],
+    [
+      { hyperparameters: { n_epochs: 51 } },
+      /hyperparameters\.n_epochs: expected "auto" or integer from 1 to 50, got 51/,
+      'hyperparameters.n_epochs',
+    ],
+    [{ method: { type: 'magic' } }, /method\.type: expected one of "supervised", "dpo"/, 'method.type'],
+    [{ method: { type: 'reinforcement' } }, /method\.reinforcement: expected object/, 'method.reinforcement'],
+    [
+      { method: { type: 'supervised', supervised: { hyperparameters: { epochs: 1 } } } },
+      /method\.supervised\.hyperparameters\.epochs: is not known/,
+      'method.supervised.hyperparameters.epochs',
+    ],
+    [
+      { method: { type: 'dpo', dpo: { hyperparameters: { beta: 3 } } } },
+      /method\.dpo\.hyperparameters\.beta: expected "auto" or number from 0 to 2, got 3/,
+      'method.dpo.hyperparameters.beta',
+    ],
+    [
+      grpo({ clip_low: 2 }),
+      /^400 method\.reinforcement\.grpo\.clip_low: expected number from 0 to 1, got 2$/,
+      'method.reinforcement.grpo.clip_low',
+    ],
+    [grpo({ loss_type: 'x' }), /grpo\.loss_type: expected one of "grpo"/, 'method.reinforcement.grpo.loss_type'],
+    [
+      { method: { type: 'reinforcement', reinforcement: { grader: { ...grader, input: '{{ item.nothing }}' } } } },
+      /^400 method\.reinforcement\.grader\.input: item\.nothing: no row has it$/,
+      'method.reinforcement.grader.input',
+    ],
+    [
+      distilled({ teacher: { model: 'r9' } }),
+      /distillation\.teacher\.model: expected one of the models here/,
+      'method.distillation.teacher.model',
+    ],
+    [
+      distilled({ teacher: { model: 'a', base_url: 'https://a.example', api_key_env: 'DATABASE_URL' } }),
+      /api_key_env: expected a variable of the server whose name begins with HADAL_TEACHER_/,
+      'method.distillation.teacher.api_key_env',
+    ],
+    [distilled({ filter: {} }), /filter: only allowed with source "stored_completions"/, 'method.distillation.filter'],
+    [
+      { ...distilled({ source: 'stored_completions' }), training_file: undefined },
+      /expected one that lets a stored completion through/,
+      'method.distillation.filter',
+    ],
+  ];
+  for (const [more, message, param] of mistakes) {
+    await assert.rejects(asked(more), (error) => {
+      assert.ok(error instanceof APIError, String(error));
+      assert.match(error.message, message);
+      assert.equal(error.param, param);
+      return true;
+    });
+  }
+  assert.equal((await client.fineTuning.jobs.list()).data.length, 0);
+  await assert.rejects(client.fineTuning.jobs.retrieve('ftjob-0'), /Fine-tuning job with id 'ftjob-0' not found/);
+});
+
+test('options of every method reach the order as its names have them', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const grader = { type: 'string_check', name: 'g', operation: 'eq', input: 'a', reference: 'a' };
+  const orderOf = async (method: object) => {
+    const { id } = await create(client, { steps: 1 }, { method } as Partial<JobCreateParams>);
+    await ended(client, id);
+    return JSON.parse(readFileSync(join(trainer.training.directory, id, 'order.json'), 'utf8'));
+  };
+  const order = await orderOf({
+    type: 'reinforcement',
+    reinforcement: {
+      grader,
+      hyperparameters: { n_epochs: 2, reasoning_effort: 'low' },
+      grpo: { group_size: 4, prompts_per_step: 3, num_iterations: 2, max_steps: 9, drop_zero_variance_groups: false },
+      adapter: { rank: 4 },
+      limits: { threads: 1 },
+      recompute: true,
+      checkpoint_steps: 5,
+    },
+  });
+  const { method, ...rest } = order;
+  assert.deepEqual(method.grader, grader);
+  assert.deepEqual(
+    [method.epochs, method.batchSize, method.learningRateMultiplier, method.reasoning, method.evalInterval],
+    [2, 3, 'auto', 'on', 'auto'],
+  );
+  const { groupSize, updatesPerStep, maxSteps, dropEqualGroups, clipHigh } = method.grpo;
+  assert.deepEqual([groupSize, updatesPerStep, maxSteps, dropEqualGroups, clipHigh], [4, 2, 9, false, 0.28]);
+  assert.deepEqual(rest.adapter, { rank: 4, alpha: 32, targets: 'all-linear' });
+  assert.deepEqual([rest.threads, rest.recompute, rest.checkpointSteps], [1, true, 5]);
+  assert.deepEqual(rest.model, { name: 'toy', directory: '/toy' });
+  assert.deepEqual([rest.trainingFile, rest.validationFile], ['training.jsonl', undefined]);
+  assert.deepEqual((await orderOf({ type: 'dpo', dpo: { hyperparameters: { beta: 0.1 } } })).method, {
+    ...{ type: 'dpo', epochs: 'auto', batchSize: 'auto', learningRateMultiplier: 'auto', beta: 0.1 },
+  });
+});
+
+test('a student learns from completions that were stored, and from none of others', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  for (const task of ['sum', 'sum', 'other']) {
+    await client.chat.completions.create({ ...hello, store: true, metadata: { task } });
+  }
+  const distillation = {
+    teacher: { model: 'toy' },
+    source: 'stored_completions',
+    filter: { metadata: { task: 'sum' } },
+  };
+  const job = await client.fineTuning.jobs.create({
+    ...{ model: 'toy', method: { type: 'distillation', distillation } },
+  } as unknown as JobCreateParams);
+  const text = await (await client.files.content(job.training_file)).text();
+  const rows = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.equal(rows.length, 2);
+  assert.deepEqual(
+    rows[0].messages.map(({ role }: { role: string }) => role),
+    ['user', 'assistant'],
+  );
+  assert.equal((await ended(client, job.id)).status, 'succeeded');
+});
+
+test('what a job would take can be asked before, and graders tried', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script: () => ['1'], training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const body = { model: 'toy', training_file: await upload(client) };
+  const estimates = await Promise.all(
+    ['/fine_tuning/estimate', '/fine_tuning/jobs/estimate'].map((path) => client.post(path, { body })),
+  );
+  for (const estimate of estimates as { tokens: number }[]) {
+    const { tokens } = estimate;
+    assert.ok(tokens > 0);
+    assert.deepEqual(estimate, {
+      ...{ object: 'fine_tuning.estimate', model: 'toy', tokens, steps: 4, memory_bytes: 1000, seconds: 1.5 },
+    });
+  }
+  const { graders } = client.fineTuning.alpha;
+  const grader = { type: 'string_check', name: 'same', operation: 'eq', input: 'a', reference: 'b' } as const;
+  const run = await graders.run({ grader, item: { answer: '42' }, model_sample: '42' });
+  assert.deepEqual([run.reward, run.metadata.name, run.metadata.errors.other_error], [1, 'same', false]);
+  assert.deepEqual(await graders.validate({ grader }), { grader });
+  await assert.rejects(
+    graders.validate({ grader: { ...grader, input: '{{ item.nothing }}' } }),
+    /grader\.input: item\.nothing: no row has it/,
+  );
+  await assert.rejects(
+    graders.validate({ grader: { ...grader, inputs: 'a' } as never }),
+    /grader\.inputs: is not known/,
+  );
+  const input = [{ role: 'user', content: '{{ sample.output_text }}' }] as never;
+  const judge = { type: 'score_model', name: 'judge', model: 'toy', input } as const;
+  const judged = await graders.run({ grader: judge, model_sample: 'x' });
+  assert.equal(judged.reward, 1);
+  assert.ok((judged.metadata.token_usage ?? 0) > 0);
+  await assert.rejects(graders.run({ grader: { ...judge, model: 'r9' }, model_sample: 'x' }), /you passed r9/);
+});
+
+test('a server without a trainer says so, and still shows what there was', async () => {
+  await using toy = await serveToy({ script });
+  const client = clientOf(toy, '/v1');
+  await assert.rejects(create(client), /400 Nothing is trained on this server: it has no trainer/);
+  assert.deepEqual((await client.fineTuning.jobs.list()).data, []);
+});
+
+test('a model that a job has made is loaded when it is asked, and closed for another one', async () => {
+  await using trainer = await openToyTraining({ openCheckpoints: 1, idleMs: 100 });
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const job = await ended(client, (await create(client)).id);
+  const { desk } = trainer;
+  assert.deepEqual(desk.opened, []);
+  const ask = (name: string) => client.chat.completions.create({ ...hello, model: name });
+  const names = [
+    job.fine_tuned_model ?? '',
+    `${job.fine_tuned_model}:ckpt-step-4`,
+    `${job.fine_tuned_model}:ckpt-step-2`,
+  ];
+  for (const name of names) await ask(name);
+  assert.deepEqual(desk.opened, ['step-4', 'step-2'], 'one model under two names is loaded once');
+  await Promise.all(names.flatMap((name) => [ask(name), ask(name)]));
+  assert.equal(desk.open.size, 1);
+  while (desk.open.size > 0) await delay(20);
+  const stream = await client.chat.completions.create({ ...hello, model: names[0] as string, stream: true });
+  assert.ok((await Array.fromAsync(stream)).length > 2);
+  assert.deepEqual(await Array.fromAsync(desk.open), ['step-4']);
+});
+
+test('whoever is to be told of jobs that are over is told until they hear it, in words that are signed', async () => {
+  await using trainer = await openToyTraining();
+  const secret = `whsec_${Buffer.from('a secret of ours').toString('base64')}`;
+  const heard: { readonly text: string; readonly headers: Record<string, string> }[] = [];
+  const receiver = createServer(async (request, response) => {
+    const text = (await request.setEncoding('utf8').toArray()).join('');
+    heard.push({ text, headers: request.headers as Record<string, string> });
+    response.writeHead(heard.length <= 2 ? 500 : 204).end();
+  });
+  receiver.listen(0, '127.0.0.1');
+  await once(receiver, 'listening');
+  const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`;
+  const place = { url, secret, events: undefined, isPrivate: true };
+  await using toy = await serveToy({
+    ...{ script, training: trainer.training, webhookDelaysMs: [10, 20, 30] },
+    webhooks: [place, { ...place, url: 'http://127.0.0.1:1/refused', events: ['fine_tuning.job.failed'] }],
+  });
+  const client = clientOf(toy, '/v1');
+  const job = await ended(client, (await create(client)).id);
+  while (heard.length < 3) await delay(10);
+  const ids = new Set(heard.map(({ headers }) => headers['webhook-id']));
+  assert.equal(ids.size, 1, 'the same each time');
+  for (const { text, headers } of heard) {
+    const event = await client.webhooks.unwrap(text, headers, secret);
+    assert.deepEqual([event.type, event.data], ['fine_tuning.job.succeeded', { id: job.id }]);
+    await assert.rejects(client.webhooks.unwrap(`${text} `, headers, secret));
+    await assert.rejects(client.webhooks.unwrap(text, headers, 'whsec_AAAA'));
+  }
+  const cancelled = await create(client, { steps: 1000 });
+  await client.fineTuning.jobs.cancel(cancelled.id);
+  while (heard.length < 4) await delay(10);
+  assert.equal(JSON.parse(heard[3]?.text ?? '').type, 'fine_tuning.job.cancelled');
+  await delay(50);
+  assert.deepEqual([heard.length, await toy.store.deliveries.due(1e15, 9)], [4, []]);
+  // An address of this machine is for those alone who are said to be there.
+  toy.server.replace({ providers: [toy.provider], webhooks: [{ ...place, isPrivate: false }] });
+  await ended(client, (await create(client, { failAt: 1 })).id);
+  while (!toy.log.some(({ msg }) => msg === 'webhook given up')) await delay(10);
+  assert.equal(heard.length, 4);
+  assert.match(String(toy.log.find(({ msg }) => msg === 'webhook given up')?.problem), /not on the public internet/);
+  receiver.close();
+});
+
+test('a server that is started again goes on with its jobs, and no step is told twice', async () => {
+  await using trainer = await openToyTraining();
+  await using store = await openStore<BatchDetails>({ path: ':memory:' });
+  let id = '';
+  for (let life = 0; life < 3; life++) {
+    await using toy = await serveToy({ script, training: trainer.training, store });
+    const client = clientOf(toy, '/v1');
+    if (life === 0) id = (await create(client, { steps: 40, stepMs: 10 })).id;
+    if (life === 2) assert.equal((await ended(client, id)).status, 'succeeded');
+    else await until(client, id, (job) => stepOf(job) >= 5 + 10 * life);
+    if (life < 2) continue;
+    const messages = await messagesOf(client, id);
+    const steps = messages.flatMap((message) => /^Step (\d+)/.exec(message)?.[1] ?? []).map(Number);
+    assert.deepEqual(
+      steps,
+      Array.from({ length: 40 }, (_, i) => i + 1),
+    );
+    assert.equal(messages.filter((message) => message === 'Fine-tuning job started').length, 1);
+  }
+  await using toy = await serveToy({ script, training: trainer.training, store });
+  const client = clientOf(toy, '/v1');
+  const { fine_tuned_model: model } = await client.fineTuning.jobs.retrieve(id);
+  const answer = await client.chat.completions.create({ ...hello, model: model ?? '' });
+  assert.equal(answer.choices[0]?.message.content, 'I am step-40');
+});
+
+test('a server that is killed leaves no process behind that works beside the next one', async () => {
+  await using trainer = await openToyTraining();
+  const { directory } = trainer.training;
+  await using store = await openStore<BatchDetails>({ path: join(directory, 'hadal.db') });
+  let id = '';
+  const script = join(import.meta.dirname, 'testing/training-server.ts');
+  const start = async () => {
+    const child = fork(script, [join(directory, 'hadal.db'), directory]);
+    const [url] = (await once(child, 'message')) as [string];
+    return { child, client: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 }) };
+  };
+  for (let life = 0; life < 4; life++) {
+    const { child, client } = await start();
+    if (life === 0) id = (await create(client, { steps: 60, stepMs: 20 })).id;
+    if (life < 3) await until(client, id, (job) => stepOf(job) >= 4 + 10 * life);
+    else assert.equal((await ended(client, id)).status, 'succeeded');
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+  const { rows = [] } = (await store.jobs.events(id, { owner: '', limit: 1000, order: 'asc' })) ?? {};
+  const steps = rows.flatMap(({ message }) => /^Step (\d+)/.exec(message)?.[1] ?? []).map(Number);
+  assert.deepEqual(
+    steps,
+    Array.from({ length: 60 }, (_, i) => i + 1),
+  );
+  const starts = readFileSync(join(directory, id, 'starts'), 'utf8')
+    .trim()
+    .split('\n');
+  assert.ok(starts.length >= 4, `${starts.length}`);
+  // Each process wrote its lines alone: told in order, repeated only from a checkpoint on.
+  const journal = readFileSync(join(directory, id, 'journal.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n');
+  const told = journal
+    .map((line) => JSON.parse(line))
+    .filter(({ type }) => type === 'metrics')
+    .map(({ step }) => step);
+  for (const [i, step] of told.entries())
+    assert.ok(i === 0 || step === told[i - 1] + 1 || step <= told[i - 1], `${told}`);
+  assert.ok(told.length < 60 + 4 * 4, `${told.length} steps told in all`);
+});

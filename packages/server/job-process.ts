@@ -1,0 +1,106 @@
+// The process of a job, and what can be seen of a process from outside.
+//
+// Owns how it is started: out of reach of the terminal's signals, behind everything else on this machine, its words in a file, and
+// tied to this process by a pipe and a channel that end with it. Knows nothing of what it does.
+
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { JobExit, JobProcess } from './training-desk.ts';
+
+const outputFile = 'output.log';
+const lockFile = 'lock';
+const lastWordsBytes = 2000;
+
+export interface JobCommand {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** This process' own when absent. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** Runs `command` for the job in `directory`. */
+export function startJobProcess({ program, args, env }: JobCommand, directory: string): JobProcess {
+  const output = join(directory, outputFile);
+  const log = openSync(output, 'a');
+  const child = spawn(program, args, {
+    // In a group of its own: Ctrl-C is for the server, which tells it to stop.
+    ...{ detached: true, stdio: ['pipe', log, log, 'ipc'], ...(env && { env: { ...env } }) },
+  });
+  closeSync(log);
+  const { promise: exited, resolve } = Promise.withResolvers<JobExit>();
+  const exit = (code: number | null, signal: string | null, words = lastWordsIn(output)) =>
+    resolve({ code, signal, lastWords: words });
+  child.once('exit', (code, signal) => exit(code, signal));
+  child.once('error', (error) => exit(null, null, error.message));
+  child.stdin?.on('error', () => {});
+  if (child.pid !== undefined) {
+    try {
+      setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+    } catch {
+      // Gone already, or not permitted: it then runs like everybody.
+    }
+  }
+  return { pid: child.pid, exited, stop: () => void child.kill('SIGTERM'), kill: () => void child.kill('SIGKILL') };
+}
+
+function lastWordsIn(path: string): string {
+  try {
+    const bytes = readFileSync(path);
+    return bytes
+      .subarray(Math.max(0, bytes.length - lastWordsBytes))
+      .toString('utf8')
+      .trim();
+  } catch {
+    return '';
+  }
+}
+
+/** What a process holds in memory; undefined where that cannot be seen. */
+export async function residentBytes(pid: number): Promise<number | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(status) ?? [];
+  return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+}
+
+/** Waits until no process of an earlier server works in `directory` any more; one that stays longer than `graceMs` is killed. */
+export async function untilUnlocked(directory: string, graceMs: number): Promise<void> {
+  const pid = await lockHolder(directory);
+  if (pid === undefined) return;
+  for (const end = Date.now() + graceMs; Date.now() < end; await delay(50))
+    if (!(await isAlive(pid, directory))) return;
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    return;
+  }
+  while (await isAlive(pid, directory)) await delay(20);
+}
+
+async function lockHolder(directory: string): Promise<number | undefined> {
+  try {
+    const { pid } = JSON.parse(await readFile(join(directory, lockFile), 'utf8')) as { pid?: unknown };
+    return typeof pid === 'number' && Number.isInteger(pid) && pid > 0 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether it still is the process that works there: numbers of processes are used again. */
+async function isAlive(pid: number, directory: string): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  const [command, status] = await Promise.all(
+    ['cmdline', 'status'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => undefined)),
+  );
+  // Where nothing can be seen of it, as on macOS, it is taken for the one.
+  if (command === undefined) return status !== undefined || process.platform !== 'linux';
+  return command.includes(directory) && !/^State:\s+Z/m.test(status ?? '');
+}
