@@ -18,7 +18,8 @@ function trace(N: number, D: number, output: (g: Graph, x: Tensor) => Tensor) {
   const x = arena.floats(normals(N * D, 1), [N, D]);
   x.needsGrad = true;
   const y = output(g, x);
-  y.grad = arena.floats(normals(y.length, 2), y.shape);
+  const dy = normals(y.length, 2);
+  y.grad = arena.floats(dy, y.shape);
   g.backward();
   g.run();
   const read = (t: Tensor) => {
@@ -26,7 +27,7 @@ function trace(N: number, D: number, output: (g: Graph, x: Tensor) => Tensor) {
     device.memory.read(t, values);
     return values;
   };
-  return { y: read(y), dx: read(x.grad as unknown as Tensor), dy: read(y.grad), x: read(x) };
+  return { y: read(y), dx: read(x.grad as unknown as Tensor), dy, x: read(x) };
 }
 
 function columnsOf(values: Float32Array, D: number, column: number, width: number): Float32Array {
@@ -93,6 +94,26 @@ test('blocks in a row need the memory of one, and have the bits that a tape woul
   const [one, many] = [run('inference', 1), run('inference', 5)];
   assert.equal(many.bytes, one.bytes);
   assert.deepEqual(many.values, run('training', 5).values);
+});
+
+test('gradients of activations need the memory of one block, however many there are', () => {
+  using device = openDevice({ threads: 1 });
+  const [N, D] = [64, 32];
+  const bytes = (mode: 'training' | 'inference', blocks: number) => {
+    using arena = new Arena(device.memory, 4 * N * D);
+    const g = new Graph(device, arena, mode);
+    let x = arena.floats(normals(N * D, 1), [N, D]);
+    const w = arena.floats(normals(D * D, 2), [D, D]);
+    w.needsGrad = mode === 'training';
+    const mark = arena.bytes;
+    // Each keeps a product and its sum with the stream, which lie in one place.
+    for (let block = 0; block < blocks; block++) x = g.residual(x, g.linear(x, w));
+    if (mode === 'training') g.backward();
+    g.run();
+    return arena.bytes - mark;
+  };
+  const gradients = (blocks: number) => bytes('training', blocks) - bytes('inference', blocks);
+  assert.equal(gradients(9), gradients(2));
 });
 
 /** N rows of a student of width D with a head [V, D], and a teacher who names K tokens of each. */

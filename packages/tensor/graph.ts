@@ -3,6 +3,7 @@
 // A graph records kernels into the device's command buffer and takes their results from an arena. With a tape it also
 // notes each operation, so that `backward` can walk them in reverse through the table of gradient rules; without one it
 // is plain inference. The forward code of a model is the same in both. Nothing is computed before `run` or `backward`.
+// The gradient of what was computed is dead once the rule of its operation has run, and its memory goes to the next one.
 
 import { attention } from '@hadal/kernels/attention';
 import { crossEntropy, crossEntropyForward } from '@hadal/kernels/cross-entropy';
@@ -64,10 +65,18 @@ interface LossChunk {
   readonly purpose: 'loss' | 'gradient';
 }
 
+/** A step on the tape, and the tensors that it was the first to write. */
+interface NotedStep {
+  readonly step: Step;
+  readonly made: readonly Tensor[];
+}
+
 export class Graph {
   readonly device: Device;
   readonly arena: Arena;
-  readonly #tape: Step[] | undefined;
+  readonly #tape: NotedStep[] | undefined;
+  /** Memory of gradients that are dead, by their length. */
+  readonly #spares = new Map<number, Tensor[]>();
   #adapterRows: readonly AdapterRows[] | undefined;
   #rowNumbers: Tensor | undefined;
 
@@ -185,8 +194,7 @@ export class Graph {
     mlaAssemble(this.device.commands, kv, kPe, k, v, {
       ...{ N: kv.rows, H: heads, nope, rope: ropeDim, vDim, kPeStride: ropeDim },
     });
-    this.note(v, [kv, kPe], () => undefined);
-    this.note(k, [kv, kPe], () => ({ op: 'assembleKeys', kv, kPe, k, v, shape }));
+    this.note(k, [kv, kPe], () => ({ op: 'assembleKeys', kv, kPe, k, v, shape }), v);
     return { k, v };
   }
 
@@ -382,10 +390,23 @@ export class Graph {
   /** The gradient tensor of `t`, made of zeros if nothing has reached it yet. */
   gradOf(t: Tensor): Tensor {
     if (!t.grad) {
-      t.grad = this.arena.take(t.shape);
+      t.grad = this.borrow(t.shape);
       this.fill(t.grad, 0);
     }
     return t.grad;
+  }
+
+  /** Memory for a gradient, of undefined content. */
+  borrow(shape: readonly number[]): Tensor {
+    const spare = this.#spares.get(elementsOf(shape))?.pop();
+    return spare ? new Tensor(spare.handle, spare.offset, shape) : this.arena.take(shape);
+  }
+
+  /** `x` is dead, for commands that are recorded from here on. */
+  giveBack(x: Tensor): void {
+    const spares = this.#spares.get(x.length);
+    if (spares) spares.push(x);
+    else this.#spares.set(x.length, [x]);
   }
 
   /** Executes everything recorded so far. */
@@ -393,11 +414,20 @@ export class Graph {
     this.device.commands.run();
   }
 
-  /** Records the gradient of everything on the tape, last operation first, then forgets the tape. */
+  /**
+   * Records the gradient of everything on the tape, last operation first, then forgets the tape. What remains are the gradients
+   * of weights and other leaves.
+   */
   backward(): void {
     const tape = this.#tape;
     if (!tape) throw new Error('backward: this graph has no tape');
-    for (let step = tape.pop(); step; step = tape.pop()) applyRule(this, step);
+    for (let noted = tape.pop(); noted; noted = tape.pop()) {
+      applyRule(this, noted.step);
+      for (const each of noted.made) {
+        if (each.grad) this.giveBack(each.grad);
+        each.grad = undefined;
+      }
+    }
   }
 
   /**
@@ -410,9 +440,11 @@ export class Graph {
     const [V, D] = w instanceof PackedMatrix ? [w.N, w.K] : [w.dim(0), w.dim(1)];
     const N = x.rows;
     const loss = this.arena.take([N]);
-    const logits = this.arena.take([Math.min(N, lossChunkRows), V]);
     const taped = this.#tape !== undefined && (x.needsGrad || (w instanceof Tensor && w.needsGrad));
     const dx = taped ? this.arena.take(x.shape) : undefined;
+    const dw = taped && w instanceof Tensor && w.needsGrad ? this.gradOf(w) : undefined;
+    const mark = this.arena.mark();
+    const logits = this.arena.take([Math.min(N, lossChunkRows), V]);
     for (let begin = 0; begin < N; begin += lossChunkRows) {
       const M = Math.min(lossChunkRows, N - begin);
       const rows = (t: Tensor) => t.slice(begin, M);
@@ -422,10 +454,9 @@ export class Graph {
       record({ logits: chunk, loss: rows(loss), rows, purpose: dx ? 'gradient' : 'loss' });
       if (!dx) continue;
       multiplyBack(this, chunk, w, rows(dx), false);
-      if (w instanceof Tensor && w.needsGrad) {
-        matmul(commands, chunk, rows(x), this.gradOf(w), { M: V, N: D, K: M, transA: true, accumulate: true });
-      }
+      if (dw) matmul(commands, chunk, rows(x), dw, { M: V, N: D, K: M, transA: true, accumulate: true });
     }
+    this.arena.rewind(mark);
     return dx ? this.note(loss, [x], () => ({ op: 'linearLoss', x, loss, dx })) : loss;
   }
 
@@ -443,12 +474,12 @@ export class Graph {
     copyColumns(this.device.commands, row, y, { rows: y.rows, cols, srcStride: 0, dstStride: cols, accumulate: true });
   }
 
-  /** Puts a step on the tape, where there is one and a gradient is wanted of any of its inputs; y, its output. */
-  note(y: Tensor, inputs: readonly Tensor[], step: () => Step | undefined): Tensor {
+  /** Puts a step on the tape, where there is one and a gradient is wanted of any of its inputs; y, its output, and `others`. */
+  note(y: Tensor, inputs: readonly Tensor[], step: () => Step, ...others: readonly Tensor[]): Tensor {
     if (!this.#tape || !inputs.some((input) => input.needsGrad)) return y;
-    y.needsGrad = true;
-    const noted = step();
-    if (noted) this.#tape.push(noted);
+    const made = [y, ...others].filter((output) => !output.needsGrad);
+    for (const output of made) output.needsGrad = true;
+    this.#tape.push({ step: step(), made });
     return y;
   }
 }
@@ -470,6 +501,10 @@ export function attentionStrides(q: Tensor, rows: AttentionRows, shape: Attentio
     ...{ S: rows.sequences.dim(0), NQ: q.rows, H, Hkv, dk, dv, scale: shape.scale },
     ...{ qStride: H * dk, kStride, vStride, outStride: H * dv },
   };
+}
+
+function elementsOf(shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, 1);
 }
 
 function rowDtype({ dtype }: Tensor): RowDtype {

@@ -145,10 +145,12 @@ function addLowRank(g: Graph, lowRank: LowRank, x: Tensor, y: Tensor, groups?: G
       continue;
     }
     // Products of experts know no columns of wider rows.
+    const mark = g.arena.mark();
     const added = g.arena.take([x.rows, O]);
     const shape = { R: x.rows, E: up.dim(0), N: O, K: rank, transB: true, kind: 'rows' as const };
     groupedMatmul(commands, cut(g, low, rankBegin, rank), up, added, groups.offsets, shape);
     g.copyColumns(added, 0, y, column, O, 'add');
+    g.arena.rewind(mark);
   }
   const ups = parts.map(({ up }) => up);
   g.note(y, [x, down, ...ups], () => ({ op: 'lowRank', x, low, y, lowRank, groups }));
@@ -173,17 +175,20 @@ export function lowRankBackward(g: Graph, { x, low, y, lowRank, groups }: LowRan
   const [R, I] = [down.dim(-2), down.dim(-1)];
   const N = x.rows;
   const dy = g.gradOf(y);
-  const dLow = g.arena.take([N, R]);
+  const dLow = g.borrow([N, R]);
   for (const { up, column, rank, rankBegin } of placed(parts)) {
     const O = up.dim(-2);
     if (groups) {
       const { offsets } = groups;
+      const dUp = g.gradOf(up);
+      const mark = g.arena.mark();
       const [dPart, lowPart] = [cut(g, dy, column, O), cut(g, low, rankBegin, rank)];
       const dLowPart = g.arena.take([N, rank]);
       const E = up.dim(0);
       groupedMatmul(commands, dPart, up, dLowPart, offsets, { R: N, E, N: rank, K: O, kind: 'rows' });
       g.copyColumns(dLowPart, 0, dLow, rankBegin, rank, 'write');
-      groupedMatmul(commands, dPart, lowPart, g.gradOf(up), offsets, { R: N, E, N: O, K: rank, kind: 'weights' });
+      groupedMatmul(commands, dPart, lowPart, dUp, offsets, { R: N, E, N: O, K: rank, kind: 'weights' });
+      g.arena.rewind(mark);
       continue;
     }
     const dPart = from(dy, column);
@@ -204,6 +209,7 @@ export function lowRankBackward(g: Graph, { x, low, y, lowRank, groups }: LowRan
     give(down, (dDown, accumulate) => matmul(commands, dLow, x, dDown, { M: R, N: I, K: N, transA: true, accumulate }));
     give(x, (dx, accumulate) => matmul(commands, dLow, down, dx, { M: N, N: I, K: R, accumulate }));
   }
+  g.giveBack(dLow);
 }
 
 /** The rows of tokens `begin` to `begin + count` lie among those of others, expert by expert: they are taken out and put back. */
