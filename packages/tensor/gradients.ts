@@ -68,6 +68,13 @@ interface AttentionStep {
   shape: AttentionShape;
 }
 
+/** What `Graph.update` leaves on the tape: all of a block, which is not there. */
+export interface UpdateStep {
+  readonly x: Tensor;
+  readonly y: Tensor;
+  readonly compute: (x: Tensor) => Tensor;
+}
+
 /** What each operation leaves on the tape. */
 interface Steps {
   linear: { x: Tensor; w: PlainWeight; bias: Tensor | undefined; y: Tensor };
@@ -86,6 +93,7 @@ interface Steps {
   gather: { x: Tensor; y: Tensor; groups: Groups };
   combine: { x: Tensor; weights: Tensor; y: Tensor; groups: Groups };
   linearLoss: { x: Tensor; loss: Tensor; dx: Tensor };
+  update: UpdateStep;
 }
 
 export type Step = { [K in keyof Steps]: { readonly op: K } & Readonly<Steps[K]> }[keyof Steps];
@@ -208,6 +216,8 @@ export const gradRules: GradRules = {
     axpy(g.device.commands, 1, made, x.grad);
     g.giveBack(made);
   },
+
+  update: (g, step) => g.updateBackward(step),
 };
 
 /** Lets `write` put a gradient into, or add it onto, that of `x`; the first to come need not find zeros there. */

@@ -116,6 +116,67 @@ test('gradients of activations need the memory of one block, however many there 
   assert.equal(gradients(9), gradients(2));
 });
 
+test('blocks that are computed again have the gradients of blocks that were kept, in bits, and need the memory of one', () => {
+  using device = openDevice({ threads: 2 });
+  const [N, D, E, K] = [48, 32, 4, 2];
+  const routing = {
+    K,
+    groups: 1,
+    topkGroups: 1,
+    scoring: 'sigmoid',
+    groupScore: 'max',
+    normalize: true,
+    scale: 1,
+  } as const;
+  const run = (mode: 'training' | 'recomputing', blocks: number) => {
+    using weights = new Arena(device.memory);
+    using arena = new Arena(device.memory, 4 * N * D);
+    const weight = (shape: readonly number[], seed: number) => {
+      const length = shape.reduce((product, n) => product * n, 1);
+      const w = weights.floats(normals(length, seed), shape);
+      [w.grad, w.needsGrad] = [weights.floats(new Float32Array(length), shape), true];
+      return w;
+    };
+    const [router, up, down] = [weight([E, D], 2), weight([E, 2 * D, D], 3), weight([E, D, D], 4)];
+    const [bias, counts] = [weights.floats(new Float32Array(E)), weights.integers(new Int32Array(E))];
+    const g = new Graph(device, arena, mode);
+    const leaf = weight([N, D], 1);
+    // Read before the blocks and after, the stream has gradients from several sides.
+    const first = g.rmsNorm(leaf, weight([D], 5), 1e-6);
+    let x = first;
+    for (let block = 0; block < blocks; block++) {
+      x = g.update(x, (stream) => {
+        const chosen = g.route(g.linear(stream, router), bias, counts, routing);
+        const groups = g.group(chosen.ids, E);
+        const hidden = g.groupedGatedLinear(g.gather(stream, groups), up, groups);
+        return g.residual(stream, g.combine(g.groupedLinear(hidden, down, groups), chosen.weights, groups));
+      });
+    }
+    const y = g.concat(x, first);
+    y.grad = arena.floats(normals(y.length, 6), y.shape);
+    g.backward();
+    g.run();
+    const load = new Int32Array(E);
+    device.memory.read(counts, load);
+    const gradients = [leaf, router, up, down].map(({ grad, length }) => {
+      const values = new Float32Array(length);
+      if (grad) device.memory.read(grad, values);
+      return values;
+    });
+    return { gradients, load, bytes: arena.bytes };
+  };
+  const [kept, again] = [run('training', 6), run('recomputing', 6)];
+  assert.deepEqual(again.gradients, kept.gradients);
+  assert.ok(again.gradients.every((values) => values.some((value) => value !== 0)));
+  assert.deepEqual(again.load, kept.load);
+  assert.equal(
+    again.load.reduce((sum, n) => sum + n, 0),
+    6 * N * K,
+  );
+  // What remains of a block is its input, in whose memory the gradient goes down.
+  assert.ok(run('recomputing', 9).bytes - again.bytes <= 3 * N * D * 4);
+});
+
 /** N rows of a student of width D with a head [V, D], and a teacher who names K tokens of each. */
 const distilled = { N: 1100, V: 97, D: 24, K: 5 };
 

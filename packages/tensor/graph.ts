@@ -26,6 +26,7 @@ import {
   type RopeShape,
   type Routing,
   type Step,
+  type UpdateStep,
 } from './gradients.ts';
 import { AdaptedMatrix, type AdapterRows, addLowRanks, isAdapted } from './low-rank.ts';
 import { multiplyBack } from './packed-gradients.ts';
@@ -65,6 +66,9 @@ interface LossChunk {
   readonly purpose: 'loss' | 'gradient';
 }
 
+/** `recomputing`: training in which the backward pass computes once more what `Graph.update` kept nothing of. */
+export type GraphMode = 'training' | 'recomputing' | 'inference';
+
 /** A step on the tape, and the tensors that it was the first to write. */
 interface NotedStep {
   readonly step: Step;
@@ -74,16 +78,20 @@ interface NotedStep {
 export class Graph {
   readonly device: Device;
   readonly arena: Arena;
-  readonly #tape: NotedStep[] | undefined;
+  readonly #mode: GraphMode;
+  #tape: NotedStep[] | undefined;
   /** Memory of gradients that are dead, by their length. */
-  readonly #spares = new Map<number, Tensor[]>();
+  #spares = new Map<number, Tensor[]>();
+  /** Whether what is recorded has been recorded before. */
+  #isAgain = false;
   #adapterRows: readonly AdapterRows[] | undefined;
   #rowNumbers: Tensor | undefined;
 
-  constructor(device: Device, arena: Arena, mode: 'training' | 'inference') {
+  constructor(device: Device, arena: Arena, mode: GraphMode) {
     this.device = device;
     this.arena = arena;
-    this.#tape = mode === 'training' ? [] : undefined;
+    this.#mode = mode;
+    this.#tape = mode === 'inference' ? undefined : [];
   }
 
   /** y[n, o] = sum_i x[n, i] w[o, i] + bias[o]. x [N, I], w [O, I], bias [O] or none; y [N, O]. */
@@ -264,7 +272,9 @@ export class Graph {
     const [N, E] = [logits.rows, logits.dim(-1)];
     const ids = this.arena.take([N, routing.K], 'i32');
     const weights = this.arena.take([N, routing.K]);
-    route(this.device.commands, logits, bias, ids, weights, counts, { N, E, ...routing });
+    // Computed again, the same tokens choose the same experts and are no further load.
+    const load = this.#isAgain ? this.arena.take([E], 'i32') : counts;
+    route(this.device.commands, logits, bias, ids, weights, load, { N, E, ...routing });
     this.note(weights, [logits], () => ({ op: 'route', logits, ids, weights, routing }));
     return { ids, weights };
   }
@@ -337,15 +347,53 @@ export class Graph {
   }
 
   /**
-   * compute(x). Without a tape the result takes the place of `x`, of the same shape, and all that `compute` took from the
-   * arena is free again: a network needs the memory of one block, not of all of them. `x` must be nobody else's.
+   * compute(x), of the same shape. Without a tape the result takes the place of `x`, which must be nobody else's, and all that
+   * `compute` took from the arena is free again: a network needs the memory of one block, not of all of them. The same when
+   * recomputing, but that `x` is kept: from it `backward` records the block again, with its tape (Chen et al. 2016, arXiv
+   * 1604.06174). `compute` must then read only what lives as long as the graph, and record the same at any time.
    */
   update(x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
-    if (this.#tape) return compute(x);
+    if (this.#mode === 'training') return compute(x);
+    const y = this.#mode === 'inference' ? x : this.arena.take(x.shape);
     const mark = this.arena.mark();
-    this.copy(compute(x), x);
+    const { result } = this.#onTapeOfItsOwn(() => compute(x));
+    this.copy(result, y);
     this.arena.rewind(mark);
-    return x;
+    if (!result.needsGrad) return y;
+    y.needsGrad = true;
+    const rows = this.#adapterRows;
+    const again = rows ? (input: Tensor) => this.withAdapters(rows, () => compute(input)) : compute;
+    this.#tape?.push({ step: { op: 'update', x, y, compute: again }, made: [y] });
+    return y;
+  }
+
+  /** The rule of `update`. The values of y have no more readers: the gradient of x takes their place. */
+  updateBackward({ x, y, compute }: UpdateStep): void {
+    const dy = this.gradOf(y);
+    const known = x.grad;
+    const mark = this.arena.mark();
+    const [isAgain, spares] = [this.#isAgain, this.#spares];
+    this.#isAgain = true;
+    this.#spares = new Map();
+    const { result, tape } = this.#onTapeOfItsOwn(() => compute(x));
+    result.grad = dy;
+    this.#walkBack(tape);
+    if (x.grad && !known) {
+      const dx = new Tensor(y.handle, y.offset, y.shape);
+      this.copy(x.grad, dx);
+      x.grad = dx;
+    }
+    this.arena.rewind(mark);
+    [this.#isAgain, this.#spares] = [isAgain, spares];
+  }
+
+  /** Keeps what `record` notes apart. Without a tape there is nothing to keep. */
+  #onTapeOfItsOwn(record: () => Tensor): { readonly result: Tensor; readonly tape: NotedStep[] } {
+    const [outer, tape]: [NotedStep[] | undefined, NotedStep[]] = [this.#tape, []];
+    if (outer) this.#tape = tape;
+    const result = record();
+    this.#tape = outer;
+    return { result, tape };
   }
 
   /** Columns of `x` from `xColumn` on into, or onto, columns of `y` from `yColumn` on. */
@@ -421,6 +469,10 @@ export class Graph {
   backward(): void {
     const tape = this.#tape;
     if (!tape) throw new Error('backward: this graph has no tape');
+    this.#walkBack(tape);
+  }
+
+  #walkBack(tape: NotedStep[]): void {
     for (let noted = tape.pop(); noted; noted = tape.pop()) {
       applyRule(this, noted.step);
       for (const each of noted.made) {
