@@ -4,22 +4,12 @@
 // `npx hadal train r1/zero` repeats it; the base is `r1/base`'s.
 
 import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';
+import { countdownGrpo } from './countdown-grpo.ts';
 import { ruleGrader } from './rules.ts';
 
 export const job: JobRecipe = {
   ...{ name: 'r1-zero', model: 'runs/r1-base/model', seed: 1 },
-  // Three numbers; where the base was trained on the first hundred thousand, these are others.
+  // Problems that no stage before has seen.
   rows: () => taskRows('countdown', 'train', 1_000_000, 16 * 400, 3),
-  heldOut: () => taskRows('countdown', 'validation', 0, 200, 3),
-  checkpointSteps: 100,
-  method: {
-    ...{
-      type: 'reinforcement',
-      grader: ruleGrader({ format: 0.1, language: 0 }),
-      batchSize: 16,
-      learningRateMultiplier: 1,
-      evalInterval: 25,
-    },
-    grpo: { groupSize: 8, lossType: 'dr_grpo', scaleRewards: 'none', maxCompletionTokens: 384, maskTruncated: false },
-  },
+  ...countdownGrpo(ruleGrader({ format: 0.1, language: 0 })),
 };

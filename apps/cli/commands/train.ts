@@ -23,6 +23,7 @@ interface TrainOptions {
   readonly out?: string;
   readonly threads?: number;
   readonly checkpointEvery: number;
+  readonly seed?: number;
 }
 
 export function trainCommand(terminal: Terminal): Command {
@@ -32,6 +33,7 @@ export function trainCommand(terminal: Terminal): Command {
     .option('-o, --out <directory>', 'where checkpoints, metrics and the model go (default: runs/ and its name)')
     .option('--threads <number>', 'processor threads to compute with', integerFrom(1, 1024))
     .option('--checkpoint-every <seconds>', 'how much work a power cut may cost', integerFrom(1), 300)
+    .option('--seed <number>', 'another draw of a job, kept beside the first', integerFrom(0))
     .addHelpText(
       'after',
       `
@@ -41,6 +43,7 @@ from the last checkpoint, and ends with the same weights, bit for bit.
 Examples:
   hadal train hadal-nano
   hadal train ./my-recipe.ts --out runs/first-try
+  hadal train r1/zero
   hadal chat --model runs/hadal-nano/model`,
     )
     .action((recipe: string, options: TrainOptions) => runTraining(recipe, options, terminal));
@@ -81,8 +84,11 @@ async function runJobRecipe(recipe: JobRecipe, options: TrainOptions, terminal: 
     import('../training/server-channel.ts'),
     import('@hadal/training/graders/sandbox/sandbox-pool'),
   ]);
-  const { out = join('runs', recipe.name), threads, checkpointEvery } = options;
-  const order = prepareJob(out, { ...recipe, ...(threads !== undefined && { threads }) }, join(recipesDirectory, '..'));
+  const { threads, checkpointEvery, seed } = options;
+  const name = seed === undefined ? recipe.name : `${recipe.name}-${seed}`;
+  const { out = join('runs', name) } = options;
+  const changed = { ...recipe, name, ...(seed !== undefined && { seed }), ...(threads !== undefined && { threads }) };
+  const order = prepareJob(out, changed, join(recipesDirectory, '..'));
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort());
   await using stack = new AsyncDisposableStack();
