@@ -236,6 +236,7 @@ test('every command explains itself with examples', async () => {
     'eval',
     'help',
     'inspect',
+    'jobs',
     'keys',
     'organizations',
     'restore',

@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, () => Promise<(terminal: Terminal) => Co
   inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   convert: async () => (await import('./commands/convert.ts')).convertCommand,
+  jobs: async () => (await import('./commands/jobs.ts')).jobsCommand,
   train: async () => (await import('./commands/train.ts')).trainCommand,
   'train-job': async () => (await import('./commands/train-job.ts')).trainJobCommand,
   eval: async () => (await import('./commands/eval.ts')).evalCommand,
