@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, () => Promise<(terminal: Terminal) => Co
   jobs: async () => (await import('./commands/jobs.ts')).jobsCommand,
   train: async () => (await import('./commands/train.ts')).trainCommand,
   'train-job': async () => (await import('./commands/train-job.ts')).trainJobCommand,
+  curves: async () => (await import('./commands/curves.ts')).curvesCommand,
   eval: async () => (await import('./commands/eval.ts')).evalCommand,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   backup: async () => (await import('./commands/backup.ts')).backupCommand,

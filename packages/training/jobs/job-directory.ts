@@ -100,10 +100,10 @@ export class JobDirectory implements Disposable {
 
   /** Saves a state, then forgets the one before. `write` fills a directory. */
   saveState(at: JobPosition, write: (directory: string) => void): void {
-    const name = `state-${at.step}`;
+    const name = `state-${at.step}-${at.referenceStep}`;
     const before = this.state();
-    // Of this very step: nothing has changed since.
-    if (before?.position.step === at.step) return;
+    // Of this very place: nothing has changed since.
+    if (before?.directory === this.at(name)) return;
     rmSync(this.at(name), { recursive: true, force: true });
     mkdirSync(this.at(name), { recursive: true });
     write(this.at(name));
