@@ -51,7 +51,8 @@ for (const [, load] of wanted) {
   const command = create(terminal);
   const advice = `(hadal ${command.name()} --help has examples)`;
   for (const one of [command, ...command.commands]) one.showHelpAfterError(advice).exitOverride();
-  program.addCommand(command);
+  // What the server starts by itself is no command for people.
+  program.addCommand(command, { hidden: command.name() === 'train-job' });
 }
 
 try {
