@@ -8,15 +8,14 @@ import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { readStopTokens } from '@hadal/models/generation-config';
 import type { AskedMessage, ChannelQuestion, ChannelReply } from '@hadal/protocol/job-channel';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
-import { SafeFetchError, safeFetch } from '@hadal/server/safe-fetch';
 import type { ExchangeOptions, Question } from '@hadal/training/exchange';
 import { grade } from '@hadal/training/graders/grader';
 import type { SandboxPool } from '@hadal/training/graders/sandbox/sandbox-pool';
-import type { AskModel } from '@hadal/training/graders/score-model';
-import type { PostWebhook } from '@hadal/training/graders/webhook';
 import { rendererOf } from '@hadal/training/jobs/job-data';
 import type { JobServices } from '@hadal/training/jobs/run-job';
 import { engineTeacher, type Teacher } from '@hadal/training/teacher';
+import { graderAsk } from './grader-ask.ts';
+import { postWebhook } from './post-webhook.ts';
 import type { AskServer } from './server-channel.ts';
 
 /** `sandboxes` and what a teacher opened are closed by whoever disposes of `stack`. */
@@ -70,24 +69,6 @@ function questionOf(model: string, { messages, tools, thinking }: Question, opti
     maxTokens,
   };
 }
-
-/** Graders ask for a score alone. */
-function graderAsk(ask: AskServer): AskModel {
-  return async ({ schema, ...question }) => await ask({ ...question, schema: schema as never, thinking: undefined });
-}
-
-const postWebhook: PostWebhook = async ({ url, body, timeoutMs, maxBytes }, signal) => {
-  try {
-    const headers = { 'content-type': 'application/json' };
-    const { status, body: answer } = await safeFetch(url, {
-      ...{ method: 'POST', headers, body, timeoutMs, maxBytes, ...(signal && { signal }) },
-    });
-    return { type: 'answer', status, body: answer.toString('utf8') };
-  } catch (error) {
-    if (!(error instanceof SafeFetchError)) throw error;
-    return /tim|late/i.test(error.message) ? { type: 'late' } : { type: 'failure', message: error.message };
-  }
-};
 
 /** An OpenAI-compatible server that this one does not know. */
 function askElsewhere(baseUrl: string, keyVariable: string | undefined): AskServer {

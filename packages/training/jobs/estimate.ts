@@ -51,6 +51,14 @@ export function estimateOrder(order: TrainingOrder, at: (path: string) => string
   return { tokens: trained, steps, memoryBytes: memoryOf(order, longest), seconds: training + sampling };
 }
 
+/** The memory alone, which needs no measuring. */
+export function estimateMemory(order: TrainingOrder, at: (path: string) => string): number {
+  const base = openCheckpointDirectory(order.model.directory);
+  const context = trainedContext(readDefinition(base));
+  const { data } = readJobData(order, rendererOf(base), context, at);
+  return memoryOf(order, workOf(order, data, context).longest);
+}
+
 interface Work {
   readonly steps: number;
   /** Tokens of forward and backward passes, and of sampling. */

@@ -88,6 +88,14 @@ test('options that cannot go together are told with what is expected instead', a
   assert.match(hot[0] as string, /^method\.distillation\.logits\.temperature: expected 1 with a tail/);
 });
 
+test('a job that does not fit into the memory it may have is refused with the estimate', async () => {
+  const [problem] = await problemsOf(supervised, [good], { maxMemoryBytes: 50_000_000 });
+  assert.match(
+    problem as string,
+    /^model: expected training to fit into 0\.1 GB, it is estimated to need 0\.[1-9] GB; /,
+  );
+});
+
 test('an estimate knows tokens and steps exactly where the answers are there, and memory by the largest step', () => {
   using job = toyJob(
     { method: { ...supervised, epochs: 2, batchSize: 4 } },

@@ -68,16 +68,39 @@ test('a reinforcement job: every ratio of a first update is 1, rollouts are kept
   assert.ok(model.predictor);
 });
 
+test('rollouts call tools over several turns, in the environment of their task, and every token of every turn is scored alike', async () => {
+  const rows = taskRows('use-tools', 4);
+  const method = {
+    ...reinforcement,
+    grader: { type: 'task', name: 'task', task: 'use-tools' },
+    grpo: { ...grpo, temperature: 1, maxCompletionTokens: 256, maxSteps: 1, groupSize: 2 },
+  };
+  using job = toyJob({ method }, { 'train.jsonl': rows });
+  assert.equal(await runJob(job.path, { judge: arbitrary }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  const [step] = metricsOf(job.entries());
+  assert.equal(step?.data.rollout_train_logprob_diff, 0);
+  const file = join(job.path, 'rollouts/step-000001.jsonl');
+  const lines = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.ok(
+    lines.some(({ turns, answer }) => turns > 1 && answer.tool_calls.length > 0),
+    JSON.stringify(lines),
+  );
+});
+
 test('a job that is stopped, or killed at any place, and started again ends with the same weights and measurements', async () => {
   const method = { ...reinforcement, grpo: { ...grpo, updatesPerStep: 2, klCoefficient: 0.05, referenceRefresh: 2 } };
-  using whole = toyJob({ method }, files);
+  // A state is saved, and then the reference renewed, at the step of a checkpoint.
+  using whole = toyJob({ method, checkpointSteps: 2 }, files);
   assert.equal(await runJob(whole.path, { judge: arbitrary }), 'succeeded');
-  using broken = toyJob({ method }, files);
-  for (const stopAfter of [1, 2]) {
+  using broken = toyJob({ method, checkpointSteps: 2 }, files);
+  for (const _ of [1, 2, 3]) {
     const controller = new AbortController();
     let seen = 0;
     const judge: typeof taskJudge = async (item, answer) => {
-      if (seen++ === (stopAfter - 1) * 8) controller.abort();
+      if (seen++ === 0) controller.abort();
       return await arbitrary(item, answer);
     };
     assert.equal(await runJob(broken.path, { judge, signal: controller.signal }), 'stopped');
