@@ -15,7 +15,7 @@ import { groupedMatmul, matmul } from '@hadal/kernels/matmul';
 import { mlaAssemble } from '@hadal/kernels/mla';
 import { rmsNorm } from '@hadal/kernels/norm';
 import { rope } from '@hadal/kernels/rope';
-import { combineRows, gatherRows, groupByExpert, route } from '@hadal/kernels/routing';
+import { combineRows, gatherRows, groupByExpert, route, routeByToken } from '@hadal/kernels/routing';
 import { type RowDtype, storeRows } from '@hadal/kernels/rows';
 import { swiglu } from '@hadal/kernels/swiglu';
 import type { Arena } from './arena.ts';
@@ -28,6 +28,7 @@ import {
   type Step,
   type UpdateStep,
 } from './gradients.ts';
+import type { PassRouting } from './kept-routing.ts';
 import { AdaptedMatrix, type AdapterRows, addLowRanks, isAdapted } from './low-rank.ts';
 import { multiplyBack } from './packed-gradients.ts';
 import { PackedMatrix, type PlainWeight, type Weight } from './packed-matrix.ts';
@@ -79,6 +80,7 @@ export class Graph {
   readonly device: Device;
   readonly arena: Arena;
   readonly #mode: GraphMode;
+  readonly #kept: PassRouting | undefined;
   #tape: NotedStep[] | undefined;
   /** Memory of gradients that are dead, by their length. */
   #spares = new Map<number, Tensor[]>();
@@ -87,10 +89,12 @@ export class Graph {
   #adapterRows: readonly AdapterRows[] | undefined;
   #rowNumbers: Tensor | undefined;
 
-  constructor(device: Device, arena: Arena, mode: GraphMode) {
+  /** `kept`: routers choose what they chose when the same pass was first recorded. */
+  constructor(device: Device, arena: Arena, mode: GraphMode, kept?: PassRouting) {
     this.device = device;
     this.arena = arena;
     this.#mode = mode;
+    this.#kept = kept;
     this.#tape = mode === 'inference' ? undefined : [];
   }
 
@@ -267,14 +271,26 @@ export class Graph {
     storeRows(this.device.commands, x, rows, into, { ...shape, dtype: rowDtype(into) });
   }
 
-  /** Chooses experts; see `kernels/routing`. `counts` i32 [E] gains each expert's load. The bias gets no gradient. */
+  /**
+   * Chooses experts, or takes those that are kept; see `kernels/routing`. `counts` i32 [E] gains each expert's load. The bias gets
+   * no gradient.
+   */
   route(logits: Tensor, bias: Tensor, counts: Tensor, routing: Routing): { ids: Tensor; weights: Tensor } {
-    const [N, E] = [logits.rows, logits.dim(-1)];
-    const ids = this.arena.take([N, routing.K], 'i32');
-    const weights = this.arena.take([N, routing.K]);
+    const [N, E, { K }] = [logits.rows, logits.dim(-1), routing];
+    const { commands } = this.device;
+    const weights = this.arena.take([N, K]);
     // Computed again, the same tokens choose the same experts and are no further load.
     const load = this.#isAgain ? this.arena.take([E], 'i32') : counts;
-    route(this.device.commands, logits, bias, ids, weights, load, { N, E, ...routing });
+    const kept = this.#kept?.choices.get(counts);
+    const ids = kept || !this.#kept ? this.arena.take([N, K], 'i32') : this.#kept.take(N, K);
+    if (kept) {
+      // A table with a row for each row of the step.
+      const shape = { ...routing, N, V: N, E };
+      routeByToken(commands, logits, kept, this.rowNumbers(N), ids, weights, load, shape);
+    } else {
+      route(commands, logits, bias, ids, weights, load, { N, E, ...routing });
+      this.#kept?.choices.set(counts, ids);
+    }
     this.note(weights, [logits], () => ({ op: 'route', logits, ids, weights, routing }));
     return { ids, weights };
   }

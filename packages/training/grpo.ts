@@ -6,6 +6,7 @@
 
 import type { GraderRun } from '@hadal/protocol/grader-run';
 import type { TrainingMethod } from '@hadal/protocol/training-order';
+import { KeptRouting } from '@hadal/tensor/kept-routing';
 import { EpochOrder } from './jobs/epoch-order.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import type { JobRun } from './jobs/job-run.ts';
@@ -125,7 +126,10 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
     };
   }
 
-  /** The updates of one step. The first one finds every token as likely as it was when it was sampled. */
+  /**
+   * The updates of one step. The first one finds every token as likely as it was when it was sampled, by the same experts; later
+   * ones may be kept to these (`keepRouting`: DeepSeek-V3.2, arXiv 2512.02556, section 3.1).
+   */
   function learn(
     now: JobPosition,
     documents: readonly WorthDocument[],
@@ -134,6 +138,7 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
   ): Record<string, number> {
     const references = reference && rows.map((row) => reference.logprobs(row));
     const tokens = documents.reduce((sum, { sampled }) => sum + sampled.length, 0);
+    using routing = options.keepRouting ? new KeptRouting(job.device.memory) : undefined;
     const sums = { kl: 0, clippedLow: 0, clippedHigh: 0, ratio: 0, tokens: 0 };
     let difference = 0;
     let last = { loss: 0, gradientNorm: 0 };
@@ -158,7 +163,7 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
         const loss = losses.reduce((sum, one) => sum + one.loss, 0);
         return { loss, derivative_D_T: losses.map(({ derivative }) => derivative) };
       };
-      last = job.update({ ...now, update: now.update + update }, rows, { type: 'logprobs', ofRow });
+      last = job.update({ ...now, update: now.update + update }, rows, { type: 'logprobs', ofRow }, routing);
     }
     return {
       ...{ loss: last.loss, grad_norm: last.gradientNorm, rollout_train_logprob_diff: difference },

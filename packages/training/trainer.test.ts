@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openDevice } from '@hadal/kernels/device';
+import { KeptRouting } from '@hadal/tensor/kept-routing';
 import { initialize } from './initialize.ts';
 import { packStep } from './packing.ts';
 import { toyMixture as definition, toyOptimizer as optimizer, toyQwen2 as qwen2 } from './testing/toy-models.ts';
@@ -98,6 +99,46 @@ test('activations that are computed again change nothing: weights, losses and lo
       );
       assert.deepEqual(again, kept);
     }
+  }
+});
+
+test('steps over the same rows keep to the experts that the first of them chose, where these are kept', () => {
+  using device = openDevice({ threads: 2 });
+  const packed = packStep(counting, 0, 2, 64);
+  const ids = (routing: KeptRouting) =>
+    packed.rows.flatMap((_, row) =>
+      [...routing.ofPass(row).choices.values()].map((tensor) => {
+        const values = new Int32Array(tensor.length);
+        device.memory.read(tensor, values);
+        return values;
+      }),
+    );
+  /** Loads of two steps, and what the second one would have chosen by itself; rates so high that it is something else. */
+  const twice = (activations: 'kept' | 'recomputed', kind: 'free' | 'kept') => {
+    using trainer = new Trainer(device, definition, { optimizer, clipNorm: 1, contextLength: 128, activations });
+    initialize(device, trainer.parameters, 'test', 0.2);
+    using first = new KeptRouting(device.memory);
+    using other = new KeptRouting(device.memory);
+    const change = { learningRates: { adamw: 0.1, muon: 0.1 }, balanceRate: 0 };
+    const step = (number: number, routing?: KeptRouting) =>
+      trainer.step(number, packed, { ...settings, ...change }, undefined, routing);
+    const before = step(1, first);
+    const chosen = ids(first);
+    const after = step(2, kind === 'kept' ? first : other);
+    return { before, after, chosen, later: ids(kind === 'kept' ? first : other) };
+  };
+  const free = twice('kept', 'free');
+  assert.equal(free.chosen.length, 4);
+  assert.notDeepEqual(free.later, free.chosen);
+  assert.notEqual(free.after.imbalance, free.before.imbalance);
+  for (const activations of ['kept', 'recomputed'] as const) {
+    const kept = twice(activations, 'kept');
+    assert.deepEqual(kept.before, free.before);
+    assert.deepEqual(kept.chosen, free.chosen);
+    assert.deepEqual(kept.later, kept.chosen);
+    assert.equal(kept.after.imbalance, kept.before.imbalance);
+    assert.notEqual(kept.after.loss, free.after.loss);
+    assert.deepEqual(kept.after, twice('kept', 'kept').after);
   }
 });
 

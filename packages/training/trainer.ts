@@ -16,6 +16,7 @@ import { type Parameter, ParameterSet } from '@hadal/models/parameter-set';
 import { collectSpecs, rowsOf, specKey, type WeightSource, type WeightSpec } from '@hadal/models/weight-source';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
+import type { KeptRouting, PassRouting } from '@hadal/tensor/kept-routing';
 import { Optimizer, type OptimizerSettings, type OptimizerTarget } from '@hadal/tensor/optimizer';
 import type { Weight } from '@hadal/tensor/packed-matrix';
 import type { Tensor } from '@hadal/tensor/tensor';
@@ -132,12 +133,16 @@ export class Trainer {
     this.parameters.load(weights);
   }
 
-  /** Updates the weights by one step; `number` counts from 1 over the whole run. */
+  /**
+   * Updates the weights by one step; `number` counts from 1 over the whole run. `routing`: of other steps over the same rows, in
+   * whose first one experts are chosen for all of them.
+   */
   step(
     number: number,
     packed: Pick<PackedStep, 'rows'>,
     settings: StepSettings,
     objective: Objective = likelihood,
+    routing?: KeptRouting,
   ): StepResult {
     const { commands } = this.#device;
     const { gradients } = this.parameters;
@@ -146,14 +151,15 @@ export class Trainer {
     let [loss, predictorLoss] = [0, 0];
     for (const [index, row] of packed.rows.entries()) {
       this.#arena.reset();
+      const graph = this.#trainingGraph(routing?.ofPass(index));
       if (objective.type !== 'likelihood') {
         loss +=
           objective.type === 'logprobs'
-            ? this.#addGradient(index, row, objective)
-            : this.#addDivergence(row, objective.teacherOf(index), objective.shape, 1 / counts.main);
+            ? this.#addGradient(graph, index, row, objective)
+            : this.#addDivergence(graph, row, objective.teacherOf(index), objective.shape, 1 / counts.main);
         continue;
       }
-      const recorded = this.#recordRow(row, counts, settings.predictorWeight);
+      const recorded = this.#recordRow(graph, row, counts, settings.predictorWeight);
       commands.run();
       loss += this.#sum(recorded.main);
       if (recorded.predictor) predictorLoss += this.#sum(recorded.predictor) / settings.predictorWeight;
@@ -208,8 +214,7 @@ export class Trainer {
   }
 
   /** Forward and backward of one row, recorded; every loss is already weighted as it enters the step's objective. */
-  #recordRow(row: PackedRow, counts: { main: number; predictor: number }, predictorWeight: number) {
-    const graph = this.#trainingGraph();
+  #recordRow(graph: Graph, row: PackedRow, counts: { main: number; predictor: number }, predictorWeight: number) {
     const { head, predictor: module } = this.#network;
     const { hidden, documents } = this.#forward(graph, row);
     const main = this.#recordLoss(graph, hidden, head, scaled(targets(row, 1), 1 / counts.main));
@@ -228,8 +233,7 @@ export class Trainer {
    * Forward and backward of one row, run; returns its loss. The derivative needs the log-probabilities of the whole row first:
    * with them it is a weighted likelihood, whose gradient is made with a second product of the head.
    */
-  #addGradient(index: number, row: PackedRow, objective: LogprobObjective): number {
-    const graph = this.#trainingGraph();
+  #addGradient(graph: Graph, index: number, row: PackedRow, objective: LogprobObjective): number {
     const { hidden } = this.#forward(graph, row);
     const { loss, derivative_D_T } = objective.ofRow(index, this.#logprobs(hidden, row));
     const { rows, tokens } = targets(row, 1);
@@ -248,12 +252,12 @@ export class Trainer {
 
   /** The same for the divergence from a teacher. */
   #addDivergence(
+    graph: Graph,
     row: PackedRow,
     teacher: Teacher<Int32Array, Float32Array>,
     shape: DivergenceShape,
     scale: number,
   ): number {
-    const graph = this.#trainingGraph();
     const { hidden } = this.#forward(graph, row);
     const { rows, weights } = scaled(targets(row, 1), scale);
     if (rows.length === 0) return 0;
@@ -269,9 +273,9 @@ export class Trainer {
     return this.#sum({ nll: losses, weights });
   }
 
-  #trainingGraph(): Graph {
+  #trainingGraph(routing: PassRouting | undefined): Graph {
     const { activations = 'kept' } = this.#settings;
-    return new Graph(this.#device, this.#arena, activations === 'kept' ? 'training' : 'recomputing');
+    return new Graph(this.#device, this.#arena, activations === 'kept' ? 'training' : 'recomputing', routing);
   }
 
   #forward(graph: Graph, row: PackedRow): { hidden: Tensor; documents: PackedDocuments } {

@@ -21,6 +21,7 @@ import { holdingsOf, openWeights, readDefinition, runTimeDtype } from '@hadal/mo
 import { ParameterSet } from '@hadal/models/parameter-set';
 import { collectSpecs } from '@hadal/models/weight-source';
 import type { TrainingMethod, TrainingOrder } from '@hadal/protocol/training-order';
+import type { KeptRouting } from '@hadal/tensor/kept-routing';
 import { steepIterations } from '@hadal/tensor/optimizer';
 import type { Candidate } from '../exchange.ts';
 import type { PackedRow } from '../packing.ts';
@@ -173,10 +174,10 @@ export class JobRun implements Disposable {
   }
 
   /** Moves the weights once. */
-  update(at: JobPosition, rows: readonly PackedRow[], objective?: Objective): StepResult {
+  update(at: JobPosition, rows: readonly PackedRow[], objective?: Objective, routing?: KeptRouting): StepResult {
     const rate = this.learningRate(at.step + 1);
     const settings = { learningRates: { adamw: rate, muon: rate }, predictorWeight: 0, balanceRate: 0 };
-    return this.trainer.step(at.update + 1, { rows }, settings, objective);
+    return this.trainer.step(at.update + 1, { rows }, settings, objective, routing);
   }
 
   /** Closes a step, whose time `next` lacks: notes what was measured, and saves where that is due. */

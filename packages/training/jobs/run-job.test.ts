@@ -122,6 +122,17 @@ test('a job that is stopped, or killed at any place, and started again ends with
   assert.deepEqual(measured(broken), measured(whole));
 });
 
+test('experts are kept through the updates of one step; of the first update the bits stay as they were', async () => {
+  const trained = async (keepRouting: boolean, updatesPerStep: number) => {
+    const options = { ...grpo, maxSteps: 1, keepRouting, updatesPerStep };
+    using job = toyJob({ method: { ...reinforcement, learningRateMultiplier: 30, grpo: options } }, files);
+    assert.equal(await runJob(job.path, { judge: arbitrary }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+    return job.weights(1);
+  };
+  assert.deepEqual(await trained(true, 1), await trained(false, 1));
+  assert.notDeepEqual(await trained(true, 3), await trained(false, 3));
+});
+
 test('a job whose grader fails ends with the reason and keeps its checkpoints', async () => {
   let graded = 0;
   const failing: typeof taskJudge = async (item, answer) => {
