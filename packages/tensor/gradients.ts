@@ -85,7 +85,7 @@ interface Steps {
   rope: { x: Tensor; column: number; y: Tensor; positions: Tensor; shape: RopeShape };
   assembleKeys: { kv: Tensor; kPe: Tensor; k: Tensor; v: Tensor; shape: HeadShape };
   attention: AttentionStep;
-  swiglu: { x: Tensor; y: Tensor };
+  swiglu: { x: Tensor; y: Tensor; reader: 'only' | 'one of several' };
   residual: { x: Tensor; y: Tensor; sum: Tensor };
   concat: { a: Tensor; b: Tensor; y: Tensor };
   columns: { x: Tensor; column: number; y: Tensor };
@@ -166,8 +166,16 @@ export const gradRules: GradRules = {
     );
   },
 
-  swiglu: (g, { x, y }) =>
-    giveFresh(g, x, (dx) => swigluBackward(g.device.commands, x, g.gradOf(y), dx, { N: x.rows, F: y.dim(-1) })),
+  // The widest activations of a network. Where nobody else reads them their gradient takes their place.
+  swiglu: (g, { x, y, reader }) => {
+    const write = (dx: Tensor) => swigluBackward(g.device.commands, x, g.gradOf(y), dx, { N: x.rows, F: y.dim(-1) });
+    if (reader === 'one of several') {
+      giveFresh(g, x, write);
+    } else if (x.needsGrad) {
+      x.grad = new Tensor(x.handle, x.offset, x.shape);
+      write(x.grad);
+    }
+  },
 
   // `sum` took y's memory, so y has no other reader and may take the gradient as it is. x has other readers, whose
   // gradients are added to its own copy.

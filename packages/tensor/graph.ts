@@ -133,7 +133,7 @@ export class Graph {
   /** swiglu(linear(x, w, bias)): w holds gate over up, [2F, I]; y [N, F]. The same bits as those two, in one pass if it can. */
   gatedLinear(x: Tensor, w: Weight, bias?: Tensor): Tensor {
     const packed = bias ? undefined : this.#appliesSwiglu(w);
-    if (!packed) return this.swiglu(this.linear(x, w, bias));
+    if (!packed) return this.#swiglu(this.linear(x, w, bias), 'only');
     const y = this.arena.take([x.rows, packed.N / 2]);
     packed.multiply(this.device.commands, x, y, x.rows, { activation: 'swiglu' });
     return y;
@@ -142,7 +142,7 @@ export class Graph {
   /** `gatedLinear` with the matrix of each row's expert. x [R, I] in the order of `groups`, w [E, 2F, I]; y [R, F]. */
   groupedGatedLinear(x: Tensor, w: Weight, groups: Groups): Tensor {
     const packed = this.#appliesSwiglu(w);
-    if (!packed) return this.swiglu(this.groupedLinear(x, w, groups));
+    if (!packed) return this.#swiglu(this.groupedLinear(x, w, groups), 'only');
     const y = this.arena.take([x.rows, packed.N / 2]);
     packed.multiplyGroups(this.device.commands, x, y, groups.offsets, x.rows, 'swiglu');
     return y;
@@ -237,10 +237,7 @@ export class Graph {
 
   /** silu(first half) * second half of each row. x [N, 2F]; [N, F]. Shazeer 2020. */
   swiglu(x: Tensor): Tensor {
-    const F = x.dim(-1) / 2;
-    const y = this.arena.take([x.rows, F]);
-    swiglu(this.device.commands, x, y, { N: x.rows, F });
-    return this.note(y, [x], () => ({ op: 'swiglu', x, y }));
+    return this.#swiglu(x, 'one of several');
   }
 
   /** x + y, in the memory of `y`, which must have no other reader. */
@@ -526,6 +523,13 @@ export class Graph {
     }
     this.arena.rewind(mark);
     return dx ? this.note(loss, [x], () => ({ op: 'linearLoss', x, loss, dx })) : loss;
+  }
+
+  #swiglu(x: Tensor, reader: 'only' | 'one of several'): Tensor {
+    const F = x.dim(-1) / 2;
+    const y = this.arena.take([x.rows, F]);
+    swiglu(this.device.commands, x, y, { N: x.rows, F });
+    return this.note(y, [x], () => ({ op: 'swiglu', x, y, reader }));
   }
 
   /** The matrix, if a product with it can apply swiglu and nothing comes between the two. */
