@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { trainingOrder } from '@hadal/protocol/training-order';
 import { SandboxPool } from '../graders/sandbox/sandbox-pool.ts';
 import { taskRows, toyJob } from '../testing/toy-job.ts';
+import { problemText } from './data-file.ts';
 import { estimateOrder } from './estimate.ts';
 import { checkOrder } from './order-check.ts';
 
@@ -15,7 +16,7 @@ async function problemsOf(method: object, lines: readonly string[], more: object
   const order = trainingOrder.parse(JSON.parse(readFileSync(join(job.path, 'order.json'), 'utf8')));
   await using sandboxes = new SandboxPool();
   const problems = await checkOrder(order, (path) => join(job.path, path), { sandboxes });
-  return problems.map(({ message }) => message);
+  return problems.map(problemText);
 }
 
 const supervised = { type: 'supervised' };
