@@ -353,7 +353,10 @@ export function trainedContext(definition: ModelDefinition): number {
   return Math.min(definition.contextLength, longestContext);
 }
 
-export function trainerSettings(base: Checkpoint, { adapter }: Pick<TrainingOrder, 'adapter'>): TrainerSettings {
+export function trainerSettings(
+  base: Checkpoint,
+  { adapter, recompute }: Pick<TrainingOrder, 'adapter' | 'recompute'>,
+): TrainerSettings {
   const definition = readDefinition(base);
   return {
     optimizer: {
@@ -363,6 +366,7 @@ export function trainerSettings(base: Checkpoint, { adapter }: Pick<TrainingOrde
     ...{ clipNorm: 1, contextLength: trainedContext(definition), matrices: 'adamw' },
     // An adapter leaves the prediction module as it is.
     predictor: adapter ? 'absent' : holdingsOf(base, definition.forms[0]).predictor,
+    activations: recompute ? 'recomputed' : 'kept',
   };
 }
 

@@ -212,6 +212,27 @@ test('an adapter is trained over a base in int8: the base stays, the ratio is 1,
   assert.ok(existsSync(join(nanoDirectory, 'model.safetensors')));
 });
 
+test('a job that computes activations again ends with the adapter of one that keeps them, bit for bit', async () => {
+  const rows = Array.from({ length: 6 }, (_, i) => ({
+    messages: [
+      { role: 'user', content: `Which number comes after ${i}?` },
+      { role: 'assistant', content: `${i + 1}` },
+    ],
+  }));
+  const adapter = { rank: 4, alpha: 8, baseDtype: 'int8' };
+  const trained = await Promise.all(
+    [false, true].map(async (recompute) => {
+      using job = toyJob(
+        { method: { type: 'supervised', epochs: 1, batchSize: 2 }, adapter, recompute },
+        { 'train.jsonl': rows },
+      );
+      assert.equal(await runJob(job.path, {}), 'succeeded', JSON.stringify(job.entries().at(-1)));
+      return readFileSync(join(job.path, 'checkpoints/step-3/adapter_model.safetensors'));
+    }),
+  );
+  assert.deepEqual(trained[1], trained[0]);
+});
+
 test('a student learns from a teacher by its logits, on policy or not, and by its words; in the end both are compared', async () => {
   await using engine = await openEngine({
     checkpoint: openCheckpointDirectory(nanoDirectory),
