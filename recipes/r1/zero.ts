@@ -8,7 +8,7 @@ import { countdownGrpo } from './countdown-grpo.ts';
 import { ruleGrader } from './rules.ts';
 
 export const job: JobRecipe = {
-  ...{ name: 'r1-zero', model: 'runs/r1-base/model', seed: 1 },
+  ...{ name: 'r1-zero', model: 'models/r1-base', seed: 1 },
   // Problems that no stage before has seen.
   rows: () => taskRows('countdown', 'train', 1_000_000, 16 * 400, 3),
   ...countdownGrpo(ruleGrader({ format: 0.1, language: 0 })),
