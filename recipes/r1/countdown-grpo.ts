@@ -11,7 +11,7 @@ export function countdownGrpo(grader: Grader): Pick<JobRecipe, 'method' | 'heldO
     heldOut: () => taskRows('countdown', 'validation', 0, 200, 3),
     checkpointSteps: 100,
     method: {
-      ...{ type: 'reinforcement', grader, batchSize: 16, evalInterval: 25 },
+      ...{ type: 'reinforcement', grader, batchSize: 16, evalInterval: 25, learningRateMultiplier: 4 },
       grpo: { groupSize: 8, lossType: 'dr_grpo', scaleRewards: 'none', maxCompletionTokens: 384, maskTruncated: false },
     },
   };
