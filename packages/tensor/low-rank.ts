@@ -138,9 +138,11 @@ function addLowRank(g: Graph, lowRank: LowRank, x: Tensor, y: Tensor, groups?: G
       continue;
     }
     // Products of experts know no columns of wider rows.
+    const mark = g.arena.mark();
     const added = g.arena.take([x.rows, rowsOf(up)]);
     product(g, cut(g, low, rankBegin, rank), up, added, groups);
     g.copyColumns(added, 0, y, column, added.dim(-1), 'add');
+    g.arena.rewind(mark);
   }
   const trained = [lowRank.down, ...parts.map(({ up }) => up)].filter((w) => w instanceof Tensor);
   g.note(y, [x, ...trained], () => ({ op: 'lowRank', x, down, low, y, lowRank, groups }));
@@ -213,18 +215,21 @@ export function lowRankBackward(g: Graph, step: LowRankStep, give: Give): void {
   const [R, I] = [down.dim(-2), down.dim(-1)];
   const N = x.rows;
   const dy = g.gradOf(y);
-  const dLow = g.arena.take([N, R]);
+  const dLow = g.borrow([N, R]);
   for (const { up, column, rank, rankBegin } of placed(lowRank.parts)) {
     const b = plainOf(up);
     const O = b.dim(-2);
     if (groups) {
       const { offsets } = groups;
+      const dUp = g.gradOf(b);
+      const mark = g.arena.mark();
       const [dPart, lowPart] = [cut(g, dy, column, O), cut(g, low, rankBegin, rank)];
       const dLowPart = g.arena.take([N, rank]);
       const E = b.dim(0);
       groupedMatmul(commands, dPart, b, dLowPart, offsets, { R: N, E, N: rank, K: O, kind: 'rows' });
       g.copyColumns(dLowPart, 0, dLow, rankBegin, rank, 'write');
-      groupedMatmul(commands, dPart, lowPart, g.gradOf(b), offsets, { R: N, E, N: O, K: rank, kind: 'weights' });
+      groupedMatmul(commands, dPart, lowPart, dUp, offsets, { R: N, E, N: O, K: rank, kind: 'weights' });
+      g.arena.rewind(mark);
       continue;
     }
     const dPart = from(dy, column);
@@ -246,6 +251,7 @@ export function lowRankBackward(g: Graph, step: LowRankStep, give: Give): void {
   } else {
     give(a, (dA, accumulate) => matmul(commands, dLow, x, dA, { M: R, N: I, K: N, transA: true, accumulate }));
   }
+  g.giveBack(dLow);
 }
 
 /** The rows of tokens `begin` to `begin + count` lie among those of others, expert by expert: they are taken out and put back. */

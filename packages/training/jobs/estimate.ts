@@ -44,8 +44,8 @@ export function estimateOrder(order: TrainingOrder, at: (path: string) => string
   const { steps, trained, sampled, longest } = workOf(order, data, context);
   const { active } = countParameters(definition);
   const rate = productRate(order.threads);
-  // Forward and twice as much backward; an adapter needs no gradient of the weights below it.
-  const passes = order.adapter ? 4 : 6;
+  // Forward and twice as much backward; an adapter needs no gradient of the weights below it. Computed again: forward twice.
+  const passes = (order.adapter ? 4 : 6) + (order.recompute ? 2 : 0);
   const training = (passes * active * trained) / (rate * trainingShare);
   const sampling = (2 * active * sampled) / (rate * samplingShare);
   return { tokens: trained, steps, memoryBytes: memoryOf(order, longest), seconds: training + sampling };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openEngine } from '@hadal/engine/engine';
@@ -137,6 +138,27 @@ test('a job whose grader fails ends with the reason and keeps its checkpoints', 
   assert.ok(existsSync(join(job.path, 'checkpoints/step-2/model.safetensors')));
 });
 
+test('a full disk ends a job with the reason, and what it had made stays', async (context) => {
+  using job = toyJob({ method: reinforcement, checkpointSteps: 1 }, files);
+  // Room for the state of 7 million weights, 84 MB, and for one checkpoint of 14, and not for a second state beside the first.
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=150m', 'tmpfs', job.path]);
+  if (mounted.status !== 0) return context.skip('a file system of its own needs the right to mount one');
+  try {
+    for (const [name, rows] of Object.entries(files)) {
+      writeFileSync(join(job.path, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    }
+    job.writeOrder();
+    assert.equal(await runJob(job.path, { judge: arbitrary }), 'failed');
+    const last = job.entries().at(-1);
+    assert.ok(last?.type === 'failed' && last.code === 'disk_full', JSON.stringify(last));
+    assert.ok(existsSync(join(job.path, 'checkpoints/step-1/model.safetensors')));
+    const names = readdirSync(job.path).filter((name) => name.startsWith('state-'));
+    assert.deepEqual(names, ['state-1-0']);
+  } finally {
+    spawnSync('umount', [job.path]);
+  }
+});
+
 test('a supervised job learns what the answers say, and nothing of the prompts', async () => {
   const rows = Array.from({ length: 8 }, (_, i) => ({
     messages: [
@@ -188,6 +210,27 @@ test('an adapter is trained over a base in int8: the base stays, the ratio is 1,
   assert.ok(last?.type === 'checkpoint' && last.isAdapter);
   assert.ok(existsSync(join(job.path, last.directory, 'adapter_config.json')));
   assert.ok(existsSync(join(nanoDirectory, 'model.safetensors')));
+});
+
+test('a job that computes activations again ends with the adapter of one that keeps them, bit for bit', async () => {
+  const rows = Array.from({ length: 6 }, (_, i) => ({
+    messages: [
+      { role: 'user', content: `Which number comes after ${i}?` },
+      { role: 'assistant', content: `${i + 1}` },
+    ],
+  }));
+  const adapter = { rank: 4, alpha: 8, baseDtype: 'int8' };
+  const trained = await Promise.all(
+    [false, true].map(async (recompute) => {
+      using job = toyJob(
+        { method: { type: 'supervised', epochs: 1, batchSize: 2 }, adapter, recompute },
+        { 'train.jsonl': rows },
+      );
+      assert.equal(await runJob(job.path, {}), 'succeeded', JSON.stringify(job.entries().at(-1)));
+      return readFileSync(join(job.path, 'checkpoints/step-3/adapter_model.safetensors'));
+    }),
+  );
+  assert.deepEqual(trained[1], trained[0]);
 });
 
 test('a student learns from a teacher by its logits, on policy or not, and by its words; in the end both are compared', async () => {
