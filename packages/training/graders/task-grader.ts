@@ -6,7 +6,7 @@
 
 import type { GraderOfType } from '@hadal/protocol/graders';
 import { z } from 'zod';
-import { tasks } from '../tasks/registry.ts';
+import { askableTasks } from '../tasks/registry.ts';
 import type { Language, Problem } from '../tasks/task.ts';
 import { failed, type Graded, rewarded } from './graded.ts';
 import type { Sample, Subject } from './sample.ts';
@@ -53,8 +53,9 @@ export function problemOf(taskName: string, item: unknown): Problem | string {
     return `the item is no row of a task: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`;
   }
   const { task: own = taskName, split, index, difficulty, thinking } = row.data;
-  const task = tasks.find(({ name }) => name === own);
-  if (task === undefined) return `there is no task ${own}; there are ${tasks.map(({ name }) => name).join(', ')}`;
+  const task = askableTasks.find(({ name }) => name === own);
+  if (task === undefined)
+    return `there is no task ${own}; there are ${askableTasks.map(({ name }) => name).join(', ')}`;
   const problem = task.generate(split, index, difficulty === undefined ? {} : { difficulty });
   return problem.kind === 'chat' && thinking !== undefined ? { ...problem, thinking } : problem;
 }

@@ -7,7 +7,7 @@ import type { FunctionTool, JsonObject } from '@hadal/protocol/chat-request';
 import { requestError } from '@hadal/protocol/request-error';
 import { isTaskRow, parsePromptRow, parseTaskItem } from '@hadal/protocol/training-rows';
 import type { Question } from '../exchange.ts';
-import { tasks } from '../tasks/registry.ts';
+import { askableTasks } from '../tasks/registry.ts';
 
 export interface TrainingPrompt {
   readonly question: Question;
@@ -22,9 +22,9 @@ export function parsePrompt(line: unknown, thinking: boolean): TrainingPrompt {
     return { item, question: { messages, tools: tools.map(toolSchemaOf), thinking: isThinking } };
   }
   const { task: name, split, index, difficulty, thinking: asked } = parseTaskItem(line);
-  const task = tasks.find((each) => each.name === name);
+  const task = askableTasks.find((each) => each.name === name);
   if (!task) {
-    const known = tasks.map((each) => JSON.stringify(each.name)).join(', ');
+    const known = askableTasks.map((each) => JSON.stringify(each.name)).join(', ');
     throw requestError('invalid-field', {
       field: 'task',
       problem: `expected one of ${known}, got ${JSON.stringify(name)}`,
