@@ -63,6 +63,8 @@ export interface TaskItem {
   readonly split: 'train' | 'validation' | 'test';
   readonly index: number;
   readonly difficulty: number | undefined;
+  /** Whether it is asked with thinking; undefined: as the task has it. */
+  readonly thinking: boolean | undefined;
 }
 
 const taskItem = z.object({
@@ -70,6 +72,7 @@ const taskItem = z.object({
   split: z.enum(['train', 'validation', 'test']),
   index: z.int().nonnegative(),
   difficulty: z.int().positive().nullish(),
+  thinking,
 });
 
 /** A conversation that may end with what the assistant says: it is checked as one that goes on from there. */
@@ -88,8 +91,8 @@ export function isTaskRow(line: unknown): boolean {
 
 /** The problem that a line without messages names. Throws `RequestError` for the first mistake. */
 export function parseTaskItem(line: unknown): TaskItem {
-  const { difficulty, ...wire } = checkShape(taskItem, line);
-  return { ...wire, difficulty: difficulty ?? undefined };
+  const { difficulty, thinking: isThinking, ...wire } = checkShape(taskItem, line);
+  return { ...wire, difficulty: difficulty ?? undefined, thinking: isThinking ?? undefined };
 }
 
 const prompt = z.object({ messages, tools, thinking });

@@ -145,7 +145,10 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
     for (let update = 0; update < options.updatesPerStep; update++) {
       const ofRow = (row: number, logprobs_D_T: readonly Float32Array[]): RowLoss => {
         const rowTokenCount = logprobs_D_T.reduce((sum, { length }) => sum + length, 0);
-        const sizes = { samples: documents.length, tokens: rowTokenCount * rows.length, meanTokens: tokens };
+        // Groups that say nothing count: a step with few that do is to be a small one.
+        const sizes = {
+          ...{ samples: batchSize * groupSize, tokens: rowTokenCount * rows.length, meanTokens: tokens },
+        };
         const losses = logprobs_D_T.map((logprobs, d): PolicyLoss => {
           const place = places[row]?.[d] as number;
           const { sampled, advantage } = documents[place] as WorthDocument;

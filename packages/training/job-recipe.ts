@@ -59,7 +59,7 @@ function modelIn(directory: string): string {
   return join(checkpoints, `step-${Math.max(...steps.map(Number))}`);
 }
 
-/** Rows that name problems of a built-in task. */
+/** Rows that name problems of a built-in task, to be thought about. */
 export function* taskRows(
   task: string,
   split: 'train' | 'validation' | 'test',
@@ -68,7 +68,7 @@ export function* taskRows(
   difficulty?: number,
 ): Iterable<object> {
   for (let index = first; index < first + count; index++) {
-    yield { task, split, index, ...(difficulty !== undefined && { difficulty }) };
+    yield { task, split, index, thinking: true, ...(difficulty !== undefined && { difficulty }) };
   }
 }
 

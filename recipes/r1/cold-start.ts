@@ -7,7 +7,7 @@ import type { JobRecipe } from '@hadal/training/job-recipe';
 import { taskNamed } from '@hadal/training/tasks/registry';
 
 export const job: JobRecipe = {
-  ...{ name: 'r1-cold-start', model: 'runs/r1-base/model', seed: 1 },
+  ...{ name: 'r1-cold-start', model: 'models/r1-base', seed: 1 },
   rows: () => expertRows(2_000_000, 300),
   heldOut: () => expertRows(3_000_000, 64),
   method: { type: 'supervised', epochs: 4, batchSize: 8, learningRateMultiplier: 2 },

@@ -7,7 +7,7 @@ import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';
 import { ruleGrader } from './rules.ts';
 
 export const job: JobRecipe = {
-  ...{ name: 'r1-rejection', model: 'runs/r1-base/model', seed: 1 },
+  ...{ name: 'r1-rejection', model: 'models/r1-base', seed: 1 },
   rows: () => taskRows('countdown', 'train', 5_000_000, 1500, 3),
   heldOut: () => taskRows('countdown', 'validation', 0, 200, 3),
   method: {

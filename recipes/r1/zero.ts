@@ -4,12 +4,12 @@
 // `npx hadal train r1/zero` repeats it; the base is `r1/base`'s.
 
 import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';
-import { countdownGrpo } from './countdown-grpo.ts';
+import { countdownGrpo, promptsPerStep } from './countdown-grpo.ts';
 import { ruleGrader } from './rules.ts';
 
 export const job: JobRecipe = {
-  ...{ name: 'r1-zero', model: 'runs/r1-base/model', seed: 1 },
+  ...{ name: 'r1-zero', model: 'models/r1-base', seed: 1 },
   // Problems that no stage before has seen.
-  rows: () => taskRows('countdown', 'train', 1_000_000, 16 * 400, 3),
+  rows: () => taskRows('countdown', 'train', 1_000_000, promptsPerStep * 400, 3),
   ...countdownGrpo(ruleGrader({ format: 0.1, language: 0 })),
 };

@@ -28,7 +28,7 @@ const problemsPerSeed = 1_000_000;
 export function evalCommand(terminal: Terminal): Command {
   return addModelOptions(new Command('eval'), 'the checkpoint to evaluate')
     .description('Measure how often a model solves unseen problems')
-    .option('--task <name...>', 'only these tasks; all of them where not given')
+    .option('--task <name...>', 'only these tasks; all that hadal-nano is trained on where not given')
     .option('-n, --count <number>', 'problems of each task', integerFrom(1, problemsPerSeed), 100)
     .option('--seed <number>', 'another seed, other problems', integerFrom(0, 1_000_000), 0)
     .addOption(new Option('--split <name>', 'whose problems').choices(['train', 'validation', 'test']).default('test'))
@@ -62,12 +62,12 @@ Examples:
 async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<void> {
   const { openLocalModel } = await import('../local-model.ts');
   const { evaluate } = await import('@hadal/training/evaluate');
-  const { tasks: known } = await import('@hadal/training/tasks/registry');
+  const { askableTasks: known, tasks: usual } = await import('@hadal/training/tasks/registry');
   const unknown = options.task?.find((name) => !known.some((task) => task.name === name));
   if (unknown !== undefined) {
     throw new UsageError(`${unknown}: expected one of the tasks ${known.map(({ name }) => name).join(', ')}`);
   }
-  const tasks = known.filter(({ name }) => options.task?.includes(name) ?? true);
+  const tasks = options.task ? known.filter(({ name }) => options.task?.includes(name)) : usual;
   await using model = await openLocalModel(localModelOptions(options), terminal);
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort());

@@ -285,7 +285,7 @@ test('all mistakes of a grader are told at once, with their fields', async () =>
     },
     {
       field: 'graders.d.task',
-      problem: `expected one of ${'compare-decimals, count-letters, arithmetic, add-and-subtract, multiply, countdown'}, word-problems, extract-json, use-tools, fill-middle, introduce, repeat-text, conversation, got chess`,
+      problem: `expected one of ${'compare-decimals, count-letters, arithmetic, add-and-subtract, multiply, countdown'}, word-problems, extract-json, use-tools, fill-middle, introduce, repeat-text, conversation, extract-parcel, got chess`,
     },
     { field: 'graders.e.source', problem: 'with the row of line 1 and an empty answer: did not end' },
     { field: 'calculate_output', problem: 'position 5: there is no grader x; there are a, b, c, d, e' },

@@ -6,7 +6,7 @@
 
 import type { GraderOfType } from '@hadal/protocol/graders';
 import { z } from 'zod';
-import { tasks } from '../tasks/registry.ts';
+import { askableTasks } from '../tasks/registry.ts';
 import type { Language, Problem } from '../tasks/task.ts';
 import { failed, type Graded, rewarded } from './graded.ts';
 import type { Sample, Subject } from './sample.ts';
@@ -16,6 +16,7 @@ const rowSchema = z.object({
   split: z.enum(['train', 'validation', 'test']),
   index: z.int().min(0),
   difficulty: z.int().optional(),
+  thinking: z.boolean().optional(),
 });
 
 /** The reward is one of the parts. `accuracy`: 1 or 0. `format`: 1 or 0. `language`: from 0 to 1. */
@@ -51,10 +52,12 @@ export function problemOf(taskName: string, item: unknown): Problem | string {
     const issue = row.error.issues[0];
     return `the item is no row of a task: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`;
   }
-  const { task: own = taskName, split, index, difficulty } = row.data;
-  const task = tasks.find(({ name }) => name === own);
-  if (task === undefined) return `there is no task ${own}; there are ${tasks.map(({ name }) => name).join(', ')}`;
-  return task.generate(split, index, difficulty === undefined ? {} : { difficulty });
+  const { task: own = taskName, split, index, difficulty, thinking } = row.data;
+  const task = askableTasks.find(({ name }) => name === own);
+  if (task === undefined)
+    return `there is no task ${own}; there are ${askableTasks.map(({ name }) => name).join(', ')}`;
+  const problem = task.generate(split, index, difficulty === undefined ? {} : { difficulty });
+  return problem.kind === 'chat' && thinking !== undefined ? { ...problem, thinking } : problem;
 }
 
 /** Reasoning and text, where an answer has both in one text. */

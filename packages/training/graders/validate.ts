@@ -5,7 +5,7 @@
 // the first of them. Tells all mistakes at once, each with its field.
 
 import type { Grader, GraderOfType, SingleGrader } from '@hadal/protocol/graders';
-import { tasks } from '../tasks/registry.ts';
+import { askableTasks } from '../tasks/registry.ts';
 import { FormulaError, parseFormula } from './formula.ts';
 import { namespacesOf, textSample } from './sample.ts';
 import type { SandboxPool } from './sandbox/sandbox-pool.ts';
@@ -98,8 +98,8 @@ async function programMistakes(
 
 function taskMistakes({ task }: GraderOfType<'task'>, prefix: string, items: readonly NumberedItem[]): GraderMistake[] {
   const mistake = (problem: string): GraderMistake[] => [{ field: `${prefix}task`, problem }];
-  if (!tasks.some(({ name }) => name === task)) {
-    return mistake(`expected one of ${tasks.map(({ name }) => name).join(', ')}, got ${task}`);
+  if (!askableTasks.some(({ name }) => name === task)) {
+    return mistake(`expected one of ${askableTasks.map(({ name }) => name).join(', ')}, got ${task}`);
   }
   for (const { line, item } of items) {
     const problem = problemOf(task, item);

@@ -35,15 +35,19 @@ export interface TrainingEstimate {
 const trainingShare = 0.35;
 const samplingShare = 0.15;
 
-/** `at` completes the order's paths. */
-export function estimateOrder(order: TrainingOrder, at: (path: string) => string): TrainingEstimate {
+/** `at` completes the order's paths; `measureRate`: operations a second of a large product, on so many threads. */
+export function estimateOrder(
+  order: TrainingOrder,
+  at: (path: string) => string,
+  measureRate: (threads: number | undefined) => number = productRate,
+): TrainingEstimate {
   const base = openCheckpointDirectory(order.model.directory);
   const definition = readDefinition(base);
   const context = trainedContext(definition);
   const { data } = readJobData(order, rendererOf(base), context, at);
   const { steps, trained, sampled, longest } = workOf(order, data, context);
   const { active } = countParameters(definition);
-  const rate = productRate(order.threads);
+  const rate = measureRate(order.threads);
   // Forward and twice as much backward; an adapter needs no gradient of the weights below it. Computed again: forward twice.
   const passes = (order.adapter ? 4 : 6) + (order.recompute ? 2 : 0);
   const training = (passes * active * trained) / (rate * trainingShare);

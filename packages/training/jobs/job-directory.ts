@@ -106,7 +106,13 @@ export class JobDirectory implements Disposable {
     if (before?.directory === this.at(name)) return;
     rmSync(this.at(name), { recursive: true, force: true });
     mkdirSync(this.at(name), { recursive: true });
-    write(this.at(name));
+    try {
+      write(this.at(name));
+    } catch (error) {
+      // Half a state is none, and takes the room that the journal needs to tell why.
+      rmSync(this.at(name), { recursive: true, force: true });
+      throw error;
+    }
     replaceFile(this.at('state.json'), `${JSON.stringify({ directory: name, position: at }, undefined, 2)}\n`);
     if (before) rmSync(before.directory, { recursive: true, force: true });
   }

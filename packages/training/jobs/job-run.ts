@@ -262,8 +262,14 @@ export class JobRun implements Disposable {
     mkdirSync(temporary, { recursive: true });
     const { parameters } = this.trainer;
     const isAdapter = !(parameters instanceof ParameterSet);
-    if (isAdapter) writeAdapter(temporary, parameters, { base: this.base.path, dtype: 'F32' });
-    else exportCheckpoint(temporary, this.base, parameters);
+    try {
+      if (isAdapter) writeAdapter(temporary, parameters, { base: this.base.path, dtype: 'F32' });
+      else exportCheckpoint(temporary, this.base, parameters);
+    } catch (error) {
+      // The journal needs room to tell why.
+      rmSync(temporary, { recursive: true, force: true });
+      throw error;
+    }
     rmSync(path, { recursive: true, force: true });
     renameSync(temporary, path);
     this.directory.note({ type: 'checkpoint', step: at.step, directory: name, isAdapter, metrics });

@@ -7,7 +7,7 @@ import type { FunctionTool, JsonObject } from '@hadal/protocol/chat-request';
 import { requestError } from '@hadal/protocol/request-error';
 import { isTaskRow, parsePromptRow, parseTaskItem } from '@hadal/protocol/training-rows';
 import type { Question } from '../exchange.ts';
-import { tasks } from '../tasks/registry.ts';
+import { askableTasks } from '../tasks/registry.ts';
 
 export interface TrainingPrompt {
   readonly question: Question;
@@ -15,16 +15,16 @@ export interface TrainingPrompt {
   readonly item: JsonObject;
 }
 
-/** Throws `RequestError` for the first mistake. `thinking`: of rows that do not say. */
+/** Throws `RequestError` for the first mistake. `thinking`: of rows that do not say; a task may ask without in any case. */
 export function parsePrompt(line: unknown, thinking: boolean): TrainingPrompt {
   if (!isTaskRow(line)) {
     const { messages, tools, item, thinking: isThinking } = parsePromptRow(line, thinking);
     return { item, question: { messages, tools: tools.map(toolSchemaOf), thinking: isThinking } };
   }
-  const { task: name, split, index, difficulty } = parseTaskItem(line);
-  const task = tasks.find((each) => each.name === name);
+  const { task: name, split, index, difficulty, thinking: asked } = parseTaskItem(line);
+  const task = askableTasks.find((each) => each.name === name);
   if (!task) {
-    const known = tasks.map((each) => JSON.stringify(each.name)).join(', ');
+    const known = askableTasks.map((each) => JSON.stringify(each.name)).join(', ');
     throw requestError('invalid-field', {
       field: 'task',
       problem: `expected one of ${known}, got ${JSON.stringify(name)}`,
@@ -34,7 +34,7 @@ export function parsePrompt(line: unknown, thinking: boolean): TrainingPrompt {
   if (problem.kind !== 'chat') {
     throw requestError('invalid-field', { field: 'task', problem: `expected a task in messages, ${name} has none` });
   }
-  return { item: line as JsonObject, question: { ...problem, thinking } };
+  return { item: line as JsonObject, question: { ...problem, thinking: asked ?? (thinking && problem.thinking) } };
 }
 
 export function toolSchemaOf({ name, description, parameters }: FunctionTool) {

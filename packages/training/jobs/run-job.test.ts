@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openEngine } from '@hadal/engine/engine';
@@ -146,6 +147,27 @@ test('a job whose grader fails ends with the reason and keeps its checkpoints', 
   assert.ok(last?.type === 'failed');
   assert.match(last.message, /8 of 8 gradings failed; webhook: no answer/);
   assert.ok(existsSync(join(job.path, 'checkpoints/step-2/model.safetensors')));
+});
+
+test('a full disk ends a job with the reason, and what it had made stays', async (context) => {
+  using job = toyJob({ method: reinforcement, checkpointSteps: 1 }, files);
+  // Room for the state of 7 million weights, 84 MB, and for one checkpoint of 14, and not for a second state beside the first.
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=150m', 'tmpfs', job.path]);
+  if (mounted.status !== 0) return context.skip('a file system of its own needs the right to mount one');
+  try {
+    for (const [name, rows] of Object.entries(files)) {
+      writeFileSync(join(job.path, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    }
+    job.writeOrder();
+    assert.equal(await runJob(job.path, { judge: arbitrary }), 'failed');
+    const last = job.entries().at(-1);
+    assert.ok(last?.type === 'failed' && last.code === 'disk_full', JSON.stringify(last));
+    assert.ok(existsSync(join(job.path, 'checkpoints/step-1/model.safetensors')));
+    const names = readdirSync(job.path).filter((name) => name.startsWith('state-'));
+    assert.deepEqual(names, ['state-1-0']);
+  } finally {
+    spawnSync('umount', [job.path]);
+  }
 });
 
 test('a supervised job learns what the answers say, and nothing of the prompts', async () => {

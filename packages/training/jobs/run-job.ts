@@ -8,6 +8,7 @@ import { dpo } from '../dpo.ts';
 import { grpo } from '../grpo.ts';
 import { supervised } from '../supervised.ts';
 import type { Teacher } from '../teacher.ts';
+import { problemText } from './data-file.ts';
 import { readJobData } from './job-data.ts';
 import { JobDirectory, type JobPosition, type JournalNote } from './job-directory.ts';
 import { JobFailure } from './job-failure.ts';
@@ -56,7 +57,7 @@ async function carryOut(run: JobRun, services: JobServices, at: JobPosition): Pr
   const { data, problems } = readJobData(order, renderer, contextLength, (path) => directory.at(path));
   // It was checked before the job began; all the same it may be another file by now.
   const [first] = problems;
-  if (first) throw new JobFailure(first.code, first.message, first.param);
+  if (first) throw new JobFailure(first.code, problemText(first), first.param);
   const { judge, openTeacher } = services;
   if (method.type === 'supervised' && data.type === 'documents') {
     return await supervised(run, method, { documents: data.learned, heldOut: data.heldOut }, at);

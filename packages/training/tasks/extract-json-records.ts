@@ -66,7 +66,7 @@ export interface RecordKind {
   readonly compounds: readonly Compound[];
 }
 
-function field(
+export function field(
   type: FieldType,
   keys: string,
   zhKeys: string,

@@ -1,8 +1,8 @@
 // extract-json: a short message and a schema in, the JSON out.
 //
-// Owns prompts, schemas, the expert's JSON and the judge of the task; what a message can say is extract-json-records.ts. The JSON holds
-// exactly the schema's keys, in its order; the message may state more than is asked for, in any order. The judge parses
-// the answer and compares values, not text.
+// Owns prompts, schemas, the expert's JSON and the judge, over any kinds of records; the usual kinds, and what a message can say of
+// them, are extract-json-records.ts. The JSON holds exactly the schema's keys, in its order; the message may state more than is
+// asked for, in any order. The judge parses the answer and compares values, not text.
 import { isDeepStrictEqual } from 'node:util';
 import type { ChatMessage, JsonValue } from '@hadal/formats/chat/message';
 import { pythonJson } from '@hadal/formats/chat/python-json';
@@ -20,41 +20,44 @@ interface Fact {
   readonly asked: string | undefined;
 }
 
-const name = 'extract-json';
+/** The task over these kinds of records. */
+export function extractionTask(name: string, kinds: readonly RecordKind[]): Task {
+  return {
+    name,
+    generate(split, index): ChatProblem {
+      const { drawn, random } = drawFor(name, split, index, (draws) => {
+        const language: Language = draws.chance(0.3) ? 'zh' : 'en';
+        const kind = draws.pick(kinds);
+        const facts = drawFacts(draws, kind, language);
+        const key = `${kind.name} ${facts
+          .map(({ field, said }) => `${firstKey(field)}=${pythonJson(said.value)}`)
+          .sort()
+          .join('; ')}`;
+        return { language, kind, facts, key, isSmall: false };
+      });
+      const { language, kind, facts } = drawn;
+      const thinking = random.chance(0.5);
+      const asked = random.shuffle(facts.filter((fact) => fact.asked !== undefined));
+      const expected = Object.fromEntries(asked.map((fact) => [fact.asked!, fact.said.value]));
+      return {
+        kind: 'chat',
+        task: name,
+        language,
+        thinking,
+        key: drawn.key,
+        messages: prompt(random, language, tellFacts(random, language, kind, facts), asked),
+        tools: [],
+        solution: [expertTurn(thinking, thinking ? thought[language] : '', pythonJson(expected))],
+        judge: (final) => {
+          const came = readJson(final.content);
+          return isDeepStrictEqual(came, expected) ? correct : wrong(pythonJson(expected), final.content);
+        },
+      };
+    },
+  };
+}
 
-export const extractJson: Task = {
-  name,
-  generate(split, index): ChatProblem {
-    const { drawn, random } = drawFor(name, split, index, (draws) => {
-      const language: Language = draws.chance(0.3) ? 'zh' : 'en';
-      const kind = draws.pick(recordKinds);
-      const facts = drawFacts(draws, kind, language);
-      const key = `${kind.name} ${facts
-        .map(({ field, said }) => `${firstKey(field)}=${pythonJson(said.value)}`)
-        .sort()
-        .join('; ')}`;
-      return { language, kind, facts, key, isSmall: false };
-    });
-    const { language, kind, facts } = drawn;
-    const thinking = random.chance(0.5);
-    const asked = random.shuffle(facts.filter((fact) => fact.asked !== undefined));
-    const expected = Object.fromEntries(asked.map((fact) => [fact.asked!, fact.said.value]));
-    return {
-      kind: 'chat',
-      task: name,
-      language,
-      thinking,
-      key: drawn.key,
-      messages: prompt(random, language, tellFacts(random, language, kind, facts), asked),
-      tools: [],
-      solution: [expertTurn(thinking, thinking ? thought[language] : '', pythonJson(expected))],
-      judge: (final) => {
-        const came = readJson(final.content);
-        return isDeepStrictEqual(came, expected) ? correct : wrong(pythonJson(expected), final.content);
-      },
-    };
-  },
-};
+export const extractJson: Task = extractionTask('extract-json', recordKinds);
 
 function drawFacts(random: Random, kind: RecordKind, language: Language): Fact[] {
   const stated = random.sample(kind.fields, random.integer(2, Math.min(5, kind.fields.length)));

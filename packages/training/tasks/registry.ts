@@ -9,6 +9,7 @@ import { countLetters } from './count-letters.ts';
 import { countdown } from './countdown.ts';
 import { countdownForm } from './countdown-form.ts';
 import { extractJson } from './extract-json.ts';
+import { extractParcel } from './extract-parcel.ts';
 import { fillMiddle } from './fill-middle.ts';
 import { introduce } from './introduce.ts';
 import { repeatText } from './repeat-text.ts';
@@ -16,6 +17,7 @@ import type { Task } from './task.ts';
 import { useTools } from './use-tools.ts';
 import { wordProblems } from './word-problems.ts';
 
+/** What hadal-nano is trained on and an evaluation asks where nobody says what. */
 export const tasks: readonly Task[] = [
   compareDecimals,
   countLetters,
@@ -32,13 +34,17 @@ export const tasks: readonly Task[] = [
   conversation,
 ];
 
+/** What can be asked and judged: the tasks, and narrow ones that are in no mixture, so that a model meets them unprepared. */
+export const askableTasks: readonly Task[] = [...tasks, extractParcel];
+
 /** What is only trained on: its documents show a form, and no solution that a judge would pass. */
 const drills: readonly Task[] = [countdownForm];
 
 /** The task, or drill, of that name; the error lists the names there are. */
 export function taskNamed(name: string): Task {
-  const task = [...tasks, ...drills].find((each) => each.name === name);
+  const known = [...askableTasks, ...drills];
+  const task = known.find((each) => each.name === name);
   if (task === undefined)
-    throw new Error(`task: expected one of ${tasks.map((each) => each.name).join(', ')}, got ${name}`);
+    throw new Error(`task: expected one of ${known.map((each) => each.name).join(', ')}, got ${name}`);
   return task;
 }
