@@ -1,0 +1,19 @@
+// A student of a quarter of the size, distilled from the last model of R1 (section 2.4). Three draws:
+// `npx hadal train r1/student-distilled --seed 1`, 2 and 3.
+
+import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';
+import { ruleGrader } from './rules.ts';
+
+export const job: JobRecipe = {
+  ...{ name: 'r1-student-distilled', model: 'runs/r1-student-base/model', seed: 1 },
+  rows: () => taskRows('countdown', 'train', 7_000_000, 3000, 3),
+  heldOut: () => taskRows('countdown', 'validation', 0, 200, 3),
+  method: {
+    type: 'distillation',
+    teacher: { model: 'r1-final', directory: 'runs/r1-final' },
+    ...{ source: 'file', objective: 'sequence', logits: {}, maxCompletionTokens: 384 },
+    grader: ruleGrader({ format: 0.1, language: 0.1 }),
+    // Right, well formed, and nearly all words in the question's language.
+    ...{ minScore: 1.19, epochs: 4, batchSize: 16, learningRateMultiplier: 3 },
+  },
+};
