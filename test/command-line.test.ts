@@ -1,7 +1,7 @@
 // The command line as a person and a pipe use it, with a real model of random weights.
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createSocketServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -231,11 +231,13 @@ test('every command explains itself with examples', async () => {
     'backup',
     'chat',
     'convert',
+    'curves',
     'deploy',
     'doctor',
     'eval',
     'help',
     'inspect',
+    'jobs',
     'keys',
     'organizations',
     'restore',
@@ -376,3 +378,20 @@ async function toyServer(answer: (response: ServerResponse) => void): Promise<As
 function chunk(delta: object, finish_reason: string | null = null): string {
   return `data: ${JSON.stringify({ choices: [{ delta, finish_reason }] })}\n\n`;
 }
+
+test('curves draws a measure of jobs, each step once, and names the measures there are', async () => {
+  const job = join(directory, 'some-job');
+  mkdirSync(job);
+  const metrics = (step: number, reward: number) =>
+    `${JSON.stringify({ type: 'metrics', atMs: 0, step, data: { reward } })}\n`;
+  writeFileSync(join(job, 'journal.jsonl'), `${metrics(1, 0)}${metrics(2, 9)}${metrics(2, 0.5)}{"type": "met`);
+  const out = join(directory, 'reward.svg');
+  const drawn = await hadal(['curves', job, '-m', 'reward', '-o', out]);
+  assert.equal(drawn.stdout, `${out}: some-job, 2 points\n`);
+  const picture = readFileSync(out, 'utf8');
+  assert.match(picture, /^<svg [^>]+>\n/);
+  assert.match(picture, /<polyline [^>]*points="\S+ \S+"\/>/);
+  const unknown = await hadal(['curves', job, '-m', 'loss', '-o', out]);
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.stderr, /expected one of the measures reward, got loss/);
+});

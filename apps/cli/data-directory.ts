@@ -5,7 +5,7 @@
 
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 export function dataDirectory(): string {
   return process.env.HADAL_HOME || join(homedir(), '.hadal');
@@ -14,6 +14,11 @@ export function dataDirectory(): string {
 /** The directory of cached prefixes, made if need be. Throws one line where it cannot be written to. */
 export function prefixDirectory(): string {
   return writableDirectory('prefixes', 'to keep prefixes in', 'HADAL_HOME names another, --disk-cache 0 does without');
+}
+
+/** Where each job has a directory; made with the first of them. */
+export function jobsDirectory(): string {
+  return resolve(dataDirectory(), 'jobs');
 }
 
 /** The database that DATABASE_URL names, or else a file here. Throws one line where that cannot be written to. */

@@ -20,8 +20,10 @@ const commands: Readonly<Record<string, () => Promise<(terminal: Terminal) => Co
   inspect: async () => (await import('./commands/inspect.ts')).inspectCommand,
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   convert: async () => (await import('./commands/convert.ts')).convertCommand,
+  jobs: async () => (await import('./commands/jobs.ts')).jobsCommand,
   train: async () => (await import('./commands/train.ts')).trainCommand,
   'train-job': async () => (await import('./commands/train-job.ts')).trainJobCommand,
+  curves: async () => (await import('./commands/curves.ts')).curvesCommand,
   eval: async () => (await import('./commands/eval.ts')).evalCommand,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   backup: async () => (await import('./commands/backup.ts')).backupCommand,
@@ -49,7 +51,8 @@ for (const [, load] of wanted) {
   const command = create(terminal);
   const advice = `(hadal ${command.name()} --help has examples)`;
   for (const one of [command, ...command.commands]) one.showHelpAfterError(advice).exitOverride();
-  program.addCommand(command);
+  // What the server starts by itself is no command for people.
+  program.addCommand(command, { hidden: command.name() === 'train-job' });
 }
 
 try {

@@ -42,7 +42,7 @@ interface Chunk {
 
 /** Asks the server for its models. Throws an Error of one line when nobody answers or the model is not there. */
 export async function openRemoteModel(remote: Remote): Promise<AnswerSource> {
-  const response = await call(remote, 'models', {});
+  const response = await callServer(remote, 'models', {});
   const names = (parseJson<ModelList>(remote, await response.text()).data ?? []).map(({ id }) => id);
   const model = names.find((name) => remote.model === undefined || name === remote.model);
   if (model === undefined) {
@@ -68,7 +68,7 @@ async function* answer(remote: Remote, body: object, signal: AbortSignal): Async
     rejectedPrediction: 0,
   };
   try {
-    const response = await call(remote, 'chat/completions', { body, signal });
+    const response = await callServer(remote, 'chat/completions', { body, signal });
     if (response.body === null) throw new Error(`${remote.url.href}: expected an event stream, got no body`);
     yield { type: 'start' };
     const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
@@ -91,7 +91,8 @@ async function* answer(remote: Remote, body: object, signal: AbortSignal): Async
   yield { type: 'finish', reason, usage };
 }
 
-async function call(
+/** Throws an Error of one line where nobody answers, or the server refuses. With a body it is sent, else asked for. */
+export async function callServer(
   { url, apiKey }: Remote,
   path: string,
   { body, signal }: { readonly body?: object; readonly signal?: AbortSignal },
@@ -113,6 +114,12 @@ async function call(
   });
   if (response.ok) return response;
   throw new Error(`${url.href}: ${refusal(response.status, await response.text())}`);
+}
+
+/** What it answers, as JSON. */
+export async function serverJson<T>(remote: Remote, path: string, body?: object): Promise<T> {
+  const response = await callServer(remote, path, body === undefined ? {} : { body });
+  return parseJson<T>(remote, await response.text());
 }
 
 function refusal(status: number, body: string): string {

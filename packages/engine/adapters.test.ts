@@ -14,6 +14,7 @@ import type { AttentionForm } from '@hadal/models/architecture';
 import { CheckpointWeights } from '@hadal/models/checkpoint-weights';
 import { openModel, openWeights, readDefinition } from '@hadal/models/language-model';
 import { PackedDocuments } from '@hadal/models/layers/attention-memory';
+import { convertCheckpoint } from '@hadal/models/packed/convert';
 import { writeRandomAdapter } from '@hadal/models/testing/random-adapter';
 import { collectSpecs, type WeightSource } from '@hadal/models/weight-source';
 import { Arena } from '@hadal/tensor/arena';
@@ -264,6 +265,32 @@ test('loading and unloading gives all memory back, also where an adapter does no
   );
   assert.throws(() => runner.loadAdapter('nowhere', join(directory, 'nowhere')), /expected adapter_config.json and/);
   assert.equal(device.memory.stats().bytesInUse, before);
+});
+
+test('a converted base takes adapters as its original does, and the indexed architecture takes them too', async () => {
+  const out = join(directory, 'converted');
+  using device = openDevice({ threads: 2 });
+  await convertCheckpoint(device, golden, out, { dtype: 'bf16' });
+  const converted = openCheckpointDirectory(out);
+  const told = (checkpoint: Checkpoint, adapter: string) => {
+    using model = openModel(device, checkpoint, { dtype: 'bf16', form: 'expanded' });
+    using runner = new Runner(device, model, tokenizer, { cacheBytes: 2 ** 22 });
+    runner.loadAdapter('it', adapter);
+    return promptLogprobs(runner, prompt, 'it');
+  };
+  assert.deepEqual(told(converted, at('deepseek-v3', 'one')), told(golden, at('deepseek-v3', 'one')));
+  const indexed = goldenOf('deepseek-v3.2');
+  const adapter = join(directory, 'indexed');
+  writeRandomAdapter(adapter, indexed, all, { seed: 7 });
+  assert.equal(told(indexed, adapter).length, prompt.length - 1);
+});
+
+test('an architecture that takes no adapters says so', () => {
+  using device = openDevice({ threads: 1 });
+  using model = openModel(device, goldenOf('deepseek-v4-fp4'), { dtype: 'bf16' });
+  using runner = new Runner(device, model, tokenizer, { cacheBytes: 2 ** 22 });
+  const load = () => runner.loadAdapter('one', at('deepseek-v3', 'one'));
+  assert.throws(load, /adapter one: expected a model that takes adapters/);
 });
 
 test('an engine loads and unloads adapters while it runs', async () => {

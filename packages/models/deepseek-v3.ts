@@ -102,7 +102,8 @@ function assemblePredictor(
       const next = g.rmsNorm(g.embedding(embedding, nextIds), embeddingNorm, eps);
       const here = g.rmsNorm(hidden, hiddenNorm, eps);
       const x = g.linear(g.concat(next, here), join);
-      return g.rmsNorm(forwardBlock(g, block, x, positions, memory, eps), lastNorm, eps);
+      const updated = g.update(x, (stream) => forwardBlock(g, block, stream, positions, memory, eps));
+      return g.rmsNorm(updated, lastNorm, eps);
     },
   };
   return { module, block };

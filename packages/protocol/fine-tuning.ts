@@ -78,8 +78,12 @@ export interface Job {
 
 /** `ft:<model>:<suffix>:<id>`; of a model that was made so itself, the one at the beginning. */
 export function tunedModelName(jobId: string, model: string, suffix: string): string {
-  const [base = model] = model.startsWith('ft:') ? model.slice('ft:'.length).split(':') : [model];
-  return `ft:${base}:${suffix}:${jobId.replace(/^ftjob-/, '').slice(0, 12)}`;
+  return `ft:${trainedFrom(model) ?? model}:${suffix}:${jobId.replace(/^ftjob-/, '').slice(0, 12)}`;
+}
+
+/** The model that one with such a name was made of; undefined for other names. */
+export function trainedFrom(name: string): string | undefined {
+  return name.startsWith('ft:') ? name.slice('ft:'.length).split(':', 1)[0] : undefined;
 }
 
 export function checkpointName(jobId: string, model: string, suffix: string, step: number): string {

@@ -97,6 +97,10 @@ const task = z.strictObject({
   task: filled('the name of a built-in task').describe(
     'The row has `split` and `index` of the problem; a `task` of its own goes first.',
   ),
+  part: z
+    .enum(['accuracy', 'format', 'language'])
+    .optional()
+    .describe('Which part of the judgement is the reward, for formulas that weigh them. Default: `accuracy`.'),
 });
 
 const singleGraders = [stringCheck, textSimilarity, scoreModel, python, javascript, webhook, task] as const;

@@ -28,7 +28,7 @@ import type { Grader } from '@hadal/protocol/graders';
 import { parseListPage, parseRolloutPage, wireList } from '@hadal/protocol/list-page';
 import { parseMetadataQuery } from '@hadal/protocol/metadata';
 import { cardNamed } from '@hadal/protocol/models';
-import { RequestError, requestError } from '@hadal/protocol/request-error';
+import { requestError } from '@hadal/protocol/request-error';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
 import type { StoredFile } from '@hadal/store/files';
 import type { Account } from './accounts.ts';
@@ -38,9 +38,9 @@ import { findFile, unknownCursor } from './files-endpoints.ts';
 import { completionExamples, dataFiles, orderData, writeOrder } from './job-files.ts';
 import { rolloutsOf } from './job-journal.ts';
 import { readJsonLines } from './json-lines.ts';
+import { modelAsker } from './model-asker.ts';
 import { modelBehind, providerOf } from './provider.ts';
 import type { Trainer } from './trainer.ts';
-import type { AskModel } from './training-desk.ts';
 
 /** Where a job of each status can go. */
 const pausable: readonly JobStatus[] = ['validating_files', 'queued', 'running'];
@@ -79,16 +79,20 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
     account.checkModel(request.model);
     const { training, tuned } = trainer();
     const base = baseOf(request.model);
-    const training_file = await dataFile(account, request.trainingFileId, 'training_file');
+    const trainingFile = await dataFile(account, request.trainingFileId, 'training_file');
     const validation = await dataFile(account, request.validationFileId, 'validation_file');
     const { method } = request;
     if ('grader' in method && method.grader) {
       await checkGrader(account, method.grader, `method.${method.type}.grader`);
     }
-    return { request, base, trainingFile: training_file, validation, card: cardOf(request.model) };
+    const { model: card } = providerOf(providers, request.model);
+    return { request, base, trainingFile, validation, card, directoryOf };
 
-    function cardOf(name: string) {
-      return providerOf(providers, name).model;
+    /** Of weights that are all a model's own, on this machine. */
+    function directoryOf(name: string): string | undefined {
+      const checkpoint = tuned.checkpointOf(owner, name);
+      if (checkpoint !== undefined) return checkpoint.isAdapter ? undefined : checkpoint.directory;
+      return training.desk.checkpointOf(modelBehind(providerOf(providers, name)));
     }
 
     function baseOf(name: string): TrainingOrder['model'] {
@@ -97,9 +101,10 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
         const problem = `${name} is an adapter; begin with ${checkpoint.base.name}, or with a model whose weights are all its own`;
         throw requestError('training-unavailable', { problem });
       }
-      const id = modelBehind(providerOf(providers, name));
-      const directory = checkpoint?.directory ?? training.desk.checkpointOf(id);
-      if (directory !== undefined) return { name: checkpoint ? name : id, directory };
+      const directory = directoryOf(name);
+      if (directory !== undefined) {
+        return { name: checkpoint ? name : modelBehind(providerOf(providers, name)), directory };
+      }
       throw requestError('training-unavailable', { problem: `${name} is no checkpoint of this machine` });
     }
   }
@@ -122,13 +127,23 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
     throw requestError('invalid-field', { field: `${field}.${first.field}`, problem: first.problem + more });
   }
 
-  function orderOf(id: string, { request, base, validation }: Awaited<ReturnType<typeof understood>>): TrainingOrder {
+  function orderOf(
+    id: string,
+    { request, base, validation, directoryOf }: Awaited<ReturnType<typeof understood>>,
+  ): TrainingOrder {
     return {
       ...{ id, model: base, suffix: request.suffix, seed: request.seed ?? randomInt(2 ** 31 - 1) },
       trainingFile: dataFiles.training,
       ...(validation && { validationFile: dataFiles.validation }),
-      ...{ method: request.method, ...request.options },
+      ...{ method: withTeacher(request.method), ...request.options },
     };
+
+    /** What a teacher expects beside what it says can be known only where its checkpoint lies. */
+    function withTeacher(method: TrainingOrder['method']): TrainingOrder['method'] {
+      if (method.type !== 'distillation' || method.teacher.baseUrl !== undefined) return method;
+      const directory = directoryOf(method.teacher.model);
+      return directory === undefined ? method : { ...method, teacher: { ...method.teacher, directory } };
+    }
   }
 
   /** What is learned from, where it is no file of the caller's. */
@@ -208,40 +223,6 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       usage: () => undefined,
       start: async () => ({ stream, whole: async () => ({}) }),
       leave: () => gone.abort(),
-    };
-  }
-
-  /** Asks in the name of the account, which is charged. */
-  function askerFor({ id, account, explain, signal: callerGone }: ApiCall): AskModel {
-    let count = 0;
-    return async (question, given) => {
-      const { model, messages, effort, schema } = question;
-      const body = {
-        ...{ model, messages, store: false, stream: false },
-        ...(question.seed !== undefined && { seed: question.seed }),
-        ...(question.topP !== undefined && { top_p: question.topP }),
-        ...(question.temperature !== undefined && { temperature: question.temperature }),
-        ...(question.maxTokens !== undefined && { max_tokens: question.maxTokens }),
-        ...(effort !== undefined && { reasoning_effort: effort }),
-        response_format: { type: 'json_schema', json_schema: { name: 'grade', schema } },
-      };
-      const signal = given ? AbortSignal.any([given, callerGone]) : callerGone;
-      try {
-        const plan = await chat({ id: `${id}-${count++}`, account, body, signal, explain });
-        const answer = (await (await plan.start()).whole()) as { choices: { message: { content: string } }[] };
-        const usage = plan.usage();
-        const content = answer.choices[0]?.message.content ?? '';
-        return {
-          ...{ type: 'answer', content },
-          usage: {
-            ...{ promptTokens: usage?.prompt ?? 0, completionTokens: usage?.completion ?? 0 },
-            cachedTokens: usage?.cacheHit ?? 0,
-          },
-        };
-      } catch (error) {
-        if (!(error instanceof RequestError)) throw error;
-        return { type: 'failure', message: error.message };
-      }
     };
   }
 
@@ -362,7 +343,7 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       await checkGrader(call.account, grader, 'grader');
       const { signal } = call;
       const { desk } = trainer().training;
-      return wireGraderRun(await desk.runGrader({ grader, item, sample, ask: askerFor(call), signal }));
+      return wireGraderRun(await desk.runGrader({ grader, item, sample, ask: modelAsker(chat, call), signal }));
     },
 
     async validateGrader(call: ApiCall) {

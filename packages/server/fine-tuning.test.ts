@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BatchDetails } from '@hadal/protocol/batches';
+import { unboundedScope } from '@hadal/store/keys';
 import { openStore } from '@hadal/store/store';
 import OpenAI, { APIError, toFile } from 'openai';
 import type { JobCreateParams } from 'openai/resources/fine-tuning/jobs/jobs';
@@ -570,4 +571,27 @@ test('a server that is killed leaves no process behind that works beside the nex
   for (const [i, step] of told.entries())
     assert.ok(i === 0 || step === told[i - 1] + 1 || step <= told[i - 1], `${told}`);
   assert.ok(told.length < 60 + 4 * 4, `${told.length} steps told in all`);
+});
+
+test('the process of a job asks models by its server, in the name of whoever ordered it', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script: () => ['yes'], training: trainer.training });
+  await toy.store.keys.add(
+    {
+      ...{ id: 'key_1', organization: '', member: undefined, role: 'member', name: 'a', createdMs: 0 },
+      ...{ expiresMs: undefined, keepsText: false, scope: { ...unboundedScope, models: ['toy'] } },
+    },
+    'sk-one',
+  );
+  const client = new OpenAI({ baseURL: `${toy.server.url}/v1`, apiKey: 'sk-one', maxRetries: 0 });
+  const answers = [];
+  for (const asks of ['toy', 'r9']) {
+    const { id } = await ended(client, (await create(client, { asks })).id);
+    answers.push(JSON.parse((await messagesOf(client, id)).find((message) => message.startsWith('{')) ?? ''));
+  }
+  const [right, wrong] = answers;
+  assert.deepEqual([right.type, right.content, right.usage.completionTokens], ['answer', 'yes', 4]);
+  assert.deepEqual([wrong.type, wrong.message.includes('you passed r9')], ['failure', true]);
+  const [used] = await toy.store.ledger.usage({ fromMs: 0, toMs: 1e15, by: ['key', 'model'] });
+  assert.deepEqual([used?.axes.key, used?.requests, used?.completion], ['key_1', 1, 4]);
 });

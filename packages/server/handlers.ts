@@ -16,9 +16,12 @@ import { BatchRunner } from './batch-runner.ts';
 import { batchesEndpoints } from './batches-endpoints.ts';
 import { chatCompletionsEndpoint } from './chat-completions-endpoint.ts';
 import { completionsEndpoint } from './completions-endpoint.ts';
+import { explainFailure } from './failure.ts';
 import { filesEndpoints } from './files-endpoints.ts';
 import { fineTuningEndpoints } from './fine-tuning-endpoints.ts';
+import type { AskFor } from './job-queue.ts';
 import type { Logger } from './logger.ts';
+import { modelAsker } from './model-asker.ts';
 import { patientModels } from './model-source.ts';
 import { ResponseShelf } from './response-shelf.ts';
 import { responsesEndpoints } from './responses-endpoints.ts';
@@ -44,6 +47,8 @@ function openEndpoints(options: EndpointOptions, shelf: ResponseShelf): Readonly
 /** Everything that calls can do. */
 export interface Api extends AsyncDisposable {
   readonly handlers: Readonly<Record<OperationId, Handler>>;
+  /** What a job asks models by, in the name of whoever ordered it, while others come first. */
+  readonly askFor: AskFor;
 }
 
 /** Also goes on with what was left unfinished, here or by a process that is gone. `logger` gets what nobody waits for. */
@@ -53,6 +58,16 @@ export function openApi(options: EndpointOptions, logger: Logger): Api {
   const batchRunner = new BatchRunner(options, patient, logger);
   return {
     handlers: openHandlers(options, openEndpoints(options, shelf), shelf, batchRunner),
+    askFor({ id: jobId, owner, details }) {
+      const { accounts, newId, stopping } = options;
+      return async (question, signal) => {
+        const id = `${jobId}-${newId()}`;
+        const account = await accounts.accountOf(owner, details.keyId);
+        const explain = (error: unknown) => explainFailure(error, { logger, requestId: id });
+        const ask = modelAsker(patient['/chat/completions'], { id, account, explain, signal: stopping });
+        return await ask(question, signal);
+      };
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all([shelf, batchRunner].map((one) => one[Symbol.asyncDispose]()));
     },

@@ -3,13 +3,15 @@
 // Owns how it is started: out of reach of the terminal's signals, behind everything else on this machine, its words in a file, and
 // tied to this process by a pipe and a channel that end with it. Knows nothing of what it does.
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ToServer, ToTrainer } from '@hadal/protocol/job-channel';
+import type { AskModels } from './model-asker.ts';
 import type { JobExit, JobProcess } from './training-desk.ts';
 
 const outputFile = 'output.log';
@@ -24,7 +26,7 @@ export interface JobCommand {
 }
 
 /** Runs `command` for the job in `directory`. */
-export function startJobProcess({ program, args, env }: JobCommand, directory: string): JobProcess {
+export function startJobProcess({ program, args, env }: JobCommand, directory: string, ask: AskModels): JobProcess {
   const output = join(directory, outputFile);
   const log = openSync(output, 'a');
   const child = spawn(program, args, {
@@ -38,6 +40,9 @@ export function startJobProcess({ program, args, env }: JobCommand, directory: s
   child.once('exit', (code, signal) => exit(code, signal));
   child.once('error', (error) => exit(null, null, error.message));
   child.stdin?.on('error', () => {});
+  const gone = new AbortController();
+  void exited.then(() => gone.abort());
+  child.on('message', (message) => void answerQuestion(message as ToServer, child, ask, gone.signal));
   if (child.pid !== undefined) {
     try {
       setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
@@ -46,6 +51,20 @@ export function startJobProcess({ program, args, env }: JobCommand, directory: s
     }
   }
   return { pid: child.pid, exited, stop: () => void child.kill('SIGTERM'), kill: () => void child.kill('SIGKILL') };
+}
+
+/** One that cannot be answered is told so; one who is gone, nothing. */
+async function answerQuestion(
+  { type, id, question }: ToServer,
+  child: ChildProcess,
+  ask: AskModels,
+  signal: AbortSignal,
+): Promise<void> {
+  if (type !== 'ask') return;
+  const failure = { type: 'failure', message: 'the server had an error while it answered' } as const;
+  const reply = await ask(question, signal).catch(() => failure);
+  const message: ToTrainer = { type: 'reply', id, reply };
+  if (child.connected) child.send(message, () => {});
 }
 
 function lastWordsIn(path: string): string {

@@ -15,6 +15,7 @@ import { orderData, writeOrder } from './job-files.ts';
 import { type JobEnd, mendJournal, readJournal, tell } from './job-journal.ts';
 import { residentBytes, untilUnlocked } from './job-process.ts';
 import type { Logger } from './logger.ts';
+import type { AskModels } from './model-asker.ts';
 import type { JobExit, JobProcess, Training } from './training-desk.ts';
 import type { TunedModels } from './tuned-models.ts';
 
@@ -31,6 +32,9 @@ export interface JobQueueOptions {
   /** Hears of jobs that are over. */
   readonly onOver: () => void;
 }
+
+/** What asks models in the name of whoever ordered a job. */
+export type AskFor = (job: Job) => AskModels;
 
 const unfinished: readonly JobStatus[] = ['validating_files', 'queued', 'running'];
 const anyStatus: readonly JobStatus[] = [...unfinished, 'paused', 'succeeded', 'failed', 'cancelled'];
@@ -55,14 +59,16 @@ export class JobQueue implements AsyncDisposable {
   #lease: AsyncDisposable | undefined;
   #taking: Promise<void> | undefined;
   #isWanted = false;
+  #askFor: AskFor | undefined;
 
   constructor(options: JobQueueOptions) {
     this.#options = options;
     options.stopping.addEventListener('abort', () => this.#stirAll(), { once: true });
   }
 
-  /** Takes up what an earlier server has left, and what comes. */
-  start(): void {
+  /** Takes up what an earlier server has left, and what comes. `askFor`: what a job's process asks models by. */
+  start(askFor: AskFor): void {
+    this.#askFor = askFor;
     this.#poll = setInterval(() => this.wake(), this.#pollMs);
     this.#poll.unref();
     this.wake();
@@ -116,7 +122,7 @@ export class JobQueue implements AsyncDisposable {
   }
 
   async #takeUp(): Promise<void> {
-    while (this.#isWanted && !this.#options.stopping.aborted) {
+    while (this.#askFor && this.#isWanted && !this.#options.stopping.aborted) {
       this.#isWanted = false;
       await this.#takeUpOnce();
     }
@@ -237,7 +243,7 @@ export class JobQueue implements AsyncDisposable {
       const found = await this.#import(id);
       const before = found && (await this.#enterRunning(id));
       if (before === undefined) return;
-      const exit = await this.#watch(id, training.desk.start(directory));
+      const exit = await this.#watch(id, training.desk.start(directory, this.#asker(before)));
       const after = await this.#import(id);
       if (after?.status !== 'running' || stopping.aborted) return;
       deaths = after.details.reachedStep > before.details.reachedStep ? 1 : deaths + 1;
@@ -266,6 +272,11 @@ export class JobQueue implements AsyncDisposable {
       const message = since.running === undefined ? 'Fine-tuning job started' : 'Fine-tuning job goes on';
       return changes.enter(job, 'running', [message], more);
     });
+  }
+
+  #asker(job: Job): AskModels {
+    if (this.#askFor === undefined) throw new Error('the queue of jobs: expected to be started');
+    return this.#askFor(job);
   }
 
   /** Until the process is gone; it is asked to go when the job is no longer to run. */

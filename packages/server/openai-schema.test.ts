@@ -2,24 +2,34 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { dsml, thinkEnd } from '@hadal/formats/special-tokens';
 import { Ajv } from 'ajv';
 import formats from 'ajv-formats';
+import OpenAI, { toFile } from 'openai';
 import { serveToy, type ToyServer } from './testing/serve-toy.ts';
 
 // OpenAI's own description of its responses, without its prose (from the OpenAPI document of October 2026).
 const schemas = JSON.parse(
   readFileSync(join(import.meta.dirname, '../../test/golden/openai/response-schemas.json'), 'utf8'),
-  withNull,
+  withoutOlderWays,
 ) as Record<string, object>;
 const ajv = new Ajv({ strict: false, allErrors: true, discriminator: false, logger: false });
 (formats as unknown as (ajv: Ajv) => void)(ajv);
 ajv.addFormat('unixtime', { type: 'number', validate: (time: number) => Number.isInteger(time) && time > 1.6e9 });
 ajv.addSchema({ $id: 'openai', components: { schemas } });
 
-/** OpenAPI's older way to allow null, which JSON Schema knows neither without a type nor beside an enum. */
-function withNull(_key: string, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || !('nullable' in value)) return value;
+/**
+ * OpenAPI's older ways, which JSON Schema does not know: to allow null (neither without a type nor beside an enum), and to leave a
+ * bound out.
+ */
+function withoutOlderWays(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if ('exclusiveMinimum' in value && value.exclusiveMinimum === true && 'minimum' in value) {
+    const { minimum, ...rest } = value;
+    return { ...rest, exclusiveMinimum: minimum };
+  }
+  if (!('nullable' in value)) return value;
   const { nullable: _, ...rest } = value;
   return { anyOf: [rest, { type: 'null' }] };
 }
@@ -157,4 +167,39 @@ test('errors are what OpenAI says they are', async () => {
   await using toy = await serve();
   assertValid('ErrorResponse', JSON.parse(await ask(toy, '/v1/chat/completions', {})));
   assertValid('ErrorResponse', JSON.parse(await ask(toy, '/v1/responses', { model: 'other' })));
+});
+
+test('fine-tuning jobs, their events and checkpoints are what OpenAI says they are', async () => {
+  await using toy = await serveToy({ script: () => ['ok'], trains: true });
+  const client = new OpenAI({ baseURL: `${toy.server.url}/v1`, apiKey: 'any' });
+  const file = await toFile(Buffer.from(JSON.stringify({ toy: { steps: 4 } })));
+  const { id: trainingFile } = await client.files.create({ file, purpose: 'fine-tune' });
+  const grader = {
+    type: 'string_check',
+    name: 'a',
+    input: '{{ sample.output_text }}',
+    reference: 'b',
+    operation: 'eq',
+  };
+  const methods = [
+    undefined,
+    { type: 'supervised', supervised: { hyperparameters: { n_epochs: 2 } } },
+    { type: 'dpo', dpo: { hyperparameters: { beta: 0.2 } } },
+    { type: 'reinforcement', reinforcement: { grader, hyperparameters: { eval_interval: 5 } } },
+  ];
+  const ids: string[] = [];
+  for (const method of methods) {
+    const asked = { model: 'toy', training_file: trainingFile, suffix: 'mine', seed: 1, metadata: { a: 'b' }, method };
+    const created = await client.fineTuning.jobs.create(asked as never);
+    assertValid('FineTuningJob', created);
+    ids.push(created.id);
+  }
+  const fetched = async (path: string) => await (await fetch(`${toy.server.url}/v1/fine_tuning/jobs${path}`)).json();
+  for (const id of ids) {
+    while ((await client.fineTuning.jobs.retrieve(id)).status !== 'succeeded') await delay(20);
+    assertValid('FineTuningJob', await fetched(`/${id}`));
+    assertValid('ListFineTuningJobEventsResponse', await fetched(`/${id}/events`));
+    assertValid('ListFineTuningJobCheckpointsResponse', await fetched(`/${id}/checkpoints`));
+  }
+  assertValid('ListPaginatedFineTuningJobsResponse', await fetched(''));
 });

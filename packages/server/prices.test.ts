@@ -85,3 +85,19 @@ test('money is exact: what is written is what is meant, and costs add up to the 
     }),
   );
 });
+
+test('a model that a job has made costs what it was made of, or what the list says of it', () => {
+  const price = (output: number) => ({ cacheHit: 0, cacheMiss: 0, output, windows: [] });
+  const list = {
+    ...noPrices,
+    models: new Map([
+      ['tiny', price(1_000_000)],
+      ['ft:tiny:b:2', price(5_000_000)],
+    ]),
+  };
+  const cost = (model: string) => costOf(list, { model, usage: million, endedMs: 0, isBatch: false });
+  assert.deepEqual(
+    ['tiny', 'ft:tiny:a:1', 'ft:tiny::1:ckpt-step-2', 'ft:tiny:b:2', 'ft:other:a:1', 'tiny:a'].map(cost),
+    [1_000_000, 1_000_000, 1_000_000, 5_000_000, 0, 0],
+  );
+});

@@ -4,6 +4,7 @@
 // floating point, rounded once, at the end. The time that counts is when the answer ended, as on DeepSeek. Knows no balances.
 
 import type { Usage } from '@hadal/protocol/chat-event';
+import { trainedFrom } from '@hadal/protocol/fine-tuning';
 
 /** For a million tokens, in millionths of the currency. */
 export interface Price {
@@ -51,7 +52,7 @@ export const noPrices: PriceList = {
   clock: openClock('UTC') as Intl.DateTimeFormat,
 };
 
-/** In millionths of the list's currency. A model that is not on it costs nothing. */
+/** In millionths of the list's currency. One that a job has made costs what it was made of; others not on it, nothing. */
 export function costOf(
   list: PriceList,
   {
@@ -66,7 +67,7 @@ export function costOf(
     readonly isBatch: boolean;
   },
 ): number {
-  const entry = list.models.get(model);
+  const entry = list.models.get(model) ?? list.models.get(trainedFrom(model) ?? '');
   if (entry === undefined) return 0;
   const window = windowAt(list, entry, endedMs);
   const { cacheHit, cacheMiss, output } = window?.price ?? entry;

@@ -337,7 +337,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     throw error;
   });
 
-  trainer?.start();
+  trainer?.start(api.askFor);
 
   function replace(changes: ChangeableOptions): void {
     checkProviders(changes.providers);

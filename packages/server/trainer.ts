@@ -3,7 +3,7 @@
 // Owns the order in which its parts begin and end: names of models are there before anything is asked, processes have stopped before
 // models are closed.
 
-import { JobQueue, type JobQueueOptions } from './job-queue.ts';
+import { type AskFor, JobQueue, type JobQueueOptions } from './job-queue.ts';
 import type { Training } from './training-desk.ts';
 import { TunedModels, type TunedModelsOptions } from './tuned-models.ts';
 
@@ -12,7 +12,7 @@ export interface Trainer extends AsyncDisposable {
   readonly queue: JobQueue;
   readonly tuned: TunedModels;
   /** Takes up jobs from here on, those first that an earlier server has left. */
-  start(): void;
+  start(askFor: AskFor): void;
 }
 
 export async function openTrainer(
@@ -23,7 +23,7 @@ export async function openTrainer(
   const queue = new JobQueue({ ...options, tuned });
   return {
     ...{ training: options.training, queue, tuned },
-    start: () => queue.start(),
+    start: (askFor) => queue.start(askFor),
     async [Symbol.asyncDispose]() {
       await queue[Symbol.asyncDispose]();
       await tuned[Symbol.asyncDispose]();

@@ -4,11 +4,11 @@
 // and estimated here, carried out by a process of its own that is known by its directory alone, and what it leaves behind is opened
 // as a provider. Knows nothing of HTTP.
 
-import type { efforts } from '@hadal/protocol/effort';
 import type { OrderProblem, TrainingEstimate } from '@hadal/protocol/fine-tuning';
-import type { GraderRun, GraderUsage } from '@hadal/protocol/grader-run';
-import type { Grader, GraderOfType } from '@hadal/protocol/graders';
+import type { GraderRun } from '@hadal/protocol/grader-run';
+import type { Grader } from '@hadal/protocol/graders';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
+import type { AskModels } from './model-asker.ts';
 import type { Provider } from './provider.ts';
 
 export interface JobExit {
@@ -34,31 +34,9 @@ export interface GraderCall {
   readonly item: unknown;
   readonly sample: string;
   /** For graders that ask a model. */
-  readonly ask: AskModel;
+  readonly ask: AskModels;
   readonly signal: AbortSignal;
 }
-
-export interface ModelQuestion {
-  readonly model: string;
-  readonly messages: readonly {
-    readonly role: GraderOfType<'score_model'>['input'][number]['role'];
-    readonly content: string;
-  }[];
-  /** undefined: what is usual for the model. */
-  readonly seed: number | undefined;
-  readonly topP: number | undefined;
-  readonly temperature: number | undefined;
-  readonly maxTokens: number | undefined;
-  readonly effort: keyof typeof efforts | undefined;
-  /** JSON Schema of the answer, for models that can be held to one. */
-  readonly schema: object;
-}
-
-export type ModelReply =
-  | { readonly type: 'answer' | 'refusal'; readonly content: string; readonly usage: GraderUsage }
-  | { readonly type: 'failure'; readonly message: string };
-
-export type AskModel = (question: ModelQuestion, signal: AbortSignal | undefined) => Promise<ModelReply>;
 
 export interface GraderMistake {
   /** Of the grader, such as `graders.a.source`. */
@@ -80,7 +58,8 @@ export interface TrainingDesk {
   /** What is wrong with an order whose files lie in `directory`. */
   check(order: TrainingOrder, directory: string): Promise<readonly OrderProblem[]>;
   estimate(order: TrainingOrder, directory: string): Promise<TrainingEstimate>;
-  start(directory: string): JobProcess;
+  /** `ask`: what the process may ask of the server's models, in the name of whoever ordered the job. */
+  start(directory: string, ask: AskModels): JobProcess;
   /** Of a grader alone, whose rows are not known yet. */
   validateGrader(grader: Grader): Promise<readonly GraderMistake[]>;
   runGrader(call: GraderCall): Promise<GraderRun>;

@@ -43,6 +43,21 @@ test('rewinding gives back what was taken since the mark, and leaves what was wr
   assert.deepEqual(back, Int32Array.of(4, 5, 6));
 });
 
+test('a tensor too large for what is left of a block leaves it to smaller ones, and rewinding finds every block as it was', () => {
+  using device = openDevice({ threads: 1 });
+  using arena = new Arena(device.memory, 4096);
+  const first = arena.take([500]);
+  const mark = arena.mark();
+  for (let turn = 0; turn < 2; turn++) {
+    const large = arena.take([3000]);
+    const small = arena.take([500]);
+    assert.notEqual(large.handle, first.handle);
+    assert.deepEqual([small.handle, small.offset], [first.handle, 512]);
+    arena.rewind(mark);
+  }
+  assert.equal(arena.bytes, 4096 + 3008 * 4);
+});
+
 test('disposal returns the native memory', () => {
   using device = openDevice({ threads: 1 });
   const before = device.memory.stats();

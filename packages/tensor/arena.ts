@@ -1,7 +1,7 @@
 // Memory of one step.
 //
-// Owns a few large native blocks and hands out stretches of them from left to right; `reset` takes everything back at
-// once. A training step or a forward pass makes thousands of tensors that all die together, so neither the garbage
+// Owns a few large native blocks and hands out stretches of each from left to right, of the first that has room; `reset` takes
+// everything back at once. A training step or a forward pass makes thousands of tensors that all die together, so neither the garbage
 // collector nor a free list has anything to do. After the first steps the blocks suffice and nothing is allocated:
 // memory stays flat. What is written from JavaScript lies apart from what commands will compute, because it is written
 // before they run: `rewind` takes back only the latter.
@@ -9,8 +9,8 @@
 import type { NativeMemory } from '@hadal/kernels/memory';
 import { type Dtype, Tensor } from './tensor.ts';
 
-/** How far the results of commands had come; see `rewind`. */
-export type Mark = { readonly block: number; readonly used: number };
+/** How far the results of commands had come in each block; see `rewind`. */
+export type Mark = readonly number[];
 
 /** 64 bytes: a cache line, and the widest vector of any instruction set we compile for. */
 const alignment = 16;
@@ -78,20 +78,22 @@ export class Arena {
   }
 }
 
-const start: Mark = { block: 0, used: 0 };
+const start: Mark = [];
 
 interface Block {
   readonly handle: number;
   readonly elements: number;
+  used: number;
 }
 
-/** Blocks that are filled one after another. */
+/**
+ * Blocks that are filled at the same time: a large tensor leaves no gap that smaller ones could not fill. The same tensors in the
+ * same order lie in the same places again, so nothing is allocated for them.
+ */
 class Stack {
   readonly #memory: NativeMemory;
   readonly #blocks: Block[] = [];
   readonly #blockElements: number;
-  #current = 0;
-  #used = 0;
 
   constructor(memory: NativeMemory, blockBytes: number) {
     this.#memory = memory;
@@ -106,35 +108,30 @@ class Stack {
     let length = 1;
     for (const n of shape) length *= n;
     const block = this.#roomFor(length);
-    const tensor = new Tensor(block.handle, this.#used, shape, dtype);
-    this.#used += Math.ceil(length / alignment) * alignment;
+    const tensor = new Tensor(block.handle, block.used, shape, dtype);
+    block.used += Math.ceil(length / alignment) * alignment;
     return tensor;
   }
 
   mark(): Mark {
-    return { block: this.#current, used: this.#used };
+    return this.#blocks.map(({ used }) => used);
   }
 
-  rewind({ block, used }: Mark): void {
-    this.#current = block;
-    this.#used = used;
+  rewind(mark: Mark): void {
+    for (const [i, block] of this.#blocks.entries()) block.used = mark[i] ?? 0;
   }
 
   [Symbol.dispose](): void {
     for (const block of this.#blocks) this.#memory.free(block.handle);
     this.#blocks.length = 0;
-    this.rewind(start);
   }
 
   #roomFor(length: number): Block {
-    for (; this.#current < this.#blocks.length; this.#current++, this.#used = 0) {
-      const block = this.#blocks[this.#current] as Block;
-      if (this.#used + length <= block.elements) return block;
-    }
+    const known = this.#blocks.find((block) => block.used + length <= block.elements);
+    if (known) return known;
     const elements = Math.max(this.#blockElements, Math.ceil(length / alignment) * alignment);
-    const block = { handle: this.#memory.allocate(elements * 4), elements };
+    const block = { handle: this.#memory.allocate(elements * 4), elements, used: 0 };
     this.#blocks.push(block);
-    this.#used = 0;
     return block;
   }
 }

@@ -2,7 +2,7 @@
 //
 // A rule reads the gradient of its step's output and adds to the gradients of its inputs; it knows nothing of the steps
 // around it. The table is typed by the steps: an operation without a rule does not compile. Invariant: a rule runs once,
-// after every reader of its output has run, so that output's gradient is complete.
+// after every reader of its output has run, so that output's gradient is complete, and nobody reads it afterwards.
 
 import { attentionBackward } from '@hadal/kernels/attention';
 import { axpy } from '@hadal/kernels/elementwise';
@@ -68,6 +68,13 @@ interface AttentionStep {
   shape: AttentionShape;
 }
 
+/** What `Graph.update` leaves on the tape: all of a block, which is not there. */
+export interface UpdateStep {
+  readonly x: Tensor;
+  readonly y: Tensor;
+  readonly compute: (x: Tensor) => Tensor;
+}
+
 /** What each operation leaves on the tape. */
 interface Steps {
   linear: { x: Tensor; w: PlainWeight; bias: Tensor | undefined; y: Tensor };
@@ -86,6 +93,7 @@ interface Steps {
   gather: { x: Tensor; y: Tensor; groups: Groups };
   combine: { x: Tensor; weights: Tensor; y: Tensor; groups: Groups };
   linearLoss: { x: Tensor; loss: Tensor; dx: Tensor };
+  update: UpdateStep;
 }
 
 export type Step = { [K in keyof Steps]: { readonly op: K } & Readonly<Steps[K]> }[keyof Steps];
@@ -165,7 +173,7 @@ export const gradRules: GradRules = {
   // gradients are added to its own copy.
   residual: (g, { x, y, sum }) => {
     const dSum = g.gradOf(sum);
-    if (y.needsGrad) y.grad = dSum;
+    if (y.needsGrad) [y.grad, sum.grad] = [dSum, undefined];
     give(g, x, (dx, accumulate) => g.copyColumns(dSum, 0, dx, 0, x.dim(-1), accumulate ? 'add' : 'write'));
   },
 
@@ -201,9 +209,15 @@ export const gradRules: GradRules = {
 
   linearLoss: (g, { x, dx: made }) => {
     if (!x.needsGrad) return;
-    if (x.grad) axpy(g.device.commands, 1, made, x.grad);
-    else x.grad = made;
+    if (!x.grad) {
+      x.grad = made;
+      return;
+    }
+    axpy(g.device.commands, 1, made, x.grad);
+    g.giveBack(made);
   },
+
+  update: (g, step) => g.updateBackward(step),
 };
 
 /** Lets `write` put a gradient into, or add it onto, that of `x`; the first to come need not find zeros there. */
@@ -212,7 +226,7 @@ function give(g: Graph, x: Tensor, write: (dx: Tensor, accumulate: boolean) => v
   if (x.grad) {
     write(x.grad, true);
   } else {
-    x.grad = g.arena.take(x.shape);
+    x.grad = g.borrow(x.shape);
     write(x.grad, false);
   }
 }
@@ -226,11 +240,14 @@ function discarded(g: Graph, w: Tensor): Tensor {
 
 /** `give` for kernels that overwrite. Called for its side effects too, so it runs even where nobody wants the result. */
 function giveFresh(g: Graph, x: Tensor, write: (dx: Tensor) => void): void {
-  const made = g.arena.take(x.shape);
+  const made = g.borrow(x.shape);
   write(made);
-  if (!x.needsGrad) return;
+  if (x.needsGrad && !x.grad) {
+    x.grad = made;
+    return;
+  }
   if (x.grad) axpy(g.device.commands, 1, made, x.grad);
-  else x.grad = made;
+  g.giveBack(made);
 }
 
 /** `giveFresh` for `width` columns of `x` from `column` on; the others have readers, and gradients, of their own. */
@@ -238,8 +255,9 @@ function giveColumns(g: Graph, x: Tensor, column: number, width: number, write: 
   if (width === x.dim(-1)) {
     giveFresh(g, x, write);
   } else if (x.needsGrad) {
-    const made = g.arena.take([x.rows, width]);
+    const made = g.borrow([x.rows, width]);
     write(made);
     g.copyColumns(made, 0, g.gradOf(x), column, width, 'add');
+    g.giveBack(made);
   }
 }

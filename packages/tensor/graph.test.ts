@@ -18,7 +18,8 @@ function trace(N: number, D: number, output: (g: Graph, x: Tensor) => Tensor) {
   const x = arena.floats(normals(N * D, 1), [N, D]);
   x.needsGrad = true;
   const y = output(g, x);
-  y.grad = arena.floats(normals(y.length, 2), y.shape);
+  const dy = normals(y.length, 2);
+  y.grad = arena.floats(dy, y.shape);
   g.backward();
   g.run();
   const read = (t: Tensor) => {
@@ -26,7 +27,7 @@ function trace(N: number, D: number, output: (g: Graph, x: Tensor) => Tensor) {
     device.memory.read(t, values);
     return values;
   };
-  return { y: read(y), dx: read(x.grad as unknown as Tensor), dy: read(y.grad), x: read(x) };
+  return { y: read(y), dx: read(x.grad as unknown as Tensor), dy, x: read(x) };
 }
 
 function columnsOf(values: Float32Array, D: number, column: number, width: number): Float32Array {
@@ -93,6 +94,87 @@ test('blocks in a row need the memory of one, and have the bits that a tape woul
   const [one, many] = [run('inference', 1), run('inference', 5)];
   assert.equal(many.bytes, one.bytes);
   assert.deepEqual(many.values, run('training', 5).values);
+});
+
+test('gradients of activations need the memory of one block, however many there are', () => {
+  using device = openDevice({ threads: 1 });
+  const [N, D] = [64, 32];
+  const bytes = (mode: 'training' | 'inference', blocks: number) => {
+    using arena = new Arena(device.memory, 4 * N * D);
+    const g = new Graph(device, arena, mode);
+    let x = arena.floats(normals(N * D, 1), [N, D]);
+    const w = arena.floats(normals(D * D, 2), [D, D]);
+    w.needsGrad = mode === 'training';
+    const mark = arena.bytes;
+    // Each keeps a product and its sum with the stream, which lie in one place.
+    for (let block = 0; block < blocks; block++) x = g.residual(x, g.linear(x, w));
+    if (mode === 'training') g.backward();
+    g.run();
+    return arena.bytes - mark;
+  };
+  const gradients = (blocks: number) => bytes('training', blocks) - bytes('inference', blocks);
+  assert.equal(gradients(9), gradients(2));
+});
+
+test('blocks that are computed again have the gradients of blocks that were kept, in bits, and need the memory of one', () => {
+  using device = openDevice({ threads: 2 });
+  const [N, D, E, K] = [48, 32, 4, 2];
+  const routing = {
+    K,
+    groups: 1,
+    topkGroups: 1,
+    scoring: 'sigmoid',
+    groupScore: 'max',
+    normalize: true,
+    scale: 1,
+  } as const;
+  const run = (mode: 'training' | 'recomputing', blocks: number) => {
+    using weights = new Arena(device.memory);
+    using arena = new Arena(device.memory, 4 * N * D);
+    const weight = (shape: readonly number[], seed: number) => {
+      const length = shape.reduce((product, n) => product * n, 1);
+      const w = weights.floats(normals(length, seed), shape);
+      [w.grad, w.needsGrad] = [weights.floats(new Float32Array(length), shape), true];
+      return w;
+    };
+    const [router, up, down] = [weight([E, D], 2), weight([E, 2 * D, D], 3), weight([E, D, D], 4)];
+    const [bias, counts] = [weights.floats(new Float32Array(E)), weights.integers(new Int32Array(E))];
+    const g = new Graph(device, arena, mode);
+    const leaf = weight([N, D], 1);
+    // Read before the blocks and after, the stream has gradients from several sides.
+    const first = g.rmsNorm(leaf, weight([D], 5), 1e-6);
+    let x = first;
+    for (let block = 0; block < blocks; block++) {
+      x = g.update(x, (stream) => {
+        const chosen = g.route(g.linear(stream, router), bias, counts, routing);
+        const groups = g.group(chosen.ids, E);
+        const hidden = g.groupedGatedLinear(g.gather(stream, groups), up, groups);
+        return g.residual(stream, g.combine(g.groupedLinear(hidden, down, groups), chosen.weights, groups));
+      });
+    }
+    const y = g.concat(x, first);
+    y.grad = arena.floats(normals(y.length, 6), y.shape);
+    g.backward();
+    g.run();
+    const load = new Int32Array(E);
+    device.memory.read(counts, load);
+    const gradients = [leaf, router, up, down].map(({ grad, length }) => {
+      const values = new Float32Array(length);
+      if (grad) device.memory.read(grad, values);
+      return values;
+    });
+    return { gradients, load, bytes: arena.bytes };
+  };
+  const [kept, again] = [run('training', 6), run('recomputing', 6)];
+  assert.deepEqual(again.gradients, kept.gradients);
+  assert.ok(again.gradients.every((values) => values.some((value) => value !== 0)));
+  assert.deepEqual(again.load, kept.load);
+  assert.equal(
+    again.load.reduce((sum, n) => sum + n, 0),
+    6 * N * K,
+  );
+  // What remains of a block is its input, in whose memory the gradient goes down.
+  assert.ok(run('recomputing', 9).bytes - again.bytes <= 3 * N * D * 4);
 });
 
 /** N rows of a student of width D with a head [V, D], and a teacher who names K tokens of each. */

@@ -3,6 +3,7 @@
 // A graph records kernels into the device's command buffer and takes their results from an arena. With a tape it also
 // notes each operation, so that `backward` can walk them in reverse through the table of gradient rules; without one it
 // is plain inference. The forward code of a model is the same in both. Nothing is computed before `run` or `backward`.
+// The gradient of what was computed is dead once the rule of its operation has run, and its memory goes to the next one.
 
 import { attention } from '@hadal/kernels/attention';
 import { crossEntropy, crossEntropyForward } from '@hadal/kernels/cross-entropy';
@@ -25,6 +26,7 @@ import {
   type RopeShape,
   type Routing,
   type Step,
+  type UpdateStep,
 } from './gradients.ts';
 import { AdaptedMatrix, type AdapterRows, addLowRanks, isAdapted } from './low-rank.ts';
 import { multiplyBack } from './packed-gradients.ts';
@@ -64,17 +66,32 @@ interface LossChunk {
   readonly purpose: 'loss' | 'gradient';
 }
 
+/** `recomputing`: training in which the backward pass computes once more what `Graph.update` kept nothing of. */
+export type GraphMode = 'training' | 'recomputing' | 'inference';
+
+/** A step on the tape, and the tensors that it was the first to write. */
+interface NotedStep {
+  readonly step: Step;
+  readonly made: readonly Tensor[];
+}
+
 export class Graph {
   readonly device: Device;
   readonly arena: Arena;
-  readonly #tape: Step[] | undefined;
+  readonly #mode: GraphMode;
+  #tape: NotedStep[] | undefined;
+  /** Memory of gradients that are dead, by their length. */
+  #spares = new Map<number, Tensor[]>();
+  /** Whether what is recorded has been recorded before. */
+  #isAgain = false;
   #adapterRows: readonly AdapterRows[] | undefined;
   #rowNumbers: Tensor | undefined;
 
-  constructor(device: Device, arena: Arena, mode: 'training' | 'inference') {
+  constructor(device: Device, arena: Arena, mode: GraphMode) {
     this.device = device;
     this.arena = arena;
-    this.#tape = mode === 'training' ? [] : undefined;
+    this.#mode = mode;
+    this.#tape = mode === 'inference' ? undefined : [];
   }
 
   /** y[n, o] = sum_i x[n, i] w[o, i] + bias[o]. x [N, I], w [O, I], bias [O] or none; y [N, O]. */
@@ -185,8 +202,7 @@ export class Graph {
     mlaAssemble(this.device.commands, kv, kPe, k, v, {
       ...{ N: kv.rows, H: heads, nope, rope: ropeDim, vDim, kPeStride: ropeDim },
     });
-    this.note(v, [kv, kPe], () => undefined);
-    this.note(k, [kv, kPe], () => ({ op: 'assembleKeys', kv, kPe, k, v, shape }));
+    this.note(k, [kv, kPe], () => ({ op: 'assembleKeys', kv, kPe, k, v, shape }), v);
     return { k, v };
   }
 
@@ -256,7 +272,9 @@ export class Graph {
     const [N, E] = [logits.rows, logits.dim(-1)];
     const ids = this.arena.take([N, routing.K], 'i32');
     const weights = this.arena.take([N, routing.K]);
-    route(this.device.commands, logits, bias, ids, weights, counts, { N, E, ...routing });
+    // Computed again, the same tokens choose the same experts and are no further load.
+    const load = this.#isAgain ? this.arena.take([E], 'i32') : counts;
+    route(this.device.commands, logits, bias, ids, weights, load, { N, E, ...routing });
     this.note(weights, [logits], () => ({ op: 'route', logits, ids, weights, routing }));
     return { ids, weights };
   }
@@ -329,15 +347,53 @@ export class Graph {
   }
 
   /**
-   * compute(x). Without a tape the result takes the place of `x`, of the same shape, and all that `compute` took from the
-   * arena is free again: a network needs the memory of one block, not of all of them. `x` must be nobody else's.
+   * compute(x), of the same shape. Without a tape the result takes the place of `x`, which must be nobody else's, and all that
+   * `compute` took from the arena is free again: a network needs the memory of one block, not of all of them. The same when
+   * recomputing, but that `x` is kept: from it `backward` records the block again, with its tape (Chen et al. 2016, arXiv
+   * 1604.06174). `compute` must then read only what lives as long as the graph, and record the same at any time.
    */
   update(x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
-    if (this.#tape) return compute(x);
+    if (this.#mode === 'training') return compute(x);
+    const y = this.#mode === 'inference' ? x : this.arena.take(x.shape);
     const mark = this.arena.mark();
-    this.copy(compute(x), x);
+    const { result } = this.#onTapeOfItsOwn(() => compute(x));
+    this.copy(result, y);
     this.arena.rewind(mark);
-    return x;
+    if (!result.needsGrad) return y;
+    y.needsGrad = true;
+    const rows = this.#adapterRows;
+    const again = rows ? (input: Tensor) => this.withAdapters(rows, () => compute(input)) : compute;
+    this.#tape?.push({ step: { op: 'update', x, y, compute: again }, made: [y] });
+    return y;
+  }
+
+  /** The rule of `update`. The values of y have no more readers: the gradient of x takes their place. */
+  updateBackward({ x, y, compute }: UpdateStep): void {
+    const dy = this.gradOf(y);
+    const known = x.grad;
+    const mark = this.arena.mark();
+    const [isAgain, spares] = [this.#isAgain, this.#spares];
+    this.#isAgain = true;
+    this.#spares = new Map();
+    const { result, tape } = this.#onTapeOfItsOwn(() => compute(x));
+    result.grad = dy;
+    this.#walkBack(tape);
+    if (x.grad && !known) {
+      const dx = new Tensor(y.handle, y.offset, y.shape);
+      this.copy(x.grad, dx);
+      x.grad = dx;
+    }
+    this.arena.rewind(mark);
+    [this.#isAgain, this.#spares] = [isAgain, spares];
+  }
+
+  /** Keeps what `record` notes apart. Without a tape there is nothing to keep. */
+  #onTapeOfItsOwn(record: () => Tensor): { readonly result: Tensor; readonly tape: NotedStep[] } {
+    const [outer, tape]: [NotedStep[] | undefined, NotedStep[]] = [this.#tape, []];
+    if (outer) this.#tape = tape;
+    const result = record();
+    this.#tape = outer;
+    return { result, tape };
   }
 
   /** Columns of `x` from `xColumn` on into, or onto, columns of `y` from `yColumn` on. */
@@ -382,10 +438,23 @@ export class Graph {
   /** The gradient tensor of `t`, made of zeros if nothing has reached it yet. */
   gradOf(t: Tensor): Tensor {
     if (!t.grad) {
-      t.grad = this.arena.take(t.shape);
+      t.grad = this.borrow(t.shape);
       this.fill(t.grad, 0);
     }
     return t.grad;
+  }
+
+  /** Memory for a gradient, of undefined content. */
+  borrow(shape: readonly number[]): Tensor {
+    const spare = this.#spares.get(elementsOf(shape))?.pop();
+    return spare ? new Tensor(spare.handle, spare.offset, shape) : this.arena.take(shape);
+  }
+
+  /** `x` is dead, for commands that are recorded from here on. */
+  giveBack(x: Tensor): void {
+    const spares = this.#spares.get(x.length);
+    if (spares) spares.push(x);
+    else this.#spares.set(x.length, [x]);
   }
 
   /** Executes everything recorded so far. */
@@ -393,11 +462,24 @@ export class Graph {
     this.device.commands.run();
   }
 
-  /** Records the gradient of everything on the tape, last operation first, then forgets the tape. */
+  /**
+   * Records the gradient of everything on the tape, last operation first, then forgets the tape. What remains are the gradients
+   * of weights and other leaves.
+   */
   backward(): void {
     const tape = this.#tape;
     if (!tape) throw new Error('backward: this graph has no tape');
-    for (let step = tape.pop(); step; step = tape.pop()) applyRule(this, step);
+    this.#walkBack(tape);
+  }
+
+  #walkBack(tape: NotedStep[]): void {
+    for (let noted = tape.pop(); noted; noted = tape.pop()) {
+      applyRule(this, noted.step);
+      for (const each of noted.made) {
+        if (each.grad) this.giveBack(each.grad);
+        each.grad = undefined;
+      }
+    }
   }
 
   /**
@@ -410,9 +492,11 @@ export class Graph {
     const [V, D] = w instanceof PackedMatrix ? [w.N, w.K] : [w.dim(0), w.dim(1)];
     const N = x.rows;
     const loss = this.arena.take([N]);
-    const logits = this.arena.take([Math.min(N, lossChunkRows), V]);
     const taped = this.#tape !== undefined && (x.needsGrad || (w instanceof Tensor && w.needsGrad));
     const dx = taped ? this.arena.take(x.shape) : undefined;
+    const dw = taped && w instanceof Tensor && w.needsGrad ? this.gradOf(w) : undefined;
+    const mark = this.arena.mark();
+    const logits = this.arena.take([Math.min(N, lossChunkRows), V]);
     for (let begin = 0; begin < N; begin += lossChunkRows) {
       const M = Math.min(lossChunkRows, N - begin);
       const rows = (t: Tensor) => t.slice(begin, M);
@@ -422,10 +506,9 @@ export class Graph {
       record({ logits: chunk, loss: rows(loss), rows, purpose: dx ? 'gradient' : 'loss' });
       if (!dx) continue;
       multiplyBack(this, chunk, w, rows(dx), false);
-      if (w instanceof Tensor && w.needsGrad) {
-        matmul(commands, chunk, rows(x), this.gradOf(w), { M: V, N: D, K: M, transA: true, accumulate: true });
-      }
+      if (dw) matmul(commands, chunk, rows(x), dw, { M: V, N: D, K: M, transA: true, accumulate: true });
     }
+    this.arena.rewind(mark);
     return dx ? this.note(loss, [x], () => ({ op: 'linearLoss', x, loss, dx })) : loss;
   }
 
@@ -443,12 +526,12 @@ export class Graph {
     copyColumns(this.device.commands, row, y, { rows: y.rows, cols, srcStride: 0, dstStride: cols, accumulate: true });
   }
 
-  /** Puts a step on the tape, where there is one and a gradient is wanted of any of its inputs; y, its output. */
-  note(y: Tensor, inputs: readonly Tensor[], step: () => Step | undefined): Tensor {
+  /** Puts a step on the tape, where there is one and a gradient is wanted of any of its inputs; y, its output, and `others`. */
+  note(y: Tensor, inputs: readonly Tensor[], step: () => Step, ...others: readonly Tensor[]): Tensor {
     if (!this.#tape || !inputs.some((input) => input.needsGrad)) return y;
-    y.needsGrad = true;
-    const noted = step();
-    if (noted) this.#tape.push(noted);
+    const made = [y, ...others].filter((output) => !output.needsGrad);
+    for (const output of made) output.needsGrad = true;
+    this.#tape.push({ step: step(), made });
     return y;
   }
 }
@@ -470,6 +553,10 @@ export function attentionStrides(q: Tensor, rows: AttentionRows, shape: Attentio
     ...{ S: rows.sequences.dim(0), NQ: q.rows, H, Hkv, dk, dv, scale: shape.scale },
     ...{ qStride: H * dk, kStride, vStride, outStride: H * dv },
   };
+}
+
+function elementsOf(shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, 1);
 }
 
 function rowDtype({ dtype }: Tensor): RowDtype {

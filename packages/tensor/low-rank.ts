@@ -1,6 +1,6 @@
 // What adapters add to products (LoRA: Hu et al. 2021, arXiv 2106.09685).
 //
-// Owns y += scale (x Aᵀ) Bᵀ over a weight that stays as it is, with its gradient, for a plain weight and for one of experts, for
+// Owns y += (x (scale A)ᵀ) Bᵀ over a weight that stays as it is, with its gradient, for a plain weight and for one of experts, for
 // all rows of a step or for those of each adapter. Knows nothing of files or of which weights have adapters. Invariant: what is
 // added to a row depends on that row and its adapter alone, so the rows of others change no bit of it.
 
@@ -8,21 +8,23 @@ import { scale as scaleBy } from '@hadal/kernels/elementwise';
 import { embedding } from '@hadal/kernels/embedding';
 import { groupedMatmul, matmul } from '@hadal/kernels/matmul';
 import type { Graph, Groups, HeadLinearShape } from './graph.ts';
-import type { PlainWeight } from './packed-matrix.ts';
+import { multiplyBack, multiplyGroupsBack } from './packed-gradients.ts';
+import { PackedMatrix, type PlainWeight } from './packed-matrix.ts';
 import { Tensor } from './tensor.ts';
 
-/** Pairs of matrices that one adapter has for the parts of one weight. */
+/** Pairs of matrices that one adapter has for the parts of one weight: plain to be trained, packed as float32 to be served. */
 export interface LowRank {
   /** A of all parts, one below the other: [R, I], or [E, R, I] for experts. */
-  readonly down: Tensor;
+  readonly down: PlainWeight;
   /** In the order of their rows in `down`. */
   readonly parts: readonly LowRankPart[];
+  /** What `down` is still to be multiplied by. */
   readonly scale: number;
 }
 
 export interface LowRankPart {
   /** B: [O, r], or [E, O, r]. */
-  readonly up: Tensor;
+  readonly up: PlainWeight;
   /** Of the product, where the part begins. */
   readonly column: number;
 }
@@ -94,22 +96,22 @@ export function addHeadLowRanks(
 
 function addHeadLowRank(
   g: Graph,
-  { down, parts, scale }: LowRank,
+  lowRank: LowRank,
   x: Tensor,
   y: Tensor,
   { heads, inDim, outDim, xHeadStride, wHeadStride, transposed, firstRow }: Parameters<typeof addHeadLowRanks>[4],
 ): void {
   const { commands } = g.device;
+  const down = plainOf(scaled(g, lowRank));
   const [N, I] = [x.rows, down.dim(-1)];
   const rowStride = wHeadStride / I;
-  for (const { up, rank, rankBegin } of placed(parts)) {
+  for (const { up, rank, rankBegin } of placed(lowRank.parts)) {
     const low = g.arena.take([N, heads * rank]);
     const a = down.slice(rankBegin, rank);
-    const b = from(up, firstRow * rank);
+    const b = from(plainOf(up), firstRow * rank);
     const perHead = { batch: heads, strideB: rowStride * rank, ldb: rank };
     if (transposed) {
       matmul(commands, x, a, low, { M: N * heads, N: rank, K: inDim, transB: true });
-      scaleBy(commands, low, low, scale);
       matmul(commands, low, b, y, {
         ...{ M: N, N: outDim, K: rank, ...perHead, lda: heads * rank, strideA: rank },
         ...{ ldc: heads * outDim, strideC: outDim, transB: true, accumulate: true },
@@ -119,44 +121,83 @@ function addHeadLowRank(
         ...{ M: N, N: rank, K: inDim, ...perHead, lda: x.dim(-1), strideA: xHeadStride },
         ...{ ldc: heads * rank, strideC: rank },
       });
-      scaleBy(commands, low, low, scale);
       matmul(commands, low, a, y, { M: N * heads, N: outDim, K: rank, accumulate: true });
     }
   }
 }
 
 function addLowRank(g: Graph, lowRank: LowRank, x: Tensor, y: Tensor, groups?: Groups): void {
-  const { commands } = g.device;
-  const { down, parts, scale } = lowRank;
-  const [R, I] = [down.dim(-2), down.dim(-1)];
+  const { parts } = lowRank;
+  const down = scaled(g, lowRank);
+  const R = rowsOf(down);
   const low = g.arena.take([x.rows, R]);
-  if (groups) {
-    const shape = { R: x.rows, E: down.dim(0), N: R, K: I, transB: true, kind: 'rows' as const };
-    groupedMatmul(commands, x, down, low, groups.offsets, shape);
-  } else {
-    matmul(commands, x, down, low, { M: x.rows, N: R, K: I, transB: true });
-  }
-  scaleBy(commands, low, low, scale);
+  product(g, x, down, low, groups);
   for (const { up, column, rank, rankBegin } of placed(parts)) {
-    const O = up.dim(-2);
     if (!groups) {
-      const shape = { M: x.rows, N: O, K: rank, lda: R, ldc: y.dim(-1), transB: true, accumulate: true };
-      matmul(commands, from(low, rankBegin), up, from(y, column), shape);
+      product(g, from(low, rankBegin), up, from(y, column), undefined, { M: x.rows, ldx: R, ldy: y.dim(-1) });
       continue;
     }
     // Products of experts know no columns of wider rows.
-    const added = g.arena.take([x.rows, O]);
-    const shape = { R: x.rows, E: up.dim(0), N: O, K: rank, transB: true, kind: 'rows' as const };
-    groupedMatmul(commands, cut(g, low, rankBegin, rank), up, added, groups.offsets, shape);
-    g.copyColumns(added, 0, y, column, O, 'add');
+    const mark = g.arena.mark();
+    const added = g.arena.take([x.rows, rowsOf(up)]);
+    product(g, cut(g, low, rankBegin, rank), up, added, groups);
+    g.copyColumns(added, 0, y, column, added.dim(-1), 'add');
+    g.arena.rewind(mark);
   }
-  const ups = parts.map(({ up }) => up);
-  g.note(y, [x, down, ...ups], () => ({ op: 'lowRank', x, low, y, lowRank, groups }));
+  const trained = [lowRank.down, ...parts.map(({ up }) => up)].filter((w) => w instanceof Tensor);
+  g.note(y, [x, ...trained], () => ({ op: 'lowRank', x, down, low, y, lowRank, groups }));
 }
 
-/** What `addLowRank` leaves on the tape: `low` is scaled. */
+/** y = x wT, or onto columns of wider rows y += x wT; by expert where there are groups. */
+function product(
+  g: Graph,
+  x: Tensor,
+  w: PlainWeight,
+  y: Tensor,
+  groups?: Groups,
+  onto?: { readonly M: number; readonly ldx: number; readonly ldy: number },
+): void {
+  const { commands } = g.device;
+  const accumulate = onto !== undefined;
+  const M = onto?.M ?? x.rows;
+  if (w instanceof PackedMatrix) {
+    if (groups) w.multiplyGroups(commands, x, y, groups.offsets, M);
+    else w.multiply(commands, x, y, M, { ...onto, accumulate });
+    return;
+  }
+  const [N, K] = [w.dim(-2), w.dim(-1)];
+  if (groups) {
+    const shape = { R: M, E: w.dim(0), N, K, transB: true, kind: 'rows' as const };
+    groupedMatmul(commands, x, w, y, groups.offsets, shape);
+  } else {
+    matmul(commands, x, w, y, { M, N, K, lda: onto?.ldx, ldc: onto?.ldy, transB: true, accumulate });
+  }
+}
+
+/** scale A: what rows are multiplied by. */
+function scaled(g: Graph, { down, scale }: LowRank): PlainWeight {
+  if (scale === 1) return down;
+  const a = plainOf(down);
+  const result = g.arena.take(a.shape);
+  scaleBy(g.device.commands, a, result, scale);
+  return result;
+}
+
+function rowsOf(w: PlainWeight): number {
+  return w instanceof PackedMatrix ? w.N : w.dim(-2);
+}
+
+function plainOf(w: PlainWeight): Tensor {
+  if (w instanceof PackedMatrix) throw new Error('adapter: expected a plain matrix, got a packed one');
+  return w;
+}
+
+/** What `addLowRank` leaves on the tape. */
 export interface LowRankStep {
   readonly x: Tensor;
+  /** scale A. */
+  readonly down: PlainWeight;
+  /** x (scale A)ᵀ. */
   readonly low: Tensor;
   readonly y: Tensor;
   readonly lowRank: LowRank;
@@ -166,44 +207,51 @@ export interface LowRankStep {
 /** Lets `write` put a gradient into, or add it onto, that of a tensor which wants one. */
 type Give = (x: Tensor, write: (dx: Tensor, accumulate: boolean) => void) => void;
 
-/** dLow = scale dy B; dB += dyT low; dA += dLowT x; dx += dLow A. y's own gradient goes on to the product with the base as it is. */
-export function lowRankBackward(g: Graph, { x, low, y, lowRank, groups }: LowRankStep, give: Give): void {
+/** dLow = dy B; dB += dyT low; dx += dLow (scale A); dA += (scale dLow)T x. y's own gradient goes on to the base's product as it is. */
+export function lowRankBackward(g: Graph, step: LowRankStep, give: Give): void {
   const { commands } = g.device;
-  const { down, parts, scale } = lowRank;
+  const { x, low, y, lowRank, groups } = step;
+  const [down, a] = [plainOf(step.down), plainOf(lowRank.down)];
   const [R, I] = [down.dim(-2), down.dim(-1)];
   const N = x.rows;
   const dy = g.gradOf(y);
-  const dLow = g.arena.take([N, R]);
-  for (const { up, column, rank, rankBegin } of placed(parts)) {
-    const O = up.dim(-2);
+  const dLow = g.borrow([N, R]);
+  for (const { up, column, rank, rankBegin } of placed(lowRank.parts)) {
+    const b = plainOf(up);
+    const O = b.dim(-2);
     if (groups) {
       const { offsets } = groups;
+      const dUp = g.gradOf(b);
+      const mark = g.arena.mark();
       const [dPart, lowPart] = [cut(g, dy, column, O), cut(g, low, rankBegin, rank)];
       const dLowPart = g.arena.take([N, rank]);
-      const E = up.dim(0);
-      groupedMatmul(commands, dPart, up, dLowPart, offsets, { R: N, E, N: rank, K: O, kind: 'rows' });
+      const E = b.dim(0);
+      groupedMatmul(commands, dPart, b, dLowPart, offsets, { R: N, E, N: rank, K: O, kind: 'rows' });
       g.copyColumns(dLowPart, 0, dLow, rankBegin, rank, 'write');
-      groupedMatmul(commands, dPart, lowPart, g.gradOf(up), offsets, { R: N, E, N: O, K: rank, kind: 'weights' });
+      groupedMatmul(commands, dPart, lowPart, dUp, offsets, { R: N, E, N: O, K: rank, kind: 'weights' });
+      g.arena.rewind(mark);
       continue;
     }
     const dPart = from(dy, column);
-    matmul(commands, dPart, up, from(dLow, rankBegin), { M: N, N: rank, K: O, lda: dy.dim(-1), ldc: R });
-    give(up, (dUp, accumulate) => {
+    matmul(commands, dPart, b, from(dLow, rankBegin), { M: N, N: rank, K: O, lda: dy.dim(-1), ldc: R });
+    give(b, (dUp, accumulate) => {
       const shape = { M: O, N: rank, K: N, lda: dy.dim(-1), ldb: R, transA: true, accumulate };
       matmul(commands, dPart, from(low, rankBegin), dUp, shape);
     });
   }
-  scaleBy(commands, dLow, dLow, scale);
+  give(x, (dx, accumulate) =>
+    groups
+      ? multiplyGroupsBack(g, dLow, down, dx, groups.offsets, accumulate)
+      : multiplyBack(g, dLow, down, dx, accumulate),
+  );
+  scaleBy(commands, dLow, dLow, lowRank.scale);
   if (groups) {
-    const shape = { R: N, E: down.dim(0) };
-    groupedMatmul(commands, dLow, x, g.gradOf(down), groups.offsets, { ...shape, N: R, K: I, kind: 'weights' });
-    give(x, (dx, accumulate) =>
-      groupedMatmul(commands, dLow, down, dx, groups.offsets, { ...shape, N: I, K: R, accumulate, kind: 'rows' }),
-    );
+    const shape = { R: N, E: a.dim(0), N: R, K: I, kind: 'weights' as const };
+    groupedMatmul(commands, dLow, x, g.gradOf(a), groups.offsets, shape);
   } else {
-    give(down, (dDown, accumulate) => matmul(commands, dLow, x, dDown, { M: R, N: I, K: N, transA: true, accumulate }));
-    give(x, (dx, accumulate) => matmul(commands, dLow, down, dx, { M: N, N: I, K: R, accumulate }));
+    give(a, (dA, accumulate) => matmul(commands, dLow, x, dA, { M: R, N: I, K: N, transA: true, accumulate }));
   }
+  g.giveBack(dLow);
 }
 
 /** The rows of tokens `begin` to `begin + count` lie among those of others, expert by expert: they are taken out and put back. */
@@ -244,7 +292,7 @@ function ownGroups(g: Graph, groups: Groups, begin: number, count: number): { gr
 function placed(parts: readonly LowRankPart[]): (LowRankPart & { rank: number; rankBegin: number })[] {
   let end = 0;
   return parts.map((part) => {
-    const rank = part.up.dim(-1);
+    const rank = part.up instanceof PackedMatrix ? part.up.K : part.up.dim(-1);
     end += rank;
     return { ...part, rank, rankBegin: end - rank };
   });

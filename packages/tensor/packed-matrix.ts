@@ -46,6 +46,8 @@ export interface ProductOptions {
   readonly ldy?: number;
   /** none where absent. */
   readonly activation?: Activation;
+  /** Adds to what y holds; float32 and bfloat16 only. */
+  readonly accumulate?: boolean;
 }
 
 /** Where rows that are packed by themselves belong. */
@@ -133,13 +135,15 @@ export class PackedMatrix implements Ref {
    * Records y [M, N] = x [M, K] times the (first) matrix, transposed; x and y may be columns of wider rows. With swiglu
    * y [M, N / 2].
    */
-  multiply(c: Commands, x: Ref, y: Ref, M: number, { ldx, ldy, activation = 'none' }: ProductOptions = {}): void {
+  multiply(c: Commands, x: Ref, y: Ref, M: number, options: ProductOptions = {}): void {
     const { N, K, dtype } = this;
+    const { ldx, ldy, activation = 'none', accumulate = false } = options;
     if (isQuantized(dtype)) {
+      if (accumulate) throw new Error(`products with ${dtype} weights do not accumulate`);
       matmulQuantized(c, x, this, y, { M, N, K, dtype, ldx, ldy, activation });
     } else {
       this.#expectPlain(activation);
-      matmulPacked(c, x, this, y, { M, N, K, dtype, ldx, ldy });
+      matmulPacked(c, x, this, y, { M, N, K, dtype, ldx, ldy, accumulate });
     }
   }
 

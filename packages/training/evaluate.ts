@@ -4,7 +4,8 @@
 // about any task.
 
 import { encodeFillMiddle } from '@hadal/formats/fill-middle';
-import { type Candidate, complete, converse, greedyExchange } from './exchange.ts';
+import { type Candidate, complete, converse, type Exchange, greedyExchange } from './exchange.ts';
+import { taskParts } from './graders/task-grader.ts';
 import type { Answer, Problem, Split, Task, TaskOptions } from './tasks/task.ts';
 
 export interface EvaluationOptions {
@@ -26,6 +27,9 @@ export interface Outcome {
   /** Why not; empty when correct. */
   readonly reason: string;
   readonly completionTokens: number;
+  /** Whether it has the form that was asked for, and how far it keeps to the question's language; from 0 to 1. */
+  readonly format: number;
+  readonly language: number;
 }
 
 export interface Evaluation {
@@ -34,6 +38,8 @@ export interface Evaluation {
   readonly correct: number;
   readonly failures: readonly Outcome[];
   readonly meanTokens: number;
+  readonly meanFormat: number;
+  readonly meanLanguage: number;
 }
 
 /** Asks `count` problems greedily, all at once: the engine decides how many run together. */
@@ -47,10 +53,13 @@ export async function evaluate(candidate: Candidate, task: Task, options: Evalua
     }),
   );
   const failures = outcomes.filter((outcome) => !outcome.isCorrect);
-  const tokens = outcomes.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
+  const mean = (of: (outcome: Outcome) => number) =>
+    outcomes.reduce((sum, outcome) => sum + of(outcome), 0) / Math.max(1, outcomes.length);
   return {
     ...{ task: task.name, count: outcomes.length, correct: outcomes.length - failures.length, failures },
-    meanTokens: tokens / Math.max(1, outcomes.length),
+    meanTokens: mean(({ completionTokens }) => completionTokens),
+    meanFormat: mean(({ format }) => format),
+    meanLanguage: mean(({ language }) => language),
   };
 }
 
@@ -70,16 +79,23 @@ function selectProblems(
 
 /** One problem from its prompt to the judge. */
 export async function attempt(candidate: Candidate, problem: Problem, signal?: AbortSignal): Promise<Outcome> {
-  const { answer, completionTokens } =
+  const { answer, completionTokens, isTruncated } =
     problem.kind === 'fim'
       ? await fillMiddle(candidate, problem, signal)
-      : await converse(candidate, problem, greedyExchange, signal);
+      : ended(await converse(candidate, problem, greedyExchange, signal));
   const { isCorrect, reason } = problem.judge(answer);
-  return { problem, answer, isCorrect, reason, completionTokens };
+  const { content: text, reasoning, toolCalls } = answer;
+  const { format, language } = taskParts(problem, { text, reasoning, toolCalls, isTruncated });
+  return { problem, answer, isCorrect, reason, completionTokens, format, language };
+}
+
+function ended({ answer, completionTokens, turns }: Exchange) {
+  return { answer, completionTokens, isTruncated: turns.at(-1)?.isTruncated === true };
 }
 
 async function fillMiddle(candidate: Candidate, problem: Extract<Problem, { kind: 'fim' }>, signal?: AbortSignal) {
   const prompt = encodeFillMiddle(problem.prefix, problem.suffix);
   const { text, turn } = await complete(candidate, prompt, greedyExchange, 0, signal);
-  return { answer: { reasoning: '', content: text, toolCalls: [] }, completionTokens: turn.completion.length };
+  const answer = { reasoning: '', content: text, toolCalls: [] };
+  return { answer, completionTokens: turn.completion.length, isTruncated: turn.isTruncated };
 }

@@ -4,7 +4,7 @@ import { openDevice } from '@hadal/kernels/device';
 import { initialize } from './initialize.ts';
 import { packStep } from './packing.ts';
 import { toyMixture as definition, toyOptimizer as optimizer, toyQwen2 as qwen2 } from './testing/toy-models.ts';
-import { type StepResult, type StepSettings, Trainer } from './trainer.ts';
+import { type Objective, type StepResult, type StepSettings, Trainer } from './trainer.ts';
 
 const settings: StepSettings = {
   learningRates: { adamw: 0.01, muon: 0.01 },
@@ -25,15 +25,17 @@ function run(
   change: Partial<StepSettings> = {},
   each: (result: StepResult, bytes: number) => void = () => {},
   model = definition,
+  activations: 'kept' | 'recomputed' = 'kept',
+  objective?: Objective,
 ): Map<string, Uint8Array> {
   using device = openDevice({ threads });
-  using trainer = new Trainer(device, model, { optimizer, clipNorm: 1, contextLength: 128 });
+  using trainer = new Trainer(device, model, { optimizer, clipNorm: 1, contextLength: 128, activations });
   initialize(device, trainer.parameters, 'test', 0.02);
   let next = 0;
   for (let step = 1; step <= steps; step++) {
     const packed = packStep(counting, next, 2, 128);
     next = packed.next;
-    each(trainer.step(step, packed, { ...settings, ...change }), device.memory.stats().bytesInUse);
+    each(trainer.step(step, packed, { ...settings, ...change }, objective), device.memory.stats().bytesInUse);
   }
   return new Map(trainer.parameters.tensors('F32').map(({ name, data }) => [name, (data as () => Uint8Array)()]));
 }
@@ -72,6 +74,30 @@ test('weights are the same bits for any number of threads', () => {
   for (const model of [definition, qwen2]) {
     const [one, three] = [run(4, 1, {}, undefined, model), run(4, 3, {}, undefined, model)];
     assert.deepEqual(one, three);
+  }
+});
+
+test('activations that are computed again change nothing: weights, losses and loads are the same bits, for every objective', () => {
+  const objectives: readonly (Objective | undefined)[] = [
+    undefined,
+    {
+      type: 'logprobs',
+      ofRow: (_row, logprobs_D_T) => ({
+        loss: -logprobs_D_T.flatMap((values) => [...values]).reduce((sum, value) => sum + value, 0),
+        derivative_D_T: logprobs_D_T.map((values) => values.map((_, t) => -1 - t)),
+      }),
+    },
+  ];
+  for (const model of [definition, qwen2]) {
+    for (const objective of objectives) {
+      const [kept, again]: [StepResult[], StepResult[]] = [[], []];
+      const before = run(3, 2, {}, (result) => kept.push(result), model, 'kept', objective);
+      assert.deepEqual(
+        run(3, 2, {}, (result) => again.push(result), model, 'recomputed', objective),
+        before,
+      );
+      assert.deepEqual(again, kept);
+    }
   }
 });
 

@@ -31,6 +31,8 @@ export interface TrainerSettings {
   readonly matrices?: 'muon' | 'adamw';
   /** Whether to train the multi-token prediction module, where the model has one; present when absent. */
   readonly predictor?: 'present' | 'absent';
+  /** Whether the backward pass finds the blocks' activations or computes them again: less memory, more time. Kept when absent. */
+  readonly activations?: 'kept' | 'recomputed';
 }
 
 /** What may change from step to step. */
@@ -80,6 +82,9 @@ export interface RowLoss {
   readonly derivative_D_T: readonly Float32Array[];
 }
 
+/** Of the step's arena: small beside a large model's tensors, which then leave gaps for one another. */
+const blockBytes = 16 * 2 ** 20;
+
 const likelihood: Objective = { type: 'likelihood' };
 
 /** A loss that is being summed up on the device: `nll` [n] and the weights that make it a mean. */
@@ -103,7 +108,7 @@ export class Trainer {
   constructor(device: Device, definition: ModelDefinition, settings: TrainerSettings, adapter?: AdapterSet) {
     this.#device = device;
     this.#settings = settings;
-    this.#arena = new Arena(device.memory);
+    this.#arena = new Arena(device.memory, blockBytes);
     this.#results = new Arena(device.memory, 64);
     this.#norm = this.#results.take([1]);
     const { contextLength: positions, predictor = 'present', matrices = 'muon' } = settings;
@@ -204,7 +209,7 @@ export class Trainer {
 
   /** Forward and backward of one row, recorded; every loss is already weighted as it enters the step's objective. */
   #recordRow(row: PackedRow, counts: { main: number; predictor: number }, predictorWeight: number) {
-    const graph = new Graph(this.#device, this.#arena, 'training');
+    const graph = this.#trainingGraph();
     const { head, predictor: module } = this.#network;
     const { hidden, documents } = this.#forward(graph, row);
     const main = this.#recordLoss(graph, hidden, head, scaled(targets(row, 1), 1 / counts.main));
@@ -224,7 +229,7 @@ export class Trainer {
    * with them it is a weighted likelihood, whose gradient is made with a second product of the head.
    */
   #addGradient(index: number, row: PackedRow, objective: LogprobObjective): number {
-    const graph = new Graph(this.#device, this.#arena, 'training');
+    const graph = this.#trainingGraph();
     const { hidden } = this.#forward(graph, row);
     const { loss, derivative_D_T } = objective.ofRow(index, this.#logprobs(hidden, row));
     const { rows, tokens } = targets(row, 1);
@@ -248,7 +253,7 @@ export class Trainer {
     shape: DivergenceShape,
     scale: number,
   ): number {
-    const graph = new Graph(this.#device, this.#arena, 'training');
+    const graph = this.#trainingGraph();
     const { hidden } = this.#forward(graph, row);
     const { rows, weights } = scaled(targets(row, 1), scale);
     if (rows.length === 0) return 0;
@@ -264,6 +269,11 @@ export class Trainer {
     return this.#sum({ nll: losses, weights });
   }
 
+  #trainingGraph(): Graph {
+    const { activations = 'kept' } = this.#settings;
+    return new Graph(this.#device, this.#arena, activations === 'kept' ? 'training' : 'recomputing');
+  }
+
   #forward(graph: Graph, row: PackedRow): { hidden: Tensor; documents: PackedDocuments } {
     const { ids, lengths } = tokensOf(row);
     const documents = new PackedDocuments(this.#arena, lengths);
@@ -273,12 +283,15 @@ export class Trainer {
 
   /** Runs what has been recorded, and reads the log-probabilities of the supervised tokens, document by document. */
   #logprobs(hidden: Tensor, row: PackedRow): Float32Array[] {
+    const mark = this.#arena.mark();
     const graph = new Graph(this.#device, this.#arena, 'inference');
     const recorded = this.#recordLoss(graph, hidden, this.#network.head, targets(row, 1));
     graph.run();
+    const nll = this.#read(recorded.nll);
+    this.#arena.rewind(mark);
     return splitTargets(
       row,
-      this.#read(recorded.nll).map((value) => -value),
+      nll.map((value) => -value),
     );
   }
 

@@ -113,10 +113,14 @@ function answerCounter(label: string, { count, json }: EvalOptions, terminal: Te
   };
 }
 
-function resultLine({ task, correct, count, meanTokens }: Evaluation, width: number): string {
+function resultLine({ task, correct, count, meanTokens, ...means }: Evaluation, width: number): string {
   if (count === 0) return `${task.padEnd(width)}  no such problems`;
-  const share = `${((100 * correct) / count).toFixed(1)} %`;
-  return `${task.padEnd(width)}  ${share.padStart(7)}  ${correct} of ${count}, ${meanTokens.toFixed(0)} tokens each`;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  // What is as it should be needs no words.
+  const form = means.meanFormat < 1 ? `, form ${percent(means.meanFormat)}` : '';
+  const language = means.meanLanguage < 1 ? `, language ${percent(means.meanLanguage)}` : '';
+  const share = percent(correct / count).padStart(7);
+  return `${task.padEnd(width)}  ${share}  ${correct} of ${count}, ${meanTokens.toFixed(0)} tokens each${form}${language}`;
 }
 
 function shownFailures({ failures }: Evaluation, limit: number): string {
@@ -144,8 +148,9 @@ function jsonReport({ model, engine }: LocalModel, options: EvalOptions, results
   const { split, seed, thinking, difficulty, show } = options;
   return {
     ...{ model, dtype: engine.model.dtype, split, seed, thinking, difficulty },
-    tasks: results.map(({ task, count, correct, meanTokens, failures }) => ({
+    tasks: results.map(({ task, count, correct, meanTokens, meanFormat, meanLanguage, failures }) => ({
       ...{ task, count, correct, accuracy: correct / Math.max(1, count), mean_tokens: meanTokens },
+      ...{ format: meanFormat, language: meanLanguage },
       failures: failures.slice(0, show).map(({ problem, answer, reason }) => ({ key: problem.key, answer, reason })),
     })),
   };

@@ -9,9 +9,11 @@ import type { Configuration } from '@hadal/server/configuration';
 import type { Logger } from '@hadal/server/logger';
 import type { ChangeableOptions } from '@hadal/server/server';
 import type { Tracing } from '@hadal/server/tracing';
+import type { TrainingDesk } from '@hadal/server/training-desk';
 import { Command, Option } from 'commander';
-import { prefixDirectory, storePlace } from '../data-directory.ts';
+import { jobsDirectory, prefixDirectory, storePlace } from '../data-directory.ts';
 import { UsageError } from '../failure.ts';
+import type { LocalModel, LocalModelOptions } from '../local-model.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
 import { integerFrom, numberFrom } from '../option-parsers.ts';
 import { listenForSignals } from '../signals.ts';
@@ -143,10 +145,12 @@ async function serve(
   // Imported where a model runs here: what only passes requests on holds no engine in memory.
   const { openLocalModel } = isLocal ? await import('../local-model.ts') : {};
   await using local = await openLocalModel?.(localOptions, terminal);
+  // Trained is what is loaded here.
+  await using desk = local && (await openDesk(local, localOptions));
   const served = [...(local ? [local.provider] : []), ...upstreams.providers];
   const changeable = ({ models, ...settings }: Configuration): ChangeableOptions => ({
     ...{ keepAliveMs: settings.keepAliveMs, stallTimeoutMs: settings.stallTimeoutMs },
-    ...{ prices: settings.prices, retention: settings.retention },
+    ...{ prices: settings.prices, retention: settings.retention, webhooks: settings.webhooks },
     providers: namedProviders(served, models),
   });
   await using server = await startServer({
@@ -154,6 +158,7 @@ async function serve(
     host: address,
     ...changeable(configuration),
     ...{ store, metrics, tracing },
+    training: desk && { ...configuration.training, desk, directory: jobsDirectory() },
     ...(configuration.cors !== undefined && { cors: configuration.cors }),
     ...(configuration.metricsAt !== undefined && { metricsAt: configuration.metricsAt }),
     logger,
@@ -169,6 +174,14 @@ async function serve(
     }),
   );
   await signals.stopped;
+}
+
+async function openDesk(local: LocalModel, options: LocalModelOptions): Promise<TrainingDesk & AsyncDisposable> {
+  const [{ openTrainingDesk }, { ownCheckpoint }] = await Promise.all([
+    import('../training/training-desk.ts'),
+    import('../own-checkpoint.ts'),
+  ]);
+  return openTrainingDesk({ local, options: { ...options, path: options.path ?? ownCheckpoint() } });
 }
 
 /** Whether only this machine can reach it. */

@@ -3,6 +3,7 @@
 // Owns how a job's graders reach models, webhooks and sandboxes, and where its teacher runs: in an engine of this process when its
 // checkpoint lies on this machine, else behind the server or another one's API. What either does is the training package's.
 
+import process from 'node:process';
 import { openEngine } from '@hadal/engine/engine';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { readStopTokens } from '@hadal/models/generation-config';
@@ -12,11 +13,12 @@ import { SafeFetchError, safeFetch } from '@hadal/server/safe-fetch';
 import type { ExchangeOptions, Question } from '@hadal/training/exchange';
 import { grade } from '@hadal/training/graders/grader';
 import type { SandboxPool } from '@hadal/training/graders/sandbox/sandbox-pool';
-import type { AskModel } from '@hadal/training/graders/score-model';
-import type { PostWebhook } from '@hadal/training/graders/webhook';
 import { rendererOf } from '@hadal/training/jobs/job-data';
+import { JobFailure } from '@hadal/training/jobs/job-failure';
 import type { JobServices } from '@hadal/training/jobs/run-job';
 import { engineTeacher, type Teacher } from '@hadal/training/teacher';
+import { graderAsk } from './grader-ask.ts';
+import { postWebhook } from './post-webhook.ts';
 import type { AskServer } from './server-channel.ts';
 
 /** `sandboxes` and what a teacher opened are closed by whoever disposes of `stack`. */
@@ -51,7 +53,9 @@ function wordsTeacher(model: string, ask: AskServer): Teacher {
     name: model,
     async answer(question, options) {
       const reply = await ask(questionOf(model, question, options));
-      if (reply.type === 'failure') throw new Error(`teacher ${model}: ${reply.message}`);
+      if (reply.type === 'failure') {
+        throw new JobFailure('teacher_failed', `teacher ${model}: ${reply.message}`, 'method.distillation.teacher');
+      }
       const { content: text, reasoning, toolCalls, isTruncated, usage } = reply;
       return { sample: { text, reasoning, toolCalls, isTruncated }, completionTokens: usage.completionTokens };
     },
@@ -71,23 +75,9 @@ function questionOf(model: string, { messages, tools, thinking }: Question, opti
   };
 }
 
-/** Graders ask for a score alone. */
-function graderAsk(ask: AskServer): AskModel {
-  return async ({ schema, ...question }) => await ask({ ...question, schema: schema as never, thinking: undefined });
-}
-
-const postWebhook: PostWebhook = async ({ url, body, timeoutMs, maxBytes }, signal) => {
-  try {
-    const headers = { 'content-type': 'application/json' };
-    const { status, body: answer } = await safeFetch(url, {
-      ...{ method: 'POST', headers, body, timeoutMs, maxBytes, ...(signal && { signal }) },
-    });
-    return { type: 'answer', status, body: answer.toString('utf8') };
-  } catch (error) {
-    if (!(error instanceof SafeFetchError)) throw error;
-    return /tim|late/i.test(error.message) ? { type: 'late' } : { type: 'failure', message: error.message };
-  }
-};
+/** Of one answer, thoughts included; and how long it may take. */
+const maxAnswerBytes = 16 * 2 ** 20;
+const answerTimeoutMs = 600_000;
 
 /** An OpenAI-compatible server that this one does not know. */
 function askElsewhere(baseUrl: string, keyVariable: string | undefined): AskServer {
@@ -97,15 +87,31 @@ function askElsewhere(baseUrl: string, keyVariable: string | undefined): AskServ
       ...{ model, temperature, seed, max_tokens: maxTokens, messages: messages.map(wireMessage) },
       ...(tools && tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: tool })) }),
     };
-    const response = await fetch(`${baseUrl.replace(/\/$/, '')}/chat/completions`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...(key !== undefined && { authorization: `Bearer ${key}` }) },
-      body: JSON.stringify(body),
-    }).catch((error: Error) => error);
-    if (response instanceof Error) return { type: 'failure', message: response.message };
-    const text = await response.text();
-    if (!response.ok) return { type: 'failure', message: `status ${response.status}: ${text.slice(0, 300)}` };
-    return replyOf(JSON.parse(text));
+    const headers = {
+      'content-type': 'application/json',
+      ...(key !== undefined && { authorization: `Bearer ${key}` }),
+    };
+    try {
+      const response = await safeFetch(`${baseUrl.replace(/\/$/, '')}/chat/completions`, {
+        ...{
+          method: 'POST',
+          headers,
+          body: JSON.stringify(body),
+          maxBytes: maxAnswerBytes,
+          timeoutMs: answerTimeoutMs,
+        },
+        // Whoever orders a job from a server names the address; whoever runs a recipe is at home.
+        ...(!process.connected && { isAllowed: () => true }),
+      });
+      const text = response.body.toString('utf8');
+      if (response.status !== 200)
+        return { type: 'failure', message: `status ${response.status}: ${text.slice(0, 300)}` };
+      return replyOf(JSON.parse(text));
+    } catch (error) {
+      if (error instanceof SafeFetchError || error instanceof SyntaxError)
+        return { type: 'failure', message: error.message };
+      throw error;
+    }
   };
 }
 

@@ -10,6 +10,7 @@ import { type Device, openDevice } from '@hadal/kernels/device';
 import { normals } from '@hadal/kernels/parity';
 import { Arena } from '@hadal/tensor/arena';
 import { Graph } from '@hadal/tensor/graph';
+import { Optimizer, steepIterations } from '@hadal/tensor/optimizer';
 import { type PackedDtype, packedDtypes } from '@hadal/tensor/packed-matrix';
 import type { Tensor } from '@hadal/tensor/tensor';
 import type { Network } from '../architecture.ts';
@@ -274,6 +275,34 @@ test('first values follow from the seed: A within its bound, B zero, another see
     assert.ok(largest <= bound && largest > 0.9 * bound, `${key}: ${largest} of ${bound}`);
     assert.notDeepEqual(values, other.get(key));
   }
+});
+
+test('an adapter learns over an int4 base, to the same bits on any number of threads', () => {
+  const train = (threads: number) => {
+    using device = openDevice({ threads });
+    using arena = new Arena(device.memory, 2 ** 20);
+    const { weights, assemble, specs } = golden('deepseek-v3');
+    using base = openBase(device, 'deepseek-v3', 'int4', weights);
+    using set = new AdapterSet(device, base, specs, { ...all, rank: 8, alpha: 16 });
+    set.initialize('seed');
+    const network = assemble(set);
+    using optimizer = new Optimizer(device, set.optimizerTargets(), {
+      adamw: { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0 },
+      muon: { momentum: 0.95, weightDecay: 0, updateRms: 0.2, iterations: steepIterations },
+    });
+    const loss: number[] = [];
+    for (let step = 1; step <= 40; step++) {
+      new Graph(device, arena, 'inference').fill(set.gradients, 0);
+      loss.push(sum(losses(device, arena, network, 'training')));
+      optimizer.step(step, { adamw: 0.01, muon: 0 }, 1);
+      device.commands.run();
+    }
+    return { loss, values: set.parameters.map(({ value }) => read(device, value)) };
+  };
+  const one = train(1);
+  const [first, last] = [one.loss[0] as number, one.loss.at(-1) as number];
+  assert.ok(last < 0.2 * first, `${first} at first, ${last} at last`);
+  assert.deepEqual(train(3), one);
 });
 
 test('a target that no module has is refused, with those there are', () => {

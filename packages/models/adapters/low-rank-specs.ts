@@ -5,7 +5,7 @@
 // names that PEFT gives them. Knows nothing of where values come from. Like `weight-source`, so training, loading and saving agree.
 
 import type { LowRank } from '@hadal/tensor/low-rank';
-import type { Tensor } from '@hadal/tensor/tensor';
+import type { PlainWeight } from '@hadal/tensor/packed-matrix';
 import { type Part, rowsOf, specKey, type WeightSpec } from '../weight-source.ts';
 
 /** The pair of one module: A [rank, in] and B [out, rank], whose product is multiplied by `scale`. */
@@ -75,9 +75,9 @@ export function lowRankSpecs(spec: WeightSpec, pairOf: PairOf): LowRankSpec[] {
   );
 }
 
-/** Asks `tensor` for the matrices. */
-export function makeLowRank({ down, parts, scale }: LowRankSpec, tensor: (spec: WeightSpec) => Tensor): LowRank {
-  return { down: tensor(down), parts: parts.map(({ up, column }) => ({ up: tensor(up), column })), scale };
+/** Asks `matrix` for the matrices. */
+export function makeLowRank({ down, parts, scale }: LowRankSpec, matrix: (spec: WeightSpec) => PlainWeight): LowRank {
+  return { down: matrix(down), parts: parts.map(({ up, column }) => ({ up: matrix(up), column })), scale };
 }
 
 /** The same part of every expert, or a part of an ordinary weight. */

@@ -35,9 +35,9 @@ export function openToyDesk(): ToyDesk {
       const { length } = await readFile(join(directory, trainingFile));
       return { tokens: length, steps: 4, memoryBytes: 1000, seconds: 1.5 };
     },
-    start(directory) {
+    start(directory, ask) {
       const script = join(import.meta.dirname, 'toy-training.ts');
-      return startJobProcess({ program: process.execPath, args: [script, 'train-job', directory] }, directory);
+      return startJobProcess({ program: process.execPath, args: [script, 'train-job', directory] }, directory, ask);
     },
     validateGrader: async (grader) =>
       'input' in grader && String(grader.input).includes('{{ item.nothing }}')
@@ -49,7 +49,7 @@ export function openToyDesk(): ToyDesk {
         const { answer } = item as { answer?: string };
         return { ...run, reward: answer === sample ? 1 : 0, usage: {} };
       }
-      const sampling = { seed: 1, topP: undefined, temperature: undefined, maxTokens: 9, effort: 'none' } as const;
+      const sampling = { seed: 1, maxTokens: 9, effort: 'none' } as const;
       const messages = [{ role: 'user', content: sample }] as const;
       const reply = await ask({ model: grader.model, messages, ...sampling, schema: { type: 'object' } }, signal);
       if (reply.type === 'failure') throw new Error(reply.message);

@@ -7,6 +7,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } fr
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ChannelReply, ToServer, ToTrainer } from '@hadal/protocol/job-channel';
 import type { JournalEntry } from '@hadal/protocol/training-order';
 
 export interface ToyTraining {
@@ -16,6 +17,8 @@ export interface ToyTraining {
   readonly dieAt?: number;
   readonly isMortal?: boolean;
   readonly failAt?: number;
+  /** Asks this model at its first step, and tells what it says. */
+  readonly asks?: string;
   /** Takes so much memory. */
   readonly bytes?: number;
 }
@@ -24,7 +27,7 @@ const [, directory = ''] = process.argv.slice(2);
 const file = (name: string) => join(directory, name);
 const [line = ''] = readFileSync(file('training.jsonl'), 'utf8').split('\n');
 const { toy = {} } = JSON.parse(line) as { toy?: ToyTraining };
-const { steps = 4, stepMs = 10, dieAt, isMortal = false, failAt, bytes = 0 } = toy;
+const { steps = 4, stepMs = 10, dieAt, isMortal = false, failAt, asks, bytes = 0 } = toy;
 
 process.on('disconnect', () => process.exit());
 let isStopping = false;
@@ -38,12 +41,25 @@ const held = Buffer.alloc(bytes, 1);
 type Told = JournalEntry extends infer E ? (E extends unknown ? Omit<E, 'atMs'> : never) : never;
 const tell = (entry: Told) =>
   appendFileSync(file('journal.jsonl'), `${JSON.stringify({ ...entry, atMs: Date.now() })}\n`);
+async function ask(model: string): Promise<ChannelReply> {
+  const question = { model, messages: [{ role: 'user', content: 'Hello' }], seed: 1, thinking: false } as const;
+  const reply = new Promise<ToTrainer>((resolve) => process.once('message', resolve));
+  process.send?.({ type: 'ask', id: 7, question } satisfies ToServer);
+  const { id, reply: said } = await reply;
+  if (id !== 7) throw new Error(`expected the answer to question 7, got ${id}`);
+  return said;
+}
+
 const state = file('state.json');
 const first = existsSync(state) ? Number(readFileSync(state, 'utf8')) + 1 : 1;
 if (first === 1) tell({ type: 'settled', epochs: 1, batchSize: 1, learningRateMultiplier: 1, steps, more: {} });
 
 for (let step = first; step <= steps; step++) {
   await delay(stepMs);
+  if (asks !== undefined && step === 1) {
+    const reply = await ask(asks);
+    tell({ type: 'message', level: 'info', message: JSON.stringify(reply) });
+  }
   if (step === dieAt && (isMortal || !existsSync(file('died')))) {
     writeFileSync(file('died'), '');
     appendFileSync(file('journal.jsonl'), '{"type": "metrics", "st');

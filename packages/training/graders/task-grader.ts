@@ -18,18 +18,30 @@ const rowSchema = z.object({
   difficulty: z.int().optional(),
 });
 
-/** Reward and part `accuracy`: 1 or 0. `format`: 1 or 0. `language`: from 0 to 1. */
+/** The reward is one of the parts. `accuracy`: 1 or 0. `format`: 1 or 0. `language`: from 0 to 1. */
 export function gradeTask(grader: GraderOfType<'task'>, { item, sample }: Subject): Graded {
   const problem = problemOf(grader.task, item);
   if (typeof problem === 'string') return failed('invalid-variable', problem);
+  const parts = taskParts(problem, sample);
+  return rewarded(parts[grader.part ?? 'accuracy'], { ...parts });
+}
+
+export interface TaskParts {
+  /** 1 or 0. */
+  readonly accuracy: number;
+  readonly format: number;
+  /** From 0 to 1. */
+  readonly language: number;
+}
+
+export function taskParts(problem: Problem, sample: Sample): TaskParts {
   const { reasoning, text } = apart(sample);
   const { isCorrect } = problem.judge({ reasoning, content: text, toolCalls: sample.toolCalls });
-  const accuracy = isCorrect ? 1 : 0;
-  return rewarded(accuracy, {
-    accuracy,
+  return {
+    accuracy: isCorrect ? 1 : 0,
     format: isWellFormed(problem, { ...sample, reasoning, text }) ? 1 : 0,
     language: languageConsistency(reasoning === '' ? text : reasoning, problem.language),
-  });
+  };
 }
 
 /** The problem of a row, or why there is none. `taskName`: where the row does not say. */

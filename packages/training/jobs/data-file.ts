@@ -47,8 +47,13 @@ export function readRows<T>(path: string, param: string, parse: (line: unknown) 
 }
 
 function problem(param: string, line: number | null, what: string): OrderProblem {
-  const message = line === null ? `${param}: ${what}` : `${param}, line ${line}: ${what}`;
-  return { code: 'invalid_training_file', message, param, line };
+  // Whoever tells of it says the line.
+  return { code: 'invalid_training_file', message: line === null ? `${param}: ${what}` : what, param, line };
+}
+
+/** In one sentence, with its place. */
+export function problemText({ message, param, line }: OrderProblem): string {
+  return line === null ? message : `${param ?? 'file'}, line ${line}: ${message}`;
 }
 
 function messageOf(error: unknown): string {

@@ -44,11 +44,19 @@ export function estimateOrder(order: TrainingOrder, at: (path: string) => string
   const { steps, trained, sampled, longest } = workOf(order, data, context);
   const { active } = countParameters(definition);
   const rate = productRate(order.threads);
-  // Forward and twice as much backward; an adapter needs no gradient of the weights below it.
-  const passes = order.adapter ? 4 : 6;
+  // Forward and twice as much backward; an adapter needs no gradient of the weights below it. Computed again: forward twice.
+  const passes = (order.adapter ? 4 : 6) + (order.recompute ? 2 : 0);
   const training = (passes * active * trained) / (rate * trainingShare);
   const sampling = (2 * active * sampled) / (rate * samplingShare);
   return { tokens: trained, steps, memoryBytes: memoryOf(order, longest), seconds: training + sampling };
+}
+
+/** The memory alone, which needs no measuring. */
+export function estimateMemory(order: TrainingOrder, at: (path: string) => string): number {
+  const base = openCheckpointDirectory(order.model.directory);
+  const context = trainedContext(readDefinition(base));
+  const { data } = readJobData(order, rendererOf(base), context, at);
+  return memoryOf(order, workOf(order, data, context).longest);
 }
 
 interface Work {

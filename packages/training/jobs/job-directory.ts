@@ -40,11 +40,13 @@ export class JobDirectory implements Disposable {
   readonly path: string;
   readonly order: TrainingOrder;
   readonly #now: () => number;
+  readonly #onNote: (entry: JournalNote) => void;
 
-  /** Throws where there is no order, or where another process that is alive works on it. */
-  constructor(path: string, now: () => number = Date.now) {
+  /** Throws where there is no order, or where another process that is alive works on it. `onNote` hears what is noted. */
+  constructor(path: string, now: () => number = Date.now, onNote: (entry: JournalNote) => void = () => {}) {
     this.path = path;
     this.#now = now;
+    this.#onNote = onNote;
     this.order = readOrder(path);
     this.#lock();
     // The last line of a process that was killed while it wrote it.
@@ -59,6 +61,7 @@ export class JobDirectory implements Disposable {
 
   /** Appends to the journal. What must be known even after a crash of the machine is flushed to the disk. */
   note(entry: JournalNote): void {
+    this.#onNote(entry);
     const line = `${JSON.stringify({ atMs: this.#now(), ...entry })}\n`;
     if (entry.type === 'metrics' || entry.type === 'message') {
       appendFileSync(this.#journal, line);
@@ -97,13 +100,19 @@ export class JobDirectory implements Disposable {
 
   /** Saves a state, then forgets the one before. `write` fills a directory. */
   saveState(at: JobPosition, write: (directory: string) => void): void {
-    const name = `state-${at.step}`;
+    const name = `state-${at.step}-${at.referenceStep}`;
     const before = this.state();
-    // Of this very step: nothing has changed since.
-    if (before?.position.step === at.step) return;
+    // Of this very place: nothing has changed since.
+    if (before?.directory === this.at(name)) return;
     rmSync(this.at(name), { recursive: true, force: true });
     mkdirSync(this.at(name), { recursive: true });
-    write(this.at(name));
+    try {
+      write(this.at(name));
+    } catch (error) {
+      // Half a state is none, and takes the room that the journal needs to tell why.
+      rmSync(this.at(name), { recursive: true, force: true });
+      throw error;
+    }
     replaceFile(this.at('state.json'), `${JSON.stringify({ directory: name, position: at }, undefined, 2)}\n`);
     if (before) rmSync(before.directory, { recursive: true, force: true });
   }

@@ -261,8 +261,14 @@ export class JobRun implements Disposable {
     mkdirSync(temporary, { recursive: true });
     const { parameters } = this.trainer;
     const isAdapter = !(parameters instanceof ParameterSet);
-    if (isAdapter) writeAdapter(temporary, parameters, { base: this.base.path, dtype: 'F32' });
-    else exportCheckpoint(temporary, this.base, parameters);
+    try {
+      if (isAdapter) writeAdapter(temporary, parameters, { base: this.base.path, dtype: 'F32' });
+      else exportCheckpoint(temporary, this.base, parameters);
+    } catch (error) {
+      // The journal needs room to tell why.
+      rmSync(temporary, { recursive: true, force: true });
+      throw error;
+    }
     rmSync(path, { recursive: true, force: true });
     renameSync(temporary, path);
     this.directory.note({ type: 'checkpoint', step: at.step, directory: name, isAdapter, metrics });
@@ -347,7 +353,10 @@ export function trainedContext(definition: ModelDefinition): number {
   return Math.min(definition.contextLength, longestContext);
 }
 
-export function trainerSettings(base: Checkpoint, { adapter }: Pick<TrainingOrder, 'adapter'>): TrainerSettings {
+export function trainerSettings(
+  base: Checkpoint,
+  { adapter, recompute }: Pick<TrainingOrder, 'adapter' | 'recompute'>,
+): TrainerSettings {
   const definition = readDefinition(base);
   return {
     optimizer: {
@@ -357,6 +366,7 @@ export function trainerSettings(base: Checkpoint, { adapter }: Pick<TrainingOrde
     ...{ clipNorm: 1, contextLength: trainedContext(definition), matrices: 'adamw' },
     // An adapter leaves the prediction module as it is.
     predictor: adapter ? 'absent' : holdingsOf(base, definition.forms[0]).predictor,
+    activations: recompute ? 'recomputed' : 'kept',
   };
 }
 

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { trainingOrder } from '@hadal/protocol/training-order';
 import { SandboxPool } from '../graders/sandbox/sandbox-pool.ts';
 import { taskRows, toyJob } from '../testing/toy-job.ts';
+import { problemText } from './data-file.ts';
 import { estimateOrder } from './estimate.ts';
 import { checkOrder } from './order-check.ts';
 
@@ -15,7 +16,7 @@ async function problemsOf(method: object, lines: readonly string[], more: object
   const order = trainingOrder.parse(JSON.parse(readFileSync(join(job.path, 'order.json'), 'utf8')));
   await using sandboxes = new SandboxPool();
   const problems = await checkOrder(order, (path) => join(job.path, path), { sandboxes });
-  return problems.map(({ message }) => message);
+  return problems.map(problemText);
 }
 
 const supervised = { type: 'supervised' };
@@ -88,6 +89,14 @@ test('options that cannot go together are told with what is expected instead', a
   assert.match(hot[0] as string, /^method\.distillation\.logits\.temperature: expected 1 with a tail/);
 });
 
+test('a job that does not fit into the memory it may have is refused with the estimate', async () => {
+  const [problem] = await problemsOf(supervised, [good], { maxMemoryBytes: 50_000_000 });
+  assert.match(
+    problem as string,
+    /^model: expected training to fit into 0\.1 GB, it is estimated to need 0\.[1-9] GB; /,
+  );
+});
+
 test('an estimate knows tokens and steps exactly where the answers are there, and memory by the largest step', () => {
   using job = toyJob(
     { method: { ...supervised, epochs: 2, batchSize: 4 } },
@@ -102,4 +111,22 @@ test('an estimate knows tokens and steps exactly where the answers are there, an
   // Values, gradients and two moments of 7 million weights at least.
   assert.ok(memoryBytes > 7e6 * 16 && memoryBytes < 1e9, `${memoryBytes}`);
   assert.ok(seconds > 0 && seconds < 60, `${seconds}`);
+});
+
+test('what is computed again is estimated to take less memory and more time', () => {
+  const long = {
+    messages: [
+      { role: 'user', content: 'deep sea '.repeat(200) },
+      { role: 'assistant', content: 'b' },
+    ],
+  };
+  const [kept, again] = [false, true].map((recompute) => {
+    using job = toyJob({ method: supervised, recompute }, { 'train.jsonl': [long, long, long] });
+    const order = trainingOrder.parse(JSON.parse(readFileSync(join(job.path, 'order.json'), 'utf8')));
+    return estimateOrder(order, (path) => join(job.path, path));
+  });
+  assert.ok(kept && again);
+  assert.ok(again.memoryBytes < kept.memoryBytes - 2 ** 25, `${again.memoryBytes} of ${kept.memoryBytes}`);
+  // The machine's rate is measured each time.
+  assert.ok(again.seconds > kept.seconds, `${again.seconds} after ${kept.seconds}`);
 });

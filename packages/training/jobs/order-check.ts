@@ -3,12 +3,14 @@
 // Owns the checks that need the model's files or the rows: everything that can be known without training. Whatever a field alone
 // can say was checked when the order was parsed.
 
+import { availableMemory } from '@hadal/engine/available-memory';
 import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { readDefinition } from '@hadal/models/language-model';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
 import type { ValidationResources } from '../graders/validate.ts';
 import { validateGrader } from '../graders/validate.ts';
 import type { OrderProblem } from './data-file.ts';
+import { estimateMemory } from './estimate.ts';
 import { readJobData, rendererOf } from './job-data.ts';
 import { trainedContext } from './job-run.ts';
 
@@ -25,6 +27,8 @@ export async function checkOrder(
   return [
     ...problems,
     ...methodProblems(order, context),
+    // Of a file that cannot be read nothing is known.
+    ...(problems.length === 0 ? memoryProblems(order, at) : []),
     ...(await graderProblems(order, data.type === 'prompts' ? data.prompts.map(({ item }) => item) : [], resources)),
   ];
 }
@@ -58,6 +62,17 @@ function methodProblems({ method, adapter }: TrainingOrder, context: number): Or
     }
   }
   return problems;
+}
+
+function memoryProblems(order: TrainingOrder, at: (path: string) => string): OrderProblem[] {
+  const needed = estimateMemory(order, at);
+  const { maxMemoryBytes = Infinity } = order;
+  const room = Math.min(maxMemoryBytes, availableMemory());
+  if (needed <= room) return [];
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+  const advice = order.adapter ? 'a smaller base dtype' : 'an adapter';
+  const message = `model: expected training to fit into ${gigabytes(room)}, it is estimated to need ${gigabytes(needed)}; it needs less with recompute, or with ${advice}`;
+  return [{ code: 'insufficient_memory', message, param: 'model', line: null }];
 }
 
 /** Mistakes of a grader on the first rows: they are alike, and programs take their time. */

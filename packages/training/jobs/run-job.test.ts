@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openEngine } from '@hadal/engine/engine';
@@ -68,16 +69,39 @@ test('a reinforcement job: every ratio of a first update is 1, rollouts are kept
   assert.ok(model.predictor);
 });
 
+test('rollouts call tools over several turns, in the environment of their task, and every token of every turn is scored alike', async () => {
+  const rows = taskRows('use-tools', 4);
+  const method = {
+    ...reinforcement,
+    grader: { type: 'task', name: 'task', task: 'use-tools' },
+    grpo: { ...grpo, temperature: 1, maxCompletionTokens: 256, maxSteps: 1, groupSize: 2 },
+  };
+  using job = toyJob({ method }, { 'train.jsonl': rows });
+  assert.equal(await runJob(job.path, { judge: arbitrary }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  const [step] = metricsOf(job.entries());
+  assert.equal(step?.data.rollout_train_logprob_diff, 0);
+  const file = join(job.path, 'rollouts/step-000001.jsonl');
+  const lines = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.ok(
+    lines.some(({ turns, answer }) => turns > 1 && answer.tool_calls.length > 0),
+    JSON.stringify(lines),
+  );
+});
+
 test('a job that is stopped, or killed at any place, and started again ends with the same weights and measurements', async () => {
   const method = { ...reinforcement, grpo: { ...grpo, updatesPerStep: 2, klCoefficient: 0.05, referenceRefresh: 2 } };
-  using whole = toyJob({ method }, files);
+  // A state is saved, and then the reference renewed, at the step of a checkpoint.
+  using whole = toyJob({ method, checkpointSteps: 2 }, files);
   assert.equal(await runJob(whole.path, { judge: arbitrary }), 'succeeded');
-  using broken = toyJob({ method }, files);
-  for (const stopAfter of [1, 2]) {
+  using broken = toyJob({ method, checkpointSteps: 2 }, files);
+  for (const _ of [1, 2, 3]) {
     const controller = new AbortController();
     let seen = 0;
     const judge: typeof taskJudge = async (item, answer) => {
-      if (seen++ === (stopAfter - 1) * 8) controller.abort();
+      if (seen++ === 0) controller.abort();
       return await arbitrary(item, answer);
     };
     assert.equal(await runJob(broken.path, { judge, signal: controller.signal }), 'stopped');
@@ -112,6 +136,27 @@ test('a job whose grader fails ends with the reason and keeps its checkpoints', 
   assert.ok(last?.type === 'failed');
   assert.match(last.message, /8 of 8 gradings failed; webhook: no answer/);
   assert.ok(existsSync(join(job.path, 'checkpoints/step-2/model.safetensors')));
+});
+
+test('a full disk ends a job with the reason, and what it had made stays', async (context) => {
+  using job = toyJob({ method: reinforcement, checkpointSteps: 1 }, files);
+  // Room for the state of 7 million weights, 84 MB, and for one checkpoint of 14, and not for a second state beside the first.
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=150m', 'tmpfs', job.path]);
+  if (mounted.status !== 0) return context.skip('a file system of its own needs the right to mount one');
+  try {
+    for (const [name, rows] of Object.entries(files)) {
+      writeFileSync(join(job.path, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    }
+    job.writeOrder();
+    assert.equal(await runJob(job.path, { judge: arbitrary }), 'failed');
+    const last = job.entries().at(-1);
+    assert.ok(last?.type === 'failed' && last.code === 'disk_full', JSON.stringify(last));
+    assert.ok(existsSync(join(job.path, 'checkpoints/step-1/model.safetensors')));
+    const names = readdirSync(job.path).filter((name) => name.startsWith('state-'));
+    assert.deepEqual(names, ['state-1-0']);
+  } finally {
+    spawnSync('umount', [job.path]);
+  }
 });
 
 test('a supervised job learns what the answers say, and nothing of the prompts', async () => {
@@ -165,6 +210,27 @@ test('an adapter is trained over a base in int8: the base stays, the ratio is 1,
   assert.ok(last?.type === 'checkpoint' && last.isAdapter);
   assert.ok(existsSync(join(job.path, last.directory, 'adapter_config.json')));
   assert.ok(existsSync(join(nanoDirectory, 'model.safetensors')));
+});
+
+test('a job that computes activations again ends with the adapter of one that keeps them, bit for bit', async () => {
+  const rows = Array.from({ length: 6 }, (_, i) => ({
+    messages: [
+      { role: 'user', content: `Which number comes after ${i}?` },
+      { role: 'assistant', content: `${i + 1}` },
+    ],
+  }));
+  const adapter = { rank: 4, alpha: 8, baseDtype: 'int8' };
+  const trained = await Promise.all(
+    [false, true].map(async (recompute) => {
+      using job = toyJob(
+        { method: { type: 'supervised', epochs: 1, batchSize: 2 }, adapter, recompute },
+        { 'train.jsonl': rows },
+      );
+      assert.equal(await runJob(job.path, {}), 'succeeded', JSON.stringify(job.entries().at(-1)));
+      return readFileSync(join(job.path, 'checkpoints/step-3/adapter_model.safetensors'));
+    }),
+  );
+  assert.deepEqual(trained[1], trained[0]);
 });
 
 test('a student learns from a teacher by its logits, on policy or not, and by its words; in the end both are compared', async () => {

@@ -8,8 +8,9 @@ import { dpo } from '../dpo.ts';
 import { grpo } from '../grpo.ts';
 import { supervised } from '../supervised.ts';
 import type { Teacher } from '../teacher.ts';
+import { problemText } from './data-file.ts';
 import { readJobData } from './job-data.ts';
-import { JobDirectory, type JobPosition } from './job-directory.ts';
+import { JobDirectory, type JobPosition, type JournalNote } from './job-directory.ts';
 import { JobFailure } from './job-failure.ts';
 import { JobRun, type JobRunOptions } from './job-run.ts';
 import type { Judge } from './judge.ts';
@@ -20,13 +21,15 @@ export interface JobServices extends JobRunOptions {
   /** Who teaches; of distillation. */
   readonly openTeacher?: (() => Promise<Teacher>) | undefined;
   readonly now?: () => number;
+  /** Hears everything that goes into the journal. */
+  readonly onNote?: (entry: JournalNote) => void;
 }
 
 export type JobEnd = 'succeeded' | 'stopped' | 'failed';
 
 /** Carries out the order in `path`, or goes on with it. Rejects only where there is no journal to tell it in. */
 export async function runJob(path: string, services: JobServices): Promise<JobEnd> {
-  using directory = new JobDirectory(path, services.now);
+  using directory = new JobDirectory(path, services.now, services.onNote);
   let at: JobPosition | undefined;
   try {
     using run = new JobRun(directory, services);
@@ -54,7 +57,7 @@ async function carryOut(run: JobRun, services: JobServices, at: JobPosition): Pr
   const { data, problems } = readJobData(order, renderer, contextLength, (path) => directory.at(path));
   // It was checked before the job began; all the same it may be another file by now.
   const [first] = problems;
-  if (first) throw new JobFailure(first.code, first.message, first.param);
+  if (first) throw new JobFailure(first.code, problemText(first), first.param);
   const { judge, openTeacher } = services;
   if (method.type === 'supervised' && data.type === 'documents') {
     return await supervised(run, method, { documents: data.learned, heldOut: data.heldOut }, at);

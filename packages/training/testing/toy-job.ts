@@ -13,6 +13,7 @@ export const nanoDirectory = fileURLToPath(new URL('../../../models/hadal-nano',
 
 export interface ToyJob extends Disposable {
   readonly path: string;
+  writeOrder(): void;
   entries(): JournalEntry[];
   /** Values of all weights of a checkpoint, by name. */
   weights(step: number): Map<string, Uint8Array>;
@@ -26,9 +27,11 @@ export function toyJob(order: object, files: Readonly<Record<string, readonly ob
     writeFileSync(join(path, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   }
   const common = { id: 'ftjob-toy', model: { name: 'hadal-nano', directory: nanoDirectory }, suffix: 'toy', seed: 7 };
-  writeFileSync(join(path, 'order.json'), JSON.stringify({ ...common, trainingFile: 'train.jsonl', ...order }));
+  const writeOrder = () =>
+    writeFileSync(join(path, 'order.json'), JSON.stringify({ ...common, trainingFile: 'train.jsonl', ...order }));
+  writeOrder();
   return {
-    path,
+    ...{ path, writeOrder },
     entries: () =>
       readFileSync(join(path, 'journal.jsonl'), 'utf8')
         .split('\n')

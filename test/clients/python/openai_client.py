@@ -1,7 +1,8 @@
-"""The official OpenAI package for Python: chat completions, tools, structured outputs, responses, the asynchronous client."""
+"""The official OpenAI package for Python: chat completions, tools, structured outputs, responses, training, the asynchronous client."""
 
 import asyncio
 import json
+import time
 
 from openai import AsyncOpenAI, BadRequestError, OpenAI
 from pydantic import BaseModel
@@ -83,6 +84,46 @@ def throws():
         raise AssertionError("expected a refusal")
 
 
+def trains():
+    rows = [{"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "Yes."}]} for n in range(4)]
+    content = "\n".join(json.dumps(row) for row in rows).encode()
+    file = client.files.create(file=("rows.jsonl", content), purpose="fine-tune")
+    hyperparameters = {"n_epochs": 1, "batch_size": 2}
+    asked_for = {
+        "model": "hadal-nano",
+        "training_file": file.id,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+    }
+    jobs = client.fine_tuning.jobs
+    job = jobs.create(**asked_for, suffix="python", seed=1, metadata={"by": "python"})
+    assert job.status == "validating_files" and job.id.startswith("ftjob-")
+    assert jobs.pause(job.id).status == "queued"
+    jobs.resume(job.id)
+    while jobs.retrieve(job.id).status not in ("succeeded", "failed", "cancelled"):
+        time.sleep(0.1)
+    job = jobs.retrieve(job.id)
+    assert job.status == "succeeded", job.error
+    assert job.id in [one.id for one in jobs.list(limit=1, extra_query={"metadata[by]": "python"})]
+    losses = [event.data["loss"] for event in jobs.list_events(job.id, limit=2) if event.type == "metrics"]
+    assert len(losses) == 2 and all(loss > 0 for loss in losses), losses
+    last = next(iter(jobs.checkpoints.list(job.id)))
+    assert (last.step_number, last.fine_tuned_model_checkpoint) == (2, f"{job.fine_tuned_model}:ckpt-step-2")
+    for model in (job.fine_tuned_model, last.fine_tuned_model_checkpoint):
+        assert client.models.retrieve(model).id == model
+        assert client.chat.completions.create(**{**asked, "model": model}, max_tokens=4).model == model
+    grader = {"type": "string_check", "name": "same", "operation": "eq", "input": "{{ sample.output_text }}", "reference": "{{ item.a }}"}
+    run = client.fine_tuning.alpha.graders.run(grader=grader, item={"a": "42"}, model_sample="42")
+    assert (run.reward, run.metadata.errors.other_error) == (1, False)
+    try:
+        jobs.create(**{**asked_for, "hyperparameters": {"n_epochs": 99}, "method": None})
+    except BadRequestError as error:
+        assert error.param == "hyperparameters.n_epochs", error.param
+    else:
+        raise AssertionError("expected a refusal")
+    other = jobs.create(**asked_for)
+    assert jobs.cancel(other.id).status == "cancelled"
+
+
 def asks_at_once():
     async def ask():
         async with AsyncOpenAI(base_url=f"{ANSWERING}/v1", api_key="none") as asynchronous:
@@ -100,4 +141,5 @@ scene("parses what a schema holds it to", parses)
 scene("takes the results of tools", takes_results_of_tools)
 scene("streams responses", streams_responses)
 scene("throws what the server refuses", throws)
+scene("trains a model further and asks it", trains)
 scene("asks four times at once and gets one answer", asks_at_once)

@@ -1,0 +1,13 @@
+// Graders ask for a score alone.
+//
+// Owns how their questions become those that the server knows.
+
+import type { ChannelQuestion, ChannelReply } from '@hadal/protocol/job-channel';
+import type { AskModel } from '@hadal/training/graders/score-model';
+
+type Ask = (question: ChannelQuestion, signal: AbortSignal | undefined) => Promise<ChannelReply>;
+
+export function graderAsk(ask: Ask): AskModel {
+  return async ({ schema, ...question }, signal) =>
+    await ask({ ...question, schema: schema as never, thinking: undefined }, signal);
+}

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { thinkEnd } from '@hadal/formats/special-tokens';
+import { trainingOrder } from '@hadal/protocol/training-order';
+import { serveToy } from '@hadal/server/testing/serve-toy';
+import { greedyExchange } from '@hadal/training/exchange';
+import { SandboxPool } from '@hadal/training/graders/sandbox/sandbox-pool';
+import { jobServices } from './job-services.ts';
+
+const question = { messages: [{ role: 'user', content: 'Hello' }], tools: [], thinking: true } as const;
+
+function orderFor(teacher: object) {
+  return trainingOrder.parse({
+    ...{ id: 'a', model: { name: 'a', directory: 'a' }, suffix: 'a', seed: 1, trainingFile: 'a' },
+    method: { type: 'distillation', teacher, source: 'file', objective: 'sequence', logits: {} },
+  });
+}
+
+test('a teacher behind another server answers in words, with its reasoning and what that took', async () => {
+  await using toy = await serveToy({ script: () => ['hm', thinkEnd, 'yes'] });
+  await using sandboxes = new SandboxPool();
+  await using stack = new AsyncDisposableStack();
+  const ask = () => Promise.reject(new Error('nobody is to be asked'));
+  const order = orderFor({ model: 'toy', baseUrl: `${toy.server.url}/v1` });
+  const teacher = await jobServices(order, ask, sandboxes, stack).openTeacher?.();
+  assert.equal(teacher?.scoring, undefined);
+  const taught = await teacher?.answer(question, greedyExchange);
+  assert.deepEqual(taught?.sample, { text: 'yes', reasoning: 'hm', toolCalls: [], isTruncated: false });
+  assert.ok((taught?.completionTokens ?? 0) > 0);
+});
+
+test('a teacher that cannot be had ends with words that name it', async () => {
+  await using sandboxes = new SandboxPool();
+  await using stack = new AsyncDisposableStack();
+  const failing = async () => ({ type: 'failure' as const, message: 'no such model' });
+  const known = await jobServices(orderFor({ model: 'nobody' }), failing, sandboxes, stack).openTeacher?.();
+  await assert.rejects(async () => await known?.answer(question, greedyExchange), /teacher nobody: no such model/);
+  const order = orderFor({ model: 'toy', baseUrl: 'http://127.0.0.1:9/v1' });
+  const away = await jobServices(order, failing, sandboxes, stack).openTeacher?.();
+  await assert.rejects(async () => await away?.answer(question, greedyExchange), /teacher toy: .*127\.0\.0\.1:9/);
+});
