@@ -50,7 +50,7 @@ interface Variant {
 
 const documentTokens = 512;
 /** The first also allocates; it does not count. */
-const steps = 3;
+const steps = 2;
 const threads = 2;
 
 async function main(turns: number, count: number): Promise<void> {

@@ -19,7 +19,7 @@ export function writeResults(file: string, heading: string, body: string): void 
   writeFileSync(path, `${sections.map((section) => section.trimEnd()).join('\n\n')}\n`);
 }
 
-/** Date, processor and how busy the machine was in the last quarter of an hour. */
+/** Date, processor and how busy the machine was: averages of the last 1, 5 and 15 minutes. */
 export function circumstances(): string {
   const load = loadavg().map((value) => value.toFixed(1));
   return `${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model.trim()}, ${cpus().length} cores, load ${load.join(', ')}`;

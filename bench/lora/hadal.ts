@@ -16,7 +16,7 @@ import { steepIterations } from '@hadal/tensor/optimizer';
 import type { PackedDtype } from '@hadal/tensor/packed-matrix';
 import { packDocuments } from '@hadal/training/packing';
 import { rowTokens } from '@hadal/training/supervised';
-import { Trainer } from '@hadal/training/trainer';
+import { Trainer, type TrainerSettings } from '@hadal/training/trainer';
 import { RandomWeights } from '../inference/random-weights.ts';
 import type { LoraAnswer, LoraWork } from '../lora.ts';
 
@@ -32,14 +32,14 @@ const base = new RandomWeights(device, (kind) => packedDtypeOf(kind, dtype), def
 const specs = collectSpecs((source) => definition.assemble(source, options), base.has);
 const adapter = new AdapterSet(device, base, specs, { rank, alpha, targets: 'all-linear', scaling: 'byRank' });
 adapter.initialize('bench/lora');
-const settings = {
+const settings: TrainerSettings = {
   optimizer: {
     adamw: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 },
     muon: { momentum: 0.95, weightDecay: 0, updateRms: 0.2, iterations: steepIterations },
   },
   ...{ clipNorm: 1, contextLength, matrices: 'adamw', predictor: 'absent' },
-  recompute: activations === 'recomputed',
-} as const;
+  activations,
+};
 using trainer = new Trainer(device, definition, settings, adapter);
 const { rows } = packDocuments(
   documents.map((tokens) => ({ tokens, weights: tokens.map(() => 1) })),
