@@ -22,6 +22,7 @@ import { EpochOrder } from '@hadal/training/jobs/epoch-order';
 import { readJobData } from '@hadal/training/jobs/job-data';
 import { JobDirectory, type JobPosition } from '@hadal/training/jobs/job-directory';
 import { baseLearningRate, JobRun } from '@hadal/training/jobs/job-run';
+import type { Judge } from '@hadal/training/jobs/judge';
 import type { TrainingPrompt } from '@hadal/training/jobs/prompts';
 import { countdownProblem } from '@hadal/training/tasks/countdown';
 import { metricsOf, taskJudge } from '@hadal/training/testing/toy-job';
@@ -29,11 +30,13 @@ import { circumstances, median, writeResults } from './results-section.ts';
 
 type Ends = 'forced' | 'natural';
 
-const parts = ['generation', 'scoring', 'update', 'total', 'cpu'] as const;
+const parts = ['generation', 'scoring', 'update', 'total'] as const;
+type Seconds = Readonly<Record<(typeof parts)[number], number>>;
 
-/** Seconds of a step by part, `cpu` summed over threads; what was sampled. */
+/** Seconds of a step by part, of wall and of the processors of all threads; what was sampled. */
 interface Turn {
-  readonly seconds: Readonly<Record<(typeof parts)[number], number>>;
+  readonly wall: Seconds;
+  readonly cpu: Seconds;
   readonly tokens: number;
   readonly reward: number;
 }
@@ -45,6 +48,29 @@ const maxTokens = 256;
 const threads = 2;
 const width = 256;
 const learningRate = 1e-6;
+
+/** Reads both clocks where a part begins that has not begun yet; parts follow one another. */
+class PartClock {
+  readonly #marks = new Map<string, { readonly wall: number; readonly cpu: number }>();
+
+  begin(part: 'generation' | 'scoring' | 'update' | 'end'): void {
+    const { user, system } = process.cpuUsage();
+    if (!this.#marks.has(part)) this.#marks.set(part, { wall: performance.now() / 1000, cpu: (user + system) / 1e6 });
+  }
+
+  end(): { readonly wall: Seconds; readonly cpu: Seconds } {
+    this.begin('end');
+    const of = (clock: 'wall' | 'cpu'): Seconds => {
+      const between = (from: string, to: string) =>
+        (this.#marks.get(to)?.[clock] ?? Number.NaN) - (this.#marks.get(from)?.[clock] ?? Number.NaN);
+      return {
+        ...{ generation: between('generation', 'scoring'), scoring: between('scoring', 'update') },
+        ...{ update: between('update', 'end'), total: between('generation', 'end') },
+      };
+    };
+    return { wall: of('wall'), cpu: of('cpu') };
+  }
+}
 
 /** Hadal's job, a step at a time. */
 class Hadal implements Disposable {
@@ -93,22 +119,20 @@ class Hadal implements Disposable {
   async step(): Promise<Turn> {
     const maxSteps = this.#at.step + 1;
     const method = { ...this.#method, grpo: { ...this.#method.grpo, maxSteps } };
-    const cpuBegun = process.cpuUsage();
-    const begun = performance.now();
-    const data = { prompts: this.prompts, heldOut: [], judge: taskJudge };
-    this.#at = await grpo(this.#job, method, data, this.#at);
-    const total = (performance.now() - begun) / 1000;
-    const { user, system } = process.cpuUsage(cpuBegun);
-    const measured = metricsOf(this.#directory.entries()).at(-1)?.data ?? {};
-    const of = (name: string) => measured[name] ?? Number.NaN;
-    return {
-      seconds: {
-        ...{ generation: of('sampling_seconds'), scoring: of('grading_seconds'), update: of('update_seconds') },
-        ...{ total, cpu: (user + system) / 1e6 },
-      },
-      tokens: of('num_tokens'),
-      reward: of('reward'),
+    const clock = new PartClock();
+    // The first answer is graded when all are there, and with the last one the update begins.
+    const judge: Judge = async (item, sample) => {
+      clock.begin('scoring');
+      const run = await taskJudge(item, sample);
+      if (++judged === batchSize * groupSize) clock.begin('update');
+      return run;
     };
+    let judged = 0;
+    clock.begin('generation');
+    this.#at = await grpo(this.#job, method, { prompts: this.prompts, heldOut: [], judge }, this.#at);
+    const { wall, cpu } = clock.end();
+    const measured = metricsOf(this.#directory.entries()).at(-1)?.data ?? {};
+    return { wall, cpu, tokens: measured.num_tokens ?? Number.NaN, reward: measured.reward ?? Number.NaN };
   }
 
   [Symbol.dispose](): void {
@@ -205,37 +229,38 @@ async function race(ends: Ends, python: string | undefined): Promise<Race> {
 
 function tell(turn: Turn | undefined): string {
   if (!turn) return '-';
-  const seconds = parts.map((part) => `${part} ${turn.seconds[part].toFixed(1)}`).join(', ');
-  return `${seconds}, ${turn.tokens} tokens, reward ${turn.reward.toFixed(3)}`;
+  const seconds = parts.map((part) => `${part} ${turn.wall[part].toFixed(1)} (${turn.cpu[part].toFixed(1)})`);
+  return `${seconds.join(', ')}, ${turn.tokens} tokens, reward ${turn.reward.toFixed(3)}`;
 }
 
 function table(races: Readonly<Record<Ends, Race>>): string {
   const lines = (['forced', 'natural'] as const).flatMap((ends) => {
     const { hadal, trl } = races[ends];
-    const row = (name: string, of: (turn: Turn) => number, digits: number, isRate: boolean) => {
+    const row = (name: string, of: (turn: Turn) => number, digits: number, kind: 'cost' | 'rate' | 'count') => {
       const ratios = hadal.map((mine, i) => {
         const theirs = trl[i] ? of(trl[i]) : Number.NaN;
-        return isRate ? of(mine) / theirs : theirs / of(mine);
+        return kind === 'rate' ? of(mine) / theirs : theirs / of(mine);
       });
       const cells = [median(hadal.map(of)).toFixed(digits), median(trl.map(of)).toFixed(digits)];
-      return `| ${name} | ${cells.join(' | ')} | ${digits === 0 && !isRate ? '' : median(ratios).toFixed(2)} |`;
+      return `| ${name} | ${cells.join(' | ')} | ${kind === 'count' ? '' : median(ratios).toFixed(1)} |`;
     };
-    const seconds = parts.map((part) =>
-      row(
-        part === 'cpu' ? 'processor seconds' : `${part}, s`,
-        (turn) => turn.seconds[part],
-        part === 'scoring' ? 3 : 1,
-        false,
-      ),
-    );
-    const rate = (turn: Turn) => turn.tokens / turn.seconds.generation;
-    const whole = (turn: Turn) => turn.tokens / turn.seconds.total;
+    const seconds = (clock: 'wall' | 'cpu', unit: string) =>
+      parts.map((part) =>
+        row(
+          `${part}, ${unit}`,
+          (turn) => turn[clock][part],
+          part === 'scoring' ? 3 : 1,
+          part === 'scoring' ? 'count' : 'cost',
+        ),
+      );
     return [
       `| **${ends === 'forced' ? 'all answers of 256 tokens' : 'answers that end by themselves'}** | | | |`,
-      row('tokens sampled', (turn) => turn.tokens, 0, false),
-      ...seconds,
-      row('tokens sampled per second of generation', rate, 0, true),
-      row('tokens sampled per second of the step', whole, 0, true),
+      row('tokens sampled', (turn) => turn.tokens, 0, 'count'),
+      row('mean reward', (turn) => turn.reward, 2, 'count'),
+      ...seconds('wall', 's'),
+      ...seconds('cpu', 'processor s'),
+      row('tokens per second of the step', (turn) => turn.tokens / turn.wall.total, 0, 'rate'),
+      row('tokens per processor second', (turn) => turn.tokens / turn.cpu.total, 0, 'rate'),
     ];
   });
   return ['| | Hadal | TRL | ratio |', '|---|---|---|---|', ...lines].join('\n');
