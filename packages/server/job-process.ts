@@ -4,7 +4,7 @@
 // tied to this process by a pipe and a channel that end with it. Knows nothing of what it does.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
@@ -46,6 +46,9 @@ export function startJobProcess({ program, args, env }: JobCommand, directory: s
   if (child.pid !== undefined) {
     try {
       setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+      // Linux may weigh sessions against each other before it looks at priorities within one, and the child has its own.
+      const session = `/proc/${child.pid}/autogroup`;
+      if (existsSync(session)) writeFileSync(session, String(constants.priority.PRIORITY_BELOW_NORMAL));
     } catch {
       // Gone already, or not permitted: it then runs like everybody.
     }
