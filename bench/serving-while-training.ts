@@ -19,8 +19,8 @@ import { countdownProblem } from '@hadal/training/tasks/countdown';
 import { circumstances, median, quantile, writeResults } from './results-section.ts';
 
 /**
- * A nice value holds within a session alone where the kernel groups tasks by session, and a job has one of its own; `among all`: the
- * group is told as well.
+ * A nice value holds within a session alone where the kernel weighs sessions against each other, and a job has one of its own;
+ * `among all`: the session is told as well, as the server does.
  */
 type Priority = 'nice 10 in a session of its own' | 'nice 10 among all';
 
@@ -77,7 +77,7 @@ async function measure(url: string, variant: Variant): Promise<string[]> {
     throw new Error('this job asks nobody');
   });
   const pid = job.pid as number;
-  if (variant.priority === 'nice 10 among all') writeFileSync(`/proc/${pid}/autogroup`, '10');
+  if (variant.priority === 'nice 10 in a session of its own') writeFileSync(`/proc/${pid}/autogroup`, '0');
   try {
     await untilItTrains(path);
     const alone: Window[] = [];
