@@ -19,8 +19,8 @@ export interface Upstreams extends AsyncDisposable {
 }
 
 /**
- * Our own model has 2048 tokens, and cuts prose, code and JSON in several languages into 1.6 to 3 times as many as o200k_base and
- * cl100k_base do, on average twice as many.
+ * Our own model has 2048 tokens, and cuts prose, code and JSON in several languages into 1.3 to 3 times as many as o200k_base and
+ * cl100k_base do, on average twice as many. Of what is mostly numbers it makes no more than they do.
  */
 const ownIsFiner = 2;
 

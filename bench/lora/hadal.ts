@@ -14,8 +14,7 @@ import { packedDtypeOf } from '@hadal/models/run-time-weights';
 import { collectSpecs } from '@hadal/models/weight-source';
 import { steepIterations } from '@hadal/tensor/optimizer';
 import type { PackedDtype } from '@hadal/tensor/packed-matrix';
-import { packDocuments } from '@hadal/training/packing';
-import { rowTokens } from '@hadal/training/supervised';
+import { jobRowTokens, packDocuments } from '@hadal/training/packing';
 import { Trainer, type TrainerSettings } from '@hadal/training/trainer';
 import { RandomWeights } from '../inference/random-weights.ts';
 import type { LoraAnswer, LoraWork } from '../lora.ts';
@@ -43,7 +42,7 @@ const settings: TrainerSettings = {
 using trainer = new Trainer(device, definition, settings, adapter);
 const { rows } = packDocuments(
   documents.map((tokens) => ({ tokens, weights: tokens.map(() => 1) })),
-  rowTokens,
+  jobRowTokens,
 );
 const loadedBytes = peakBytes();
 

@@ -12,9 +12,18 @@ import { cardNamed, type ModelCard } from './models.ts';
 import { requestError } from './request-error.ts';
 import { expecting, integer, jsonObject, modelName } from './sampling-fields.ts';
 import { checkShape } from './shape-error.ts';
-import { type TrainingMethod, type TrainingOrder, trainingMethod } from './training-order.ts';
+import {
+  adapterOptions,
+  grpoOptions,
+  logitsOptions,
+  type TrainingMethod,
+  type TrainingOrder,
+  trainingMethod,
+} from './training-order.ts';
 
 const most = Number.MAX_SAFE_INTEGER;
+/** What holds where the caller says nothing: the order's own, so that a recipe means the same. */
+const usual = { grpo: grpoOptions.parse({}), logits: logitsOptions.parse({}), adapter: adapterOptions.parse({}) };
 
 function autoOr(what: string, number: (wording: { readonly error: string }) => z.ZodType<number>) {
   const wording = expecting(`"auto" or ${what}`);
@@ -70,14 +79,14 @@ const options = {
   adapter: z
     .strictObject({
       type: z.literal('lora').default('lora'),
-      rank: integer(1, 512).default(16),
-      alpha: numberAbove(0).default(32),
+      rank: integer(1, 512).default(usual.adapter.rank),
+      alpha: numberAbove(0).default(usual.adapter.alpha),
       targets: z
         .union(
           [z.literal('all-linear'), z.array(z.string().min(1)).min(1)],
           expecting('"all-linear" or names of modules'),
         )
-        .default('all-linear'),
+        .default(usual.adapter.targets),
       base_dtype: z.enum(['f32', 'bf16', 'int8', 'int4']).optional().describe('How the frozen base is kept.'),
     })
     .nullish()
@@ -95,27 +104,30 @@ const options = {
 
 const grpo = z
   .strictObject({
-    group_size: integer(2, 256).default(8).describe('Answers to each prompt.'),
+    group_size: integer(2, 256).default(usual.grpo.groupSize).describe('Answers to each prompt.'),
     prompts_per_step: integer(1, 256).optional().describe('Stands for `batch_size`.'),
-    num_iterations: integer(1, 16).default(1).describe('Updates on the answers of one step.'),
-    loss_type: z.enum(['grpo', 'bnpo', 'dr_grpo', 'dapo']).default('dapo'),
-    clip_low: numberFrom(0, 1).default(0.2),
-    clip_high: numberFrom(0, 10).default(0.28),
-    kl_coef: numberFrom(0).default(0),
-    kl_estimator: z.enum(['k3', 'unbiased']).default('k3'),
-    scale_rewards: z.enum(['group', 'batch', 'none']).default('group'),
-    importance_sampling_level: z.enum(['token', 'sequence']).default('token'),
-    mask_truncated: z.boolean().default(true),
-    drop_zero_variance_groups: z.boolean().default(true),
+    num_iterations: integer(1, 16).default(usual.grpo.updatesPerStep).describe('Updates on the answers of one step.'),
+    loss_type: z.enum(['grpo', 'bnpo', 'dr_grpo', 'dapo']).default(usual.grpo.lossType),
+    clip_low: numberFrom(0, 1).default(usual.grpo.clipLow),
+    clip_high: numberFrom(0, 10).default(usual.grpo.clipHigh),
+    kl_coef: numberFrom(0).default(usual.grpo.klCoefficient),
+    kl_estimator: z.enum(['k3', 'unbiased']).default(usual.grpo.klEstimator),
+    scale_rewards: z.enum(['group', 'batch', 'none']).default(usual.grpo.scaleRewards),
+    importance_sampling_level: z.enum(['token', 'sequence']).default(usual.grpo.importanceLevel),
+    mask_truncated: z.boolean().default(usual.grpo.maskTruncated),
+    drop_zero_variance_groups: z.boolean().default(usual.grpo.dropEqualGroups),
     reference_refresh: integer(0, most)
-      .default(0)
+      .default(usual.grpo.referenceRefresh)
       .describe('Steps after which the reference of the KL term becomes the present model; 0: never.'),
-    keep_routing: z.boolean().default(false).describe('Experts are chosen as they were when the answer was sampled.'),
-    language_reward: numberFrom(0).default(0),
-    max_completion_tokens: count.default(512),
-    temperature: numberFrom(0.01, 2).default(1),
+    keep_routing: z
+      .boolean()
+      .default(usual.grpo.keepRouting)
+      .describe('Experts are chosen as they were when the answer was sampled.'),
+    language_reward: numberFrom(0).default(usual.grpo.languageReward),
+    max_completion_tokens: count.default(usual.grpo.maxCompletionTokens),
+    temperature: numberFrom(0.01, 2).default(usual.grpo.temperature),
     max_steps: count.nullish(),
-    max_turns: integer(1, 32).default(6).describe('Turns with tools that one answer may take.'),
+    max_turns: integer(1, 32).default(usual.grpo.maxTurns).describe('Turns with tools that one answer may take.'),
   })
   .prefault({});
 
@@ -143,11 +155,11 @@ const distillation = z.strictObject({
   objective: z.enum(['sequence', 'logits']).default('sequence'),
   logits: z
     .strictObject({
-      top_k: integer(1, 128).default(64),
-      temperature: numberFrom(0.1, 10).default(1),
-      divergence: z.enum(['forward_kl', 'reverse_kl', 'jsd']).default('forward_kl'),
-      jsd_beta: numberFrom(0, 1).default(0.5),
-      tail: z.enum(['bucket', 'renormalize']).default('bucket'),
+      top_k: integer(1, 128).default(usual.logits.topK),
+      temperature: numberFrom(0.1, 10).default(usual.logits.temperature),
+      divergence: z.enum(['forward_kl', 'reverse_kl', 'jsd']).default(usual.logits.divergence),
+      jsd_beta: numberFrom(0, 1).default(usual.logits.jsdBeta),
+      tail: z.enum(['bucket', 'renormalize']).default(usual.logits.tail),
     })
     .prefault({}),
   on_policy_fraction: numberFrom(0, 1).default(0.5),

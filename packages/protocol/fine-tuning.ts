@@ -10,7 +10,7 @@ import type { TrainingOrder } from './training-order.ts';
 export type JobStatus = 'validating_files' | 'queued' | 'running' | 'paused' | 'succeeded' | 'failed' | 'cancelled';
 
 /** From these nothing follows. */
-export const finalStatuses: readonly JobStatus[] = ['succeeded', 'failed', 'cancelled'];
+const finalStatuses: readonly JobStatus[] = ['succeeded', 'failed', 'cancelled'];
 
 export function isFinal(status: string): boolean {
   return finalStatuses.some((one) => one === status);

@@ -1,7 +1,8 @@
 // What a training process asks of the server that started it.
 //
 // Owns the messages of their channel: a job's graders and teachers are models that the server knows, and the training process
-// knows the server by nothing else. Each question has one reply, by its number. Both sides send plain values.
+// knows the server by nothing else. Each question has one reply, by its number. Both sides send plain values; whoever answers them
+// asks a chat API.
 
 import type { JsonObject } from './chat-request.ts';
 import type { GraderUsage } from './grader-run.ts';
@@ -43,3 +44,15 @@ export type ChannelReply =
 
 export type ToServer = { readonly type: 'ask'; readonly id: number; readonly question: ChannelQuestion };
 export type ToTrainer = { readonly type: 'reply'; readonly id: number; readonly reply: ChannelReply };
+
+/** As chat APIs have it, with DeepSeek's `reasoning_content`. */
+export function wireAskedMessage({ role, content, reasoning, toolCalls = [], toolCallId }: AskedMessage): object {
+  return {
+    ...{ role, content },
+    ...(reasoning && { reasoning_content: reasoning }),
+    ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
+    ...(toolCalls.length > 0 && {
+      tool_calls: toolCalls.map(({ id, ...called }) => ({ id, type: 'function', function: called })),
+    }),
+  };
+}

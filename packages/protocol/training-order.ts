@@ -105,7 +105,6 @@ export const adapterOptions = z.object({
   /** How the frozen base is kept. */
   baseDtype: z.enum(['f32', 'bf16', 'int8', 'int4']).optional(),
 });
-export type AdapterOptions = z.output<typeof adapterOptions>;
 
 export const trainingOrder = z.object({
   id: z.string(),

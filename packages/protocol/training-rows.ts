@@ -7,7 +7,6 @@
 import { z } from 'zod';
 import { chatMessage, chatTool, messagesOf, toolsOf } from './chat-completions-request.ts';
 import type { FunctionTool, JsonObject, Message } from './chat-request.ts';
-
 import { requestError } from './request-error.ts';
 import { expecting, jsonObject } from './sampling-fields.ts';
 import { checkShape } from './shape-error.ts';
@@ -95,12 +94,10 @@ export function parseTaskItem(line: unknown): TaskItem {
   return { ...wire, difficulty: difficulty ?? undefined, thinking: isThinking ?? undefined };
 }
 
-const prompt = z.object({ messages, tools, thinking });
-
 /** Throws `RequestError` for the first mistake. `thinking`: where the line does not say. */
 export function parsePromptRow(line: unknown, byDefault: boolean): PromptRow {
   const item = checkShape(jsonObject, line);
-  const wire = checkShape(prompt, line);
+  const wire = checkShape(conversation, line);
   const given = messagesOf(wire.messages, ['messages']);
   if (given.at(-1)?.role === 'assistant') {
     const problem = 'expected the last message to be the user’s or a tool’s: the model answers it';
@@ -110,7 +107,7 @@ export function parsePromptRow(line: unknown, byDefault: boolean): PromptRow {
 }
 
 const preference = z.object({
-  input: z.object({ messages, tools, thinking }),
+  input: conversation,
   preferred_output: messages,
   non_preferred_output: messages,
 });

@@ -462,6 +462,38 @@ test('a model that a job has made is loaded when it is asked, and closed for ano
   assert.deepEqual(await Array.fromAsync(desk.open), ['step-4']);
 });
 
+test('one who leaves while there is no room for a model is no failure', async () => {
+  await using trainer = await openToyTraining({ openCheckpoints: 1 });
+  const { desk } = trainer;
+  const go = Promise.withResolvers<void>();
+  const openCheckpoint: typeof desk.openCheckpoint = async (checkpoint) => {
+    await go.promise;
+    return await desk.openCheckpoint(checkpoint);
+  };
+  await using toy = await serveToy({ script, training: { ...trainer.training, desk: { ...desk, openCheckpoint } } });
+  const client = clientOf(toy, '/v1');
+  const job = await ended(client, (await create(client)).id);
+  const model = job.fine_tuned_model ?? '';
+  const first = client.chat.completions.create({ ...hello, model });
+  const hasLeft = () => toy.log.some(({ isComplete }) => isComplete === false);
+  for (let waitMs = 50; !hasLeft(); waitMs *= 2) {
+    assert.ok(waitMs < 30_000, 'expected a request that was begun and left');
+    const leaving = new AbortController();
+    const second = client.chat.completions.create({ ...hello, model: `${model}:ckpt-step-2` }, leaving);
+    // On a busy machine it may not have come to the server by then.
+    await delay(waitMs);
+    leaving.abort();
+    await assert.rejects(second);
+    await delay(waitMs);
+  }
+  go.resolve();
+  assert.equal((await first).choices[0]?.finish_reason, 'stop');
+  assert.deepEqual(
+    toy.log.filter(({ msg }) => msg === 'request failed'),
+    [],
+  );
+});
+
 test('whoever is to be told of jobs that are over is told until they hear it, in words that are signed', async () => {
   await using trainer = await openToyTraining();
   const secret = `whsec_${Buffer.from('a secret of ours').toString('base64')}`;

@@ -39,7 +39,7 @@ export type AskFor = (job: Job) => AskModels;
 const unfinished: readonly JobStatus[] = ['validating_files', 'queued', 'running'];
 const anyStatus: readonly JobStatus[] = [...unfinished, 'paused', 'succeeded', 'failed', 'cancelled'];
 const maxProblems = 20;
-/** How often what fails for reasons of our own is tried. */
+/** How often what fails for reasons of our own is tried, before it has gone well again. */
 const maxAttempts = 3;
 
 /** One job that is worked on. */
@@ -149,6 +149,7 @@ export class JobQueue implements AsyncDisposable {
     if (this.#work.has(id) || this.#options.stopping.aborted || [...running].length >= most) return;
     const done = Promise.resolve()
       .then(work)
+      .then(() => void this.#attempts.delete(id))
       .catch(async (error) => {
         await this.#noteFailure(id, error);
         await this.#pause(id, this.#pollMs);
@@ -304,8 +305,11 @@ export class JobQueue implements AsyncDisposable {
         const elapsedMs = now() - begunMs;
         const job = await this.#import(id, elapsedMs - ranMs);
         ranMs = elapsedMs;
-        if (job?.status !== 'running') stop();
-        else if (await this.#exceeds(job, process.pid)) process.kill();
+        const excess = job?.status === 'running' ? await this.#excess(job, process.pid) : undefined;
+        if (excess !== undefined) await this.#fail(id, excess);
+        // Memory grows on while a step is finished.
+        if (excess?.code === 'memory_limit') process.kill();
+        else if (excess !== undefined || job?.status !== 'running') stop();
       } catch (error) {
         // Such as a store that is away for a while: the process goes on.
         logger.error({ err: error, job: id }, 'job cannot be followed');
@@ -315,19 +319,18 @@ export class JobQueue implements AsyncDisposable {
     return exit;
   }
 
-  /** Ends the job where it takes more than it may. */
-  async #exceeds({ id, details }: Job, pid: number | undefined): Promise<boolean> {
+  /** Why a job is to end that takes more than it may. */
+  async #excess({ details }: Job, pid: number | undefined): Promise<JobFailure | undefined> {
+    const { timeLeewayMs = 60_000 } = this.#options.training;
     const { maxMemoryBytes, maxSeconds } = details.order;
     const bytes = maxMemoryBytes === undefined || pid === undefined ? undefined : await residentBytes(pid);
     if (bytes !== undefined && maxMemoryBytes !== undefined && bytes > maxMemoryBytes) {
       const message = `The job took ${bytes} bytes of memory, ${maxMemoryBytes} are allowed`;
-      await this.#fail(id, { code: 'memory_limit', message, param: 'method' });
-      return true;
+      return { code: 'memory_limit', message, param: 'method' };
     }
-    if (maxSeconds === undefined || details.ranMs <= maxSeconds * 1000) return false;
+    if (maxSeconds === undefined || details.ranMs <= maxSeconds * 1000 + timeLeewayMs) return undefined;
     const message = `The job took ${Math.floor(details.ranMs / 1000)} seconds, ${maxSeconds} are allowed`;
-    await this.#fail(id, { code: 'time_limit', message, param: 'method' });
-    return true;
+    return { code: 'time_limit', message, param: 'method' };
   }
 
   #watchFiles(id: string): Disposable {

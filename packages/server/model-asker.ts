@@ -3,7 +3,7 @@
 // Owns how a question becomes a chat completion in the name of an account, which pays for it, and what becomes of its answer. A
 // mistake, such as a model that is not there, is an answer too: whoever asks is no caller of the API.
 
-import type { AskedMessage, ChannelQuestion, ChannelReply } from '@hadal/protocol/job-channel';
+import { type ChannelQuestion, type ChannelReply, wireAskedMessage } from '@hadal/protocol/job-channel';
 import { RequestError } from '@hadal/protocol/request-error';
 import type { Call, Endpoint } from './answer-plan.ts';
 
@@ -52,7 +52,7 @@ export function modelAsker(chat: Endpoint, call: Omit<Call, 'body'>): AskModels 
 function bodyOf(question: ChannelQuestion): object {
   const { model, messages, tools = [], thinking, seed, topP, temperature, maxTokens, effort, schema } = question;
   return {
-    ...{ model, messages: messages.map(wireMessage), store: false, stream: false },
+    ...{ model, messages: messages.map(wireAskedMessage), store: false, stream: false },
     ...(tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: tool })) }),
     ...(thinking !== undefined && { thinking: { type: thinking ? 'enabled' : 'disabled' } }),
     ...(seed !== undefined && { seed }),
@@ -62,17 +62,6 @@ function bodyOf(question: ChannelQuestion): object {
     ...(effort !== undefined && { reasoning_effort: effort }),
     ...(schema !== undefined && {
       response_format: { type: 'json_schema', json_schema: { name: 'answer', schema } },
-    }),
-  };
-}
-
-function wireMessage({ role, content, reasoning, toolCalls = [], toolCallId }: AskedMessage): object {
-  return {
-    ...{ role, content },
-    ...(reasoning && { reasoning_content: reasoning }),
-    ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
-    ...(toolCalls.length > 0 && {
-      tool_calls: toolCalls.map(({ id, ...called }) => ({ id, type: 'function', function: called })),
     }),
   };
 }

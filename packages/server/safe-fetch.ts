@@ -42,7 +42,7 @@ export class SafeFetchError extends Error {
 
 const redirects: readonly number[] = [301, 302, 303, 307, 308];
 
-/** Rejects with `SafeFetchError`. A status is no failure. */
+/** Rejects with `SafeFetchError`, or with the reason of `signal`. A status is no failure. */
 export async function safeFetch(url: string, options: SafeFetchOptions): Promise<SafeResponse> {
   const { timeoutMs, maxRedirects = 5, method = 'GET' } = options;
   const late = AbortSignal.timeout(timeoutMs);

@@ -78,6 +78,8 @@ export interface Training {
   readonly pollMs?: number;
   /** How long a process may take to stop before it is killed. Default 30 seconds. */
   readonly stopMs?: number;
+  /** How much longer than it may a job runs before it is ended from outside: its process ends it between two steps. Default 60 seconds. */
+  readonly timeLeewayMs?: number;
   /** Before a process that died is started again: one for each time that it may die without getting on. */
   readonly restartDelaysMs?: readonly number[];
   /** Checkpoints that are loaded at the same time. Default 2. */

@@ -18,7 +18,7 @@ export interface Organization {
 }
 
 /** Has no row: it is everywhere. */
-export const defaultOrganization: Organization = { id: '', name: 'default', createdMs: 0 };
+const defaultOrganization: Organization = { id: '', name: 'default', createdMs: 0 };
 
 export interface Member {
   readonly id: string;
@@ -66,7 +66,7 @@ export interface StoredKey {
 export type NewKey = Omit<StoredKey, 'lastFour' | 'revokedMs' | 'spent'>;
 
 /** As it stands in the store. Keys are random and long: one round of hashing keeps them. */
-export function keyHash(secret: string): string {
+function keyHash(secret: string): string {
   return createHash('sha256').update(secret).digest('hex');
 }
 

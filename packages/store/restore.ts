@@ -159,19 +159,14 @@ async function checkBackup(file: string, db: Kysely<BackupTables>, progress: Che
 
 /** A copy brought up to date, gone in the end: the backup stays as it is. */
 async function migratedCopy(file: string): Promise<{ readonly db: Kysely<BackupTables> } & AsyncDisposable> {
+  await using opened = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'hadal-restore-'));
+  opened.defer(() => rm(directory, { recursive: true }));
   const path = join(directory, 'backup.db');
   await copyFile(file, path);
   const db = new Kysely<BackupTables>({ dialect: await openSqlite(path) });
-  async function dispose(): Promise<void> {
-    await db.destroy();
-    await rm(directory, { recursive: true });
-  }
-  try {
-    await migrate(db as unknown as Kysely<Tables>);
-    return { db, [Symbol.asyncDispose]: dispose };
-  } catch (error) {
-    await dispose();
-    throw error;
-  }
+  opened.defer(() => db.destroy());
+  await migrate(db as unknown as Kysely<Tables>);
+  const owned = opened.move();
+  return { db, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -6,6 +6,7 @@
 // 2023, arXiv 2306.13649). In the end both answer held-out prompts side by side.
 
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import type { ChatMessage } from '@hadal/formats/chat/message';
 import type { Divergence, DivergenceShape } from '@hadal/kernels/divergence';
 import type { LogitsOptions, TrainingMethod } from '@hadal/protocol/training-order';
 import { type Candidate, converse, type ExchangeOptions, greedyExchange } from './exchange.ts';
@@ -17,10 +18,10 @@ import { JobFailure } from './jobs/job-failure.ts';
 import type { JobRun } from './jobs/job-run.ts';
 import { type Judge, noteGradings, sampleOf } from './jobs/judge.ts';
 import type { TrainingPrompt } from './jobs/prompts.ts';
-import { packDocuments, type TrainingDocument } from './packing.ts';
+import { jobRowTokens, packDocuments, type TrainingDocument, tokenCount } from './packing.ts';
 import { meanOf } from './policy-objective.ts';
 import { sampledDocuments } from './rollouts.ts';
-import { rowTokens, supervised } from './supervised.ts';
+import { supervised } from './supervised.ts';
 import { Random } from './tasks/random.ts';
 import type { TaughtAnswer, Teacher, TeacherScoring } from './teacher.ts';
 
@@ -43,6 +44,8 @@ const askedAtOnce = 32;
 export async function distill(job: JobRun, method: Distillation, data: DistillationData, at: JobPosition) {
   if (method.objective === 'logits') return await distillLogits(job, method, data, at);
   const taught = method.source === 'stored_completions' ? data.answered : await teach(job, method, data);
+  // Not all that there is to learn from is there, and of that nothing may be learned.
+  if (job.isStopping) return at;
   if (taught.length === 0) throw new JobFailure('no_answers', 'no answer of the teacher was good enough to learn from');
   at = await supervised(job, method, { documents: taught, heldOut: [] }, at);
   job.refreshEngine();
@@ -67,7 +70,7 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
         // One answer is the teacher's best; of several, each is to be another.
         const temperature = samplesPerPrompt === 1 ? 0 : 1;
         const options = { ...greedyExchange, temperature, seed, maxTokens: method.maxCompletionTokens };
-        const { sample: answer } = await teacher.answer(question, options, job.signal);
+        const { sample: answer } = await teacher.answer(question, options);
         const run = await judge?.(item, answer);
         return { prompt, sample, answer, score: run?.reward ?? null, problems: run?.problems ?? [] };
       }),
@@ -111,18 +114,10 @@ function readLines(file: string): TaughtLine[] {
 
 function answeredDocument(job: JobRun, question: TrainingPrompt['question'], answer: Sample): TrainingDocument {
   const { messages, thinking, tools } = question;
-  const said = {
-    role: 'assistant',
-    content: answer.text,
-    reasoning: answer.reasoning,
-    toolCalls: answer.toolCalls,
-  } as const;
+  const { text: content, reasoning, toolCalls } = answer;
+  const said: ChatMessage = { role: 'assistant', content, reasoning, toolCalls };
   return conversationDocument(
-    {
-      ...{ messages: [...messages, said] as never, thinking },
-      tools: tools.map((tool) => ({ ...tool, isStrict: false })) as never,
-      isLearned: [...messages.map(() => false), true],
-    },
+    { ...{ messages: [...messages, said], thinking, tools }, isLearned: [...messages.map(() => false), true] },
     job.renderer,
     job.contextLength,
   );
@@ -152,7 +147,7 @@ async function distillLogits(
         );
     const { rows } = packDocuments(
       documents.filter((document) => learnedTokens(document) > 0),
-      rowTokens,
+      jobRowTokens,
     );
     const teachers = await Promise.all(
       rows.map(async (row) => {
@@ -175,7 +170,7 @@ async function distillLogits(
     const measured = rows.length > 0 ? job.update(at, rows, { type: 'divergence', shape, teacherOf }) : undefined;
     const next: JobPosition = {
       ...{ ...at, step: at.step + 1, update: at.update + Number(rows.length > 0), next: at.next + batchSize },
-      trainedTokens: at.trainedTokens + (measured?.supervisedTokens ?? 0),
+      trainedTokens: at.trainedTokens + tokenCount(rows),
     };
     job.refreshEngine();
     at = await job.finishStep(next, {
@@ -200,7 +195,7 @@ async function distillLogits(
           seed: seeds[i] as number,
           maxTokens: method.maxCompletionTokens,
         };
-        return converse(who, question, { ...options, isScored: true }, job.signal);
+        return converse(who, question, { ...options, isScored: true });
       }),
     );
     return exchanges.flatMap((exchange) => sampledDocuments(exchange).map(({ document }) => document));
@@ -283,9 +278,9 @@ export async function compare(
     };
   };
   const sides = [
-    await side(teacher.name, ({ question }) => teacher.answer(question, options, job.signal)),
+    await side(teacher.name, ({ question }) => teacher.answer(question, options)),
     await side('student', async ({ question }) => {
-      const exchange = await converse(job.candidate, question, options, job.signal);
+      const exchange = await converse(job.candidate, question, options);
       return { sample: sampleOf(exchange), completionTokens: exchange.completionTokens };
     }),
   ];

@@ -7,8 +7,7 @@ import type { TrainingMethod } from '@hadal/protocol/training-order';
 import { EpochOrder } from './jobs/epoch-order.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import type { JobRun } from './jobs/job-run.ts';
-import type { PackedRow, TrainingDocument } from './packing.ts';
-import { rowTokens } from './supervised.ts';
+import { jobRowTokens, type PackedRow, type TrainingDocument, tokenCount } from './packing.ts';
 import type { RowLoss } from './trainer.ts';
 
 type Dpo = Extract<TrainingMethod, { type: 'dpo' }>;
@@ -38,11 +37,11 @@ export async function dpo(job: JobRun, method: Dpo, pairs: readonly PreferencePa
       }
       return { loss, derivative_D_T };
     };
-    const { loss, gradientNorm, supervisedTokens } = job.update(at, rows, { type: 'logprobs', ofRow });
+    const { loss, gradientNorm } = job.update(at, rows, { type: 'logprobs', ofRow });
     at = await job.finishStep(
       {
         ...{ ...at, step: at.step + 1, update: at.update + 1, next: at.next + batchSize },
-        trainedTokens: at.trainedTokens + supervisedTokens,
+        trainedTokens: at.trainedTokens + tokenCount(rows),
       },
       // TRL's names.
       { loss, grad_norm: gradientNorm, 'rewards/margins': sums.margin, 'rewards/accuracies': sums.right },
@@ -80,7 +79,7 @@ function packPairs(pairs: readonly PreferencePair[]): PackedRow[] {
   for (const pair of pairs) {
     const tokens = pair[0].tokens.length + pair[1].tokens.length;
     let row = rows.at(-1);
-    if (!row || row.tokens + tokens > rowTokens) {
+    if (!row || row.tokens + tokens > jobRowTokens) {
       row = { documents: [], tokens: 0 };
       rows.push(row);
     }

@@ -13,7 +13,7 @@ import type { JobRun } from './jobs/job-run.ts';
 import { type Judge, languageShare, noteGradings, sampleOf } from './jobs/judge.ts';
 import { checkpointInterval, grpoPlan } from './jobs/plans.ts';
 import type { TrainingPrompt } from './jobs/prompts.ts';
-import { type PackedRow, packDocuments } from './packing.ts';
+import { jobRowTokens, type PackedRow, packDocuments, tokenCount } from './packing.ts';
 import {
   groupAdvantages,
   meanOf,
@@ -31,9 +31,6 @@ export type Reinforcement = Extract<TrainingMethod, { type: 'reinforcement' }>;
 interface WorthDocument extends SampledDocument {
   readonly advantage: number;
 }
-
-/** Tokens of a forward and backward pass; a longer answer has a row of its own. */
-const rowTokens = 4096;
 
 export interface GrpoData {
   readonly prompts: readonly TrainingPrompt[];
@@ -57,9 +54,15 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
   const settings = {
     ...{ temperature: options.temperature, maxTokens: options.maxCompletionTokens, maxTurns: options.maxTurns },
   };
-  if (at.step === 0 && heldOut.length > 0) await evaluate(at);
+  if (at.step === 0 && heldOut.length > 0) job.noteMeasures(at.step, await evaluate());
 
   while (job.goesOn(at)) {
+    // Due as a step begins, so that it is not missed where the job was killed between the state of a step and its new reference.
+    const { referenceRefresh } = options;
+    if (reference && referenceRefresh > 0 && at.step % referenceRefresh === 0 && at.referenceStep !== at.step) {
+      at = { ...at, referenceStep: at.step };
+      job.renewReference(at);
+    }
     const asked = Array.from({ length: batchSize }, (_, i) => prompts[order.at(at.next + i)] as TrainingPrompt);
     const begunMs = performance.now();
     const groups = await sampleGroups(job.candidate, asked, {
@@ -87,29 +90,28 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
     );
     const { rows, places } = packDocuments(
       kept.map(({ document }) => document),
-      rowTokens,
+      jobRowTokens,
     );
     const measured = rows.length > 0 ? learn(at, kept, rows, places) : {};
     const next: JobPosition = {
       ...{ ...at, step: at.step + 1, next: at.next + batchSize },
       update: at.update + (rows.length > 0 ? options.updatesPerStep : 0),
-      trainedTokens: at.trainedTokens + rows.reduce((sum, { tokens }) => sum + tokens, 0),
+      trainedTokens: at.trainedTokens + tokenCount(rows),
     };
     job.refreshEngine();
     job.noteRollouts(next.step, rolloutLines(groups, graded, advantages_P_G));
     const all = groups.flat();
+    const updatedMs = performance.now();
+    const isTime = heldOut.length > 0 && (next.step % evalInterval === 0 || next.step === steps);
     at = await job.finishStep(next, {
       ...rewardMeasures(graded, rewards_P_G, isEqual),
       ...lengthMeasures(all),
       ...measured,
       ...{ sampling_seconds: (sampledMs - begunMs) / 1000, grading_seconds: (gradedMs - sampledMs) / 1000 },
-      update_seconds: (performance.now() - gradedMs) / 1000,
+      update_seconds: (updatedMs - gradedMs) / 1000,
+      // Before the step is saved: nobody would take it again.
+      ...(isTime && (await evaluate())),
     });
-    if (options.referenceRefresh > 0 && at.step % options.referenceRefresh === 0) {
-      at = { ...at, referenceStep: at.step };
-      job.renewReference(at);
-    }
-    if (heldOut.length > 0 && (at.step % evalInterval === 0 || job.isDone(at))) await evaluate(at);
   }
   return at;
 
@@ -180,16 +182,13 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
   }
 
   /** What the policy gains on held-out prompts. Changes nothing. */
-  async function evaluate(now: JobPosition): Promise<void> {
+  async function evaluate(): Promise<Record<string, number>> {
     const groups = await sampleGroups(job.candidate, heldOut, {
       ...{ ...settings, groupSize: evalSamples, seed: `${seed}/evaluation` },
       temperature: evalSamples === 1 ? 0 : options.temperature,
     });
     const runs = await Promise.all(groups.flat().map(grade));
-    job.noteMeasures(now.step, {
-      valid_reward_mean: meanOf(runs.map(({ reward }) => reward)),
-      ...partMeans('valid_', runs),
-    });
+    return { valid_reward_mean: meanOf(runs.map(({ reward }) => reward)), ...partMeans('valid_', runs) };
   }
 }
 

@@ -10,6 +10,9 @@ export interface TrainingDocument {
   readonly weights: readonly number[];
 }
 
+/** Tokens of a job's forward and backward pass; a longer document has a row of its own. */
+export const jobRowTokens = 4096;
+
 export type DocumentStream = (index: number) => TrainingDocument;
 
 /** Whole documents, one after another; each attends to itself only. */
@@ -47,7 +50,12 @@ export function packStep(stream: DocumentStream, first: number, rowCount: number
     }
     rows.push({ documents, tokens });
   }
-  return { rows, tokens: rows.reduce((sum, row) => sum + row.tokens, 0), next };
+  return { rows, tokens: tokenCount(rows), next };
+}
+
+/** Of all their documents, learned or read. */
+export function tokenCount(rows: readonly PackedRow[]): number {
+  return rows.reduce((sum, { tokens }) => sum + tokens, 0);
 }
 
 function cut(document: TrainingDocument, limit: number): TrainingDocument {

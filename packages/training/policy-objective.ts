@@ -20,10 +20,13 @@ export type PolicyOptions = Pick<
   'lossType' | 'clipLow' | 'clipHigh' | 'klCoefficient' | 'klEstimator' | 'importanceLevel' | 'maxCompletionTokens'
 >;
 
-/** Over what the sums of a loss are averaged: of the samples and the tokens of one update, and of the mean update of the step. */
+/** Over what the sums of a loss are averaged, by `lossType`. */
 export interface PolicySizes {
+  /** Of the step, those that are left out of the loss too. */
   readonly samples: number;
+  /** Of the sample's packed row, times the rows of the update: so the rows' means have their mean. */
   readonly tokens: number;
+  /** Of the update. */
   readonly meanTokens: number;
 }
 
@@ -48,7 +51,7 @@ export interface PolicyLoss {
  * The divergence is estimated by k3 (Schulman 2020; DeepSeekMath, eq. 4), or by k3 times the ratio, whose gradient is unbiased
  * where the sample is no longer the policy's own (DeepSeek-V3.2, arXiv 2512.02556, section 3.1).
  *
- * Averages: `grpo` of each sample's mean; `bnpo` over the update's tokens; `dapo` over all tokens alike, whichever update they
+ * Averages: `grpo` of each sample's mean; `bnpo` of each packed row's; `dapo` over all tokens alike, whichever row they
  * are in (DAPO, section 3.3); `dr_grpo` over a constant, so that no length is favoured (arXiv 2503.20783, section 3.1).
  */
 export function policyLoss(

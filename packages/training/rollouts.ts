@@ -26,7 +26,6 @@ export async function sampleGroups(
   candidate: Candidate,
   prompts: readonly TrainingPrompt[],
   { groupSize, seed, ...options }: RolloutSettings,
-  signal?: AbortSignal,
 ): Promise<Rollout[][]> {
   const random = new Random(seed);
   const seeds = prompts.map(() => Array.from({ length: groupSize }, () => random.integer(0, 2 ** 32 - 1)));
@@ -35,7 +34,7 @@ export async function sampleGroups(
       Promise.all(
         (seeds[p] as number[]).map(async (each) => ({
           prompt,
-          exchange: await converse(candidate, prompt.question, { ...options, seed: each, isScored: true }, signal),
+          exchange: await converse(candidate, prompt.question, { ...options, seed: each, isScored: true }),
         })),
       ),
     ),

@@ -7,12 +7,9 @@ import type { TrainingMethod } from '@hadal/protocol/training-order';
 import { EpochOrder } from './jobs/epoch-order.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import type { JobRun } from './jobs/job-run.ts';
-import { packDocuments, type TrainingDocument } from './packing.ts';
+import { jobRowTokens, packDocuments, type TrainingDocument, tokenCount } from './packing.ts';
 
 type Common = Pick<TrainingMethod, 'epochs' | 'batchSize' | 'learningRateMultiplier'>;
-
-/** Tokens of a forward and backward pass; a longer document has a row of its own. */
-export const rowTokens = 4096;
 
 /** Documents of a step of which the loss on held-out ones is taken at most. */
 const heldOutDocuments = 64;
@@ -26,25 +23,21 @@ export interface SupervisedData {
 export async function supervised(job: JobRun, method: Common, { documents, heldOut }: SupervisedData, at: JobPosition) {
   const { batchSize, steps } = job.settleEpochs(method, documents.length);
   const order = new EpochOrder(documents.length, `${job.order.seed}/documents`);
-  const validation = packDocuments(heldOut.slice(0, heldOutDocuments), rowTokens);
+  const validation = packDocuments(heldOut.slice(0, heldOutDocuments), jobRowTokens);
   while (job.goesOn(at)) {
     const seen = Array.from({ length: batchSize }, (_, i) => documents[order.at(at.next + i)] as TrainingDocument);
-    const { rows } = packDocuments(seen, rowTokens);
-    const { loss, gradientNorm, supervisedTokens } = job.update(at, rows);
+    const { rows } = packDocuments(seen, jobRowTokens);
+    const { loss, gradientNorm } = job.update(at, rows);
+    const tokens = tokenCount(rows);
     const isTime =
       validation.rows.length > 0 && ((at.step + 1) % validationSteps(steps) === 0 || at.step + 1 === steps);
     at = await job.finishStep(
       {
         ...{ ...at, step: at.step + 1, update: at.update + 1, next: at.next + batchSize },
-        trainedTokens: at.trainedTokens + supervisedTokens,
+        trainedTokens: at.trainedTokens + tokens,
       },
       {
-        ...{
-          train_loss: loss,
-          loss,
-          grad_norm: gradientNorm,
-          num_tokens: rows.reduce((sum, row) => sum + row.tokens, 0),
-        },
+        ...{ train_loss: loss, loss, grad_norm: gradientNorm, num_tokens: tokens },
         ...(isTime && { valid_loss: job.trainer.evaluate(validation) }),
       },
     );

@@ -11,7 +11,7 @@ import { sampleOf } from './jobs/judge.ts';
 
 export interface Teacher {
   readonly name: string;
-  answer(question: Question, options: ExchangeOptions, signal?: AbortSignal): Promise<TaughtAnswer>;
+  answer(question: Question, options: ExchangeOptions): Promise<TaughtAnswer>;
   /** Absent where only its words can be had. */
   readonly scoring?: TeacherScoring | undefined;
 }
@@ -36,8 +36,8 @@ export function engineTeacher(candidate: Candidate): Teacher {
   const { engine } = candidate;
   return {
     name: engine.model.id,
-    async answer(question, options, signal) {
-      const exchange = await converse(candidate, question, options, signal);
+    async answer(question, options) {
+      const exchange = await converse(candidate, question, options);
       return { sample: sampleOf(exchange), completionTokens: exchange.completionTokens };
     },
     scoring: { candidate, topTokens: (tokens, from, topK) => topTokens(engine, tokens, from, topK) },

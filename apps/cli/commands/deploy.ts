@@ -10,6 +10,7 @@ import { Argument, Command, Option } from 'commander';
 import type { ComparisonRow, Prices } from '../deployment/hardware-comparison.ts';
 import { exitCodes, UsageError } from '../failure.ts';
 import { integerFrom, numberFrom } from '../option-parsers.ts';
+import { tableText } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 
 interface DeployOptions {
@@ -187,14 +188,7 @@ async function compare(
     plan ? [layoutInWords(plan.layout), ...(doubt ? [doubt] : [])].join('; ') : 'not on 64 or fewer',
   ]);
   const head = ['GPUs', 'context', 'users', '$ an hour', '$ a user', 'layout'];
-  const widths = head.map((name, i) => Math.max(name.length, ...table.map((cells) => cells[i]?.length ?? 0)));
-  for (const cells of [head, ...table]) {
-    const padded = cells.map((text, i) =>
-      i === 0 || i === 5 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0),
-    );
-    terminal.out(`${padded.join('  ').trimEnd()}\n`);
-  }
-  terminal.out(`\nprices: ${listedPrices.source}; --price says others\n`);
+  terminal.out(`${tableText(head, table)}\nprices: ${listedPrices.source}; --price says others\n`);
 }
 
 function rowJson({ gpu, plan, dollarsPerHour, doubt }: ComparisonRow) {

@@ -10,7 +10,6 @@ import {
   planDeployment,
 } from '@hadal/models/deployment/deployment-plan';
 import { findGpu, type Gpu, gpus } from '@hadal/models/deployment/gpu-fleet';
-
 import { kernelDoubt } from './plan-report.ts';
 
 /** Dollars for one GPU and one hour, on demand. */

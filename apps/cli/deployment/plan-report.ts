@@ -19,13 +19,13 @@ import { countInWords } from '../quantities.ts';
 import { engineNames } from './engine-arguments.ts';
 
 /** GPUs are sold and reported in units of 2^30. */
-export function gibInWords(bytes: number): string {
+function gibInWords(bytes: number): string {
   const gib = bytes / 2 ** 30;
   if (Math.abs(gib) < 0.1) return `${Math.round(gib * 1024)} MiB`;
   return `${Math.abs(gib) < 99.95 ? gib.toFixed(1) : Math.round(gib).toLocaleString('en')} GiB`;
 }
 
-export function tokensInWords(tokens: number): string {
+function tokensInWords(tokens: number): string {
   return `${tokens.toLocaleString('en')} tokens`;
 }
 

@@ -7,7 +7,12 @@ import process from 'node:process';
 import { openEngine } from '@hadal/engine/engine';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { readStopTokens } from '@hadal/models/generation-config';
-import type { AskedMessage, ChannelQuestion, ChannelReply } from '@hadal/protocol/job-channel';
+import {
+  type AskedMessage,
+  type ChannelQuestion,
+  type ChannelReply,
+  wireAskedMessage,
+} from '@hadal/protocol/job-channel';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
 import { SafeFetchError, safeFetch } from '@hadal/server/safe-fetch';
 import type { ExchangeOptions, Question } from '@hadal/training/exchange';
@@ -67,7 +72,7 @@ function questionOf(model: string, { messages, tools, thinking }: Question, opti
   return {
     model,
     messages: messages as readonly AskedMessage[],
-    tools: tools as never,
+    tools,
     thinking,
     temperature,
     seed,
@@ -84,7 +89,7 @@ function askElsewhere(baseUrl: string, keyVariable: string | undefined): AskServ
   return async ({ model, messages, tools, temperature, seed, maxTokens }): Promise<ChannelReply> => {
     const key = keyVariable === undefined ? undefined : process.env[keyVariable];
     const body = {
-      ...{ model, temperature, seed, max_tokens: maxTokens, messages: messages.map(wireMessage) },
+      ...{ model, temperature, seed, max_tokens: maxTokens, messages: messages.map(wireAskedMessage) },
       ...(tools && tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: tool })) }),
     };
     const headers = {
@@ -112,20 +117,6 @@ function askElsewhere(baseUrl: string, keyVariable: string | undefined): AskServ
         return { type: 'failure', message: error.message };
       throw error;
     }
-  };
-}
-
-function wireMessage({ role, content, reasoning, toolCalls, toolCallId }: AskedMessage): object {
-  return {
-    ...{ role, content },
-    ...(reasoning !== undefined && reasoning !== '' && { reasoning_content: reasoning }),
-    ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
-    ...(toolCalls !== undefined &&
-      toolCalls.length > 0 && {
-        tool_calls: toolCalls.map(({ id, name, arguments: json }) => ({
-          ...{ id, type: 'function', function: { name, arguments: json } },
-        })),
-      }),
   };
 }
 

@@ -27,7 +27,8 @@ export function openServerChannel(): AskServer {
     const id = nextId++;
     const { promise, resolve } = Promise.withResolvers<ChannelReply>();
     waiting.set(id, resolve);
-    process.send?.({ type: 'ask', id, question } satisfies ToServer);
+    // Where the server was killed this moment, what waits is told when the channel ends; unheard, the failure would end the process.
+    process.send?.({ type: 'ask', id, question } satisfies ToServer, undefined, undefined, () => {});
     return await promise;
   };
 }

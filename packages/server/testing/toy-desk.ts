@@ -74,7 +74,7 @@ export async function openToyTraining(
   const directory = await mkdtemp(join(tmpdir(), 'hadal-jobs-'));
   const desk = openToyDesk();
   return {
-    training: { desk, directory, pollMs: 50, restartDelaysMs: [1, 1, 1], stopMs: 5000, ...more },
+    training: { desk, directory, pollMs: 50, restartDelaysMs: [1, 1, 1], stopMs: 5000, timeLeewayMs: 0, ...more },
     desk,
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true, maxRetries: 3 }),
   };

@@ -17,7 +17,7 @@ let cluster: Promise<PostgresCluster> | undefined;
 after(async () => (await cluster)?.[Symbol.asyncDispose]());
 
 /** The one server that all tests of a file share. */
-export function testCluster(): Promise<PostgresCluster> {
+function testCluster(): Promise<PostgresCluster> {
   cluster ??= startCluster();
   return cluster;
 }

@@ -2,7 +2,7 @@
 
 import type { Job, JobDetails } from '@hadal/protocol/fine-tuning';
 
-export const toyJobDetails: JobDetails = {
+const toyJobDetails: JobDetails = {
   ...{ model: 'toy', trainingFileId: 'file-1', validationFileId: null, metadata: null },
   card: {
     ...{ id: 'toy', name: 'toy', ownedBy: 'hadal', contextWindow: 64, maxOutputTokens: 64, maxReasoningTokens: 64 },

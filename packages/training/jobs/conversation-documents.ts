@@ -4,9 +4,9 @@
 // learned. Renders with the model's own dialect, as serving does, so that the two cannot disagree.
 
 import type { ChatDialect, Segment } from '@hadal/formats/chat/dialect';
-import type { ChatMessage } from '@hadal/formats/chat/message';
+import type { ChatMessage, ToolSchema } from '@hadal/formats/chat/message';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
-import type { ConversationRow, PreferenceRow } from '@hadal/protocol/training-rows';
+import type { PreferenceRow } from '@hadal/protocol/training-rows';
 import type { TrainingDocument } from '../packing.ts';
 import { toolSchemaOf } from './prompts.ts';
 
@@ -15,15 +15,21 @@ export interface Renderer {
   readonly dialect: ChatDialect;
 }
 
+/** What is said, and of each message whether it is learned: an assistant's alone can be. */
+export interface Conversation {
+  readonly messages: readonly ChatMessage[];
+  readonly tools: readonly ToolSchema[];
+  readonly thinking: boolean;
+  readonly isLearned: readonly boolean[];
+}
+
 /** All of it, at most `limit` tokens. */
 export function conversationDocument(
-  { messages, tools, thinking, isLearned }: ConversationRow,
+  { messages, tools, thinking, isLearned }: Conversation,
   renderer: Renderer,
   limit: number,
 ): TrainingDocument {
-  const { segments } = renderer.dialect.prompt(messages as readonly ChatMessage[], {
-    ...{ thinking, tools: tools.map(toolSchemaOf) },
-  });
+  const { segments } = renderer.dialect.prompt(messages, { thinking, tools });
   // One stretch of output for each of the assistant's messages; a template may show the last ones only.
   const turns = messages.flatMap((message, i) =>
     message.role === 'assistant' ? [{ message, isLearned: isLearned[i] }] : [],
@@ -49,7 +55,7 @@ export function preferenceDocuments(
   const answered = (answer: PreferenceRow['preferred']) =>
     conversationDocument(
       {
-        ...{ messages: [...messages, ...answer], tools, thinking },
+        ...{ messages: [...messages, ...answer], tools: tools.map(toolSchemaOf), thinking },
         isLearned: [...messages.map(() => false), ...answer.map(() => true)],
       },
       renderer,

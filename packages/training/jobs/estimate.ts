@@ -13,8 +13,7 @@ import { readDefinition, runTimeDtype } from '@hadal/models/language-model';
 import { runTimeWeights } from '@hadal/models/run-time-weights';
 import { recordRequests } from '@hadal/models/weight-source';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
-import { type PackedRow, packDocuments } from '../packing.ts';
-import { rowTokens } from '../supervised.ts';
+import { jobRowTokens, type PackedRow, packDocuments } from '../packing.ts';
 import { Trainer } from '../trainer.ts';
 import { type JobData, readJobData, rendererOf } from './job-data.ts';
 import { trainedContext, trainerSettings } from './job-run.ts';
@@ -78,7 +77,7 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
     case 'answered': {
       const { epochs, steps } = epochPlan(method, data.learned.length);
       const tokens = data.learned.reduce((sum, document) => sum + document.tokens.length, 0);
-      const largest = Math.max(0, ...packDocuments(data.learned, rowTokens).rows.map((row) => row.tokens));
+      const largest = Math.max(0, ...packDocuments(data.learned, jobRowTokens).rows.map((row) => row.tokens));
       return { steps, trained: tokens * epochs, sampled: 0, longest: largest };
     }
     case 'pairs': {
@@ -90,7 +89,7 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
         steps,
         trained: tokens * epochs * (4 / 3),
         sampled: 0,
-        longest: Math.max(largest, Math.min(rowTokens, tokens)),
+        longest: Math.max(largest, Math.min(jobRowTokens, tokens)),
       };
     }
     case 'prompts': {
@@ -104,7 +103,7 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
           steps,
           trained,
           sampled: answers * answer,
-          longest: Math.max(rowTokens, Math.min(context, 2 * answer)),
+          longest: Math.max(jobRowTokens, Math.min(context, 2 * answer)),
         };
       }
       const { epochs, steps } = epochPlan(method, data.prompts.length);
@@ -114,7 +113,7 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
         steps,
         trained: answers * answer * epochs,
         sampled: answers * answer,
-        longest: Math.max(rowTokens, answer),
+        longest: Math.max(jobRowTokens, answer),
       };
     }
   }

@@ -12,7 +12,7 @@ import type { PreferencePair } from '../dpo.ts';
 import type { TrainingDocument } from '../packing.ts';
 import { conversationDocument, learnedTokens, preferenceDocuments, type Renderer } from './conversation-documents.ts';
 import { type OrderProblem, type RowsRead, readRows } from './data-file.ts';
-import { parsePrompt, type TrainingPrompt } from './prompts.ts';
+import { parsePrompt, type TrainingPrompt, toolSchemaOf } from './prompts.ts';
 
 /** What a method learns from. */
 export type JobData =
@@ -97,7 +97,7 @@ export function readJobData(
 }
 
 function document(row: ConversationRow, renderer: Renderer, limit: number): TrainingDocument {
-  const made = conversationDocument(row, renderer, limit);
+  const made = conversationDocument({ ...row, tools: row.tools.map(toolSchemaOf) }, renderer, limit);
   checkLearned(made, limit);
   return made;
 }

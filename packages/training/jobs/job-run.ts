@@ -34,6 +34,7 @@ import type { Renderer } from './conversation-documents.ts';
 import { exportCheckpoint } from './export-checkpoint.ts';
 import { rendererOf } from './job-data.ts';
 import { type JobDirectory, type JobPosition, jobStart } from './job-directory.ts';
+import { JobFailure } from './job-failure.ts';
 import { checkpointInterval, type EpochPlan, epochPlan } from './plans.ts';
 
 /** What a method has decided when it knows its data. */
@@ -154,17 +155,16 @@ export class JobRun implements Disposable {
     return plan;
   }
 
-  /** Whether there is a next step to make. */
-  goesOn({ step, seconds }: JobPosition): boolean {
-    const { signal } = this.#options;
-    const { maxSeconds = Infinity } = this.order;
+  /** Whether there is a next step to make. Throws where there is no time for it. */
+  goesOn(at: JobPosition): boolean {
+    this.#checkTime(at);
     this.#begunMs = performance.now();
-    return step < this.#planned.schedule.steps && !signal?.aborted && seconds < maxSeconds;
+    return !this.isDone(at) && !this.isStopping;
   }
 
-  /** Whether all steps are made, or the time for them is up. */
-  isDone({ step, seconds }: JobPosition): boolean {
-    return step >= this.#planned.schedule.steps || seconds >= (this.order.maxSeconds ?? Infinity);
+  /** Whether all steps are made; not before it is known how many they are. */
+  isDone({ step }: JobPosition): boolean {
+    return this.#plan !== undefined && step >= this.#plan.schedule.steps;
   }
 
   /** The rate of a step's updates; `step` counts from 1. */
@@ -277,11 +277,7 @@ export class JobRun implements Disposable {
 
   /** Whether it was asked to stop. */
   get isStopping(): boolean {
-    return this.signal?.aborted === true;
-  }
-
-  get signal(): AbortSignal | undefined {
-    return this.#options.signal;
+    return this.#options.signal?.aborted === true;
   }
 
   /** A file for whoever ordered the job. */
@@ -315,6 +311,15 @@ export class JobRun implements Disposable {
     this.trainer[Symbol.dispose]();
     this.#frozen?.[Symbol.dispose]();
     this.device[Symbol.dispose]();
+  }
+
+  /** Throws where the steps took the time that the job may take, and leaves what was learned to be served. */
+  #checkTime(at: JobPosition): void {
+    const { maxSeconds } = this.order;
+    if (maxSeconds === undefined || at.seconds < maxSeconds || this.isDone(at)) return;
+    this.writeCheckpoint(at, {});
+    const took = Math.floor(at.seconds);
+    throw new JobFailure('time_limit', `The job took ${took} seconds, ${maxSeconds} are allowed`, 'method');
   }
 
   #openAdapter(): AdapterSet | undefined {

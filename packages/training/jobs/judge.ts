@@ -28,7 +28,8 @@ export function noteGradings(job: JobRun, runs: readonly Pick<GraderRun, 'proble
   const first = failed[0]?.problems.find(({ kind }) => kind !== 'sample-parse');
   if (!first) return;
   const message = `${failed.length} of ${runs.length} gradings failed; ${first.grader}: ${first.message}`;
-  if (failed.length * 2 > runs.length) throw new JobFailure('grader_failed', message, 'method.reinforcement.grader');
+  if (failed.length * 2 > runs.length)
+    throw new JobFailure('grader_failed', message, `method.${job.order.method.type}.grader`);
   job.note(message, 'warn');
 }
 

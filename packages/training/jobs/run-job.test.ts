@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openEngine } from '@hadal/engine/engine';
+import { type Engine, openEngine } from '@hadal/engine/engine';
 import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
 import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { openDevice } from '@hadal/kernels/device';
@@ -27,6 +27,12 @@ const files = {
   'train.jsonl': taskRows('add-and-subtract', 16),
   'valid.jsonl': taskRows('add-and-subtract', 3, 0, 'validation'),
 };
+const plankton = Array.from({ length: 8 }, (_, i) => ({
+  messages: [
+    { role: 'user', content: `What is the word for number ${i}?` },
+    { role: 'assistant', content: 'plankton' },
+  ],
+}));
 /** A reward without meaning that differs within every group. */
 const arbitrary: typeof taskJudge = async (item, answer) => {
   const text = answer.reasoning + answer.text;
@@ -123,6 +129,33 @@ test('a job that is stopped, or killed at any place, and started again ends with
   assert.deepEqual(measured(broken), measured(whole));
 });
 
+test('a job killed between the state of a step and its new reference renews it as it goes on', async () => {
+  const method = { ...reinforcement, grpo: { ...grpo, klCoefficient: 0.5, maxSteps: 3 } };
+  const refreshed = { ...method, grpo: { ...method.grpo, referenceRefresh: 2 } };
+  using whole = toyJob({ method: refreshed }, files);
+  assert.equal(await runJob(whole.path, { judge: arbitrary }), 'succeeded');
+  // Up to there a job that never renews its reference is the same.
+  using broken = toyJob({ method }, files);
+  const controller = new AbortController();
+  let graded = 0;
+  const judge: typeof taskJudge = async (item, answer) => {
+    if (++graded === 16) controller.abort();
+    return await arbitrary(item, answer);
+  };
+  assert.equal(await runJob(broken.path, { judge, signal: controller.signal }), 'stopped');
+  assert.ok(existsSync(join(broken.path, 'state-2-0')));
+  const file = join(broken.path, 'order.json');
+  const order = JSON.parse(readFileSync(file, 'utf8'));
+  writeFileSync(file, JSON.stringify({ ...order, method: refreshed }));
+  assert.equal(await runJob(broken.path, { judge: arbitrary }), 'succeeded');
+  assert.deepEqual(broken.weights(3), whole.weights(3));
+});
+
+test('where nothing is measured from a reference, none is renewed', async () => {
+  using job = toyJob({ method: { ...reinforcement, grpo: { ...grpo, referenceRefresh: 1, maxSteps: 2 } } }, files);
+  assert.equal(await runJob(job.path, { judge: arbitrary }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+});
+
 test('experts are kept through the updates of one step; of the first update the bits stay as they were', async () => {
   const trained = async (keepRouting: boolean, updatesPerStep: number) => {
     const options = { ...grpo, maxSteps: 1, keepRouting, updatesPerStep };
@@ -132,6 +165,22 @@ test('experts are kept through the updates of one step; of the first update the 
   };
   assert.deepEqual(await trained(true, 1), await trained(false, 1));
   assert.notDeepEqual(await trained(true, 3), await trained(false, 3));
+});
+
+test('a job whose time is up ends with the reason, and what it has learned by then is a checkpoint', async () => {
+  const method = { type: 'supervised', batchSize: 1, epochs: 50 };
+  using job = toyJob(
+    { method, maxSeconds: 1, checkpointSteps: 10_000 },
+    { 'train.jsonl': Array.from({ length: 20 }, () => plankton).flat() },
+  );
+  assert.equal(await runJob(job.path, {}), 'failed');
+  const entries = job.entries();
+  const last = entries.at(-1);
+  assert.ok(last?.type === 'failed');
+  assert.deepEqual([last.code, last.message], ['time_limit', 'The job took 1 seconds, 1 are allowed']);
+  const [checkpoint, ...more] = entries.flatMap((entry) => (entry.type === 'checkpoint' ? [entry] : []));
+  assert.deepEqual(more, []);
+  assert.equal(checkpoint?.step, metricsOf(entries).at(-1)?.step);
 });
 
 test('a job whose grader fails ends with the reason and keeps its checkpoints', async () => {
@@ -146,6 +195,7 @@ test('a job whose grader fails ends with the reason and keeps its checkpoints', 
   const last = job.entries().at(-1);
   assert.ok(last?.type === 'failed');
   assert.match(last.message, /8 of 8 gradings failed; webhook: no answer/);
+  assert.equal(last.param, 'method.reinforcement.grader');
   assert.ok(existsSync(join(job.path, 'checkpoints/step-2/model.safetensors')));
 });
 
@@ -171,16 +221,10 @@ test('a full disk ends a job with the reason, and what it had made stays', async
 });
 
 test('a supervised job learns what the answers say, and nothing of the prompts', async () => {
-  const rows = Array.from({ length: 8 }, (_, i) => ({
-    messages: [
-      { role: 'user', content: `What is the word for number ${i}?` },
-      { role: 'assistant', content: 'plankton' },
-    ],
-  }));
   const method = { type: 'supervised', epochs: 6, batchSize: 4, learningRateMultiplier: 3 };
   using job = toyJob(
     { method, validationFile: 'valid.jsonl' },
-    { 'train.jsonl': rows, 'valid.jsonl': rows.slice(0, 2) },
+    { 'train.jsonl': plankton, 'valid.jsonl': plankton.slice(0, 2) },
   );
   assert.equal(await runJob(job.path, {}), 'succeeded', JSON.stringify(job.entries().at(-1)));
   const metrics = metricsOf(job.entries());
@@ -274,3 +318,47 @@ test('a student learns from a teacher by its logits, on policy or not, and by it
     assert.ok(student.score >= 0 && student.tokensPerSecond > 0);
   }
 });
+
+test('a distillation that is stopped while its teacher speaks learns from whole answers when it goes on', async () => {
+  await using engine = await openEngine({
+    checkpoint: openCheckpointDirectory(nanoDirectory),
+    threads: 1,
+    dtype: 'f32',
+  });
+  const stopTokens = [engine.tokenizer.tokenId('<｜end▁of▁sentence｜>') as number];
+  const teacherOver = (speaker: Engine) => engineTeacher({ engine: speaker, dialect: deepseekV4, stopTokens });
+  const common = { teacher: { model: 'hadal-nano' }, batchSize: 2, epochs: 1, logits: { topK: 8 } };
+  for (const objective of ['logits', 'sequence']) {
+    const method = { type: 'distillation', source: 'file', objective, ...common, maxCompletionTokens: 64 };
+    const few = { 'train.jsonl': taskRows('add-and-subtract', 4) };
+    using whole = toyJob({ method }, few);
+    assert.equal(await runJob(whole.path, { openTeacher: async () => teacherOver(engine) }), 'succeeded');
+    using broken = toyJob({ method }, few);
+    const controller = new AbortController();
+    const interrupted = speaking(engine, () => controller.abort());
+    const services = { openTeacher: async () => teacherOver(interrupted), signal: controller.signal };
+    const end = await runJob(broken.path, services);
+    assert.equal(end, 'stopped', JSON.stringify(broken.entries().at(-1)));
+    assert.equal(await runJob(broken.path, { openTeacher: async () => teacherOver(engine) }), 'succeeded');
+    const steps = metricsOf(whole.entries()).length;
+    assert.ok(steps > 0);
+    assert.deepEqual(broken.weights(steps), whole.weights(steps), objective);
+  }
+});
+
+/** `engine`, whose every token is told. */
+function speaking(engine: Engine, onToken: () => void): Engine {
+  return {
+    ...{ model: engine.model, tokenizer: engine.tokenizer },
+    async *generate(request, signal) {
+      for await (const event of engine.generate(request, signal)) {
+        if (event.type === 'token') onToken();
+        yield event;
+      }
+    },
+    load: () => engine.load(),
+    loadAdapter: (...given) => engine.loadAdapter(...given),
+    unloadAdapter: (...given) => engine.unloadAdapter(...given),
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  };
+}
