@@ -110,6 +110,7 @@ export const routes = {
 
   listModels: { ...models, ...get('/models', 'The models there are') },
   getModel: { ...models, ...get('/models/:id', 'One model') },
+  deleteModel: { ...models, ...remove('/models/:id', 'Delete a model that a job has made') },
 
   getBalance: { ...deepseek, tag: 'Account', ...get('/user/balance', 'What there is to pay with') },
   getUsage: { ...openai, tag: 'Account', ...get('/user/usage', 'What was used, and what it cost') },

@@ -193,6 +193,10 @@ const cases: { readonly [C in RequestErrorCode]: Case<C> } = {
     ...{ dialect: 'openai', details: [{ problem: 'it has no trainer' }] },
     provoke: posted('/v1/fine_tuning/jobs', { model: 'toy', training_file: 'file-0' }),
   },
+  'model-in-use': {
+    ...{ dialect: 'openai', details: [{ model: 'toy', problem: 'no job of this server has made it' }] },
+    provoke: async ({ server }) => await answerOf(await fetch(`${server.url}/v1/models/toy`, { method: 'DELETE' })),
+  },
   'checkpoint-unavailable': {
     ...{ dialect: 'deepseek', details: [{ model: 'ft:toy::1:ckpt-step-1', problem: 'its files are damaged' }] },
     // Restored from a backup, say, over a directory in which something else lies.

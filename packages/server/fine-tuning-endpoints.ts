@@ -294,6 +294,14 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       return wireList(page.rows.map(wireCheckpoint), page.hasMore);
     },
 
+    async removeModel({ account, params: { id } }: ApiCall) {
+      const known = models.of(account.owner).map(({ model }) => model);
+      cardNamed(known, id);
+      account.checkModel(id);
+      if (await options.trainer?.tuned.remove(account.owner, id)) return { id, object: 'model', deleted: true };
+      throw requestError('model-in-use', { model: id, problem: 'no job of this server has made it' });
+    },
+
     async rollouts(call: ApiCall) {
       const { id } = await named(call);
       const { step, limit, after } = parseRolloutPage(call.query);

@@ -149,6 +149,7 @@ function openHandlers(
 
     listModels: (call) => wireModels(cardsFor(call)),
     getModel: (call) => wireModel(cardNamed(cardsFor(call), call.params.id)),
+    deleteModel: tuning.removeModel,
 
     getBalance: async ({ account }) => wireBalance(await options.store.ledger.balances(account.owner)),
     async getUsage({ account, query }) {

@@ -80,6 +80,7 @@ const ids: Readonly<Record<WithId, (toy: ToyServer) => Promise<string>>> = {
   listFineTuningCheckpoints: endedJob,
   listFineTuningRollouts: endedJob,
   getModel: async () => model,
+  deleteModel: tunedModel,
   getAnthropicModel: async () => model,
 };
 
@@ -130,6 +131,10 @@ async function endedJob(toy: ToyServer): Promise<string> {
   const id = await storedJob(toy);
   while ((await toy.store.jobs.get(id))?.status !== 'succeeded') await setTimeout(10);
   return id;
+}
+
+async function tunedModel(toy: ToyServer): Promise<string> {
+  return (await toy.store.jobs.get(await endedJob(toy)))?.details.fineTunedModel ?? '';
 }
 
 async function storedBatch(toy: ToyServer): Promise<string> {

@@ -173,7 +173,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
   function explain(error: unknown, request: FastifyRequest): RequestError {
     const shown = requestErrorOf(error, bodyLimitBytes, request.headers['content-type']);
     request.errorCode = shown.code;
-    if (shown.code === 'internal') request.log.error({ err: error }, 'request failed');
+    if (shown.code === 'internal' && error !== callerIsGone) request.log.error({ err: error }, 'request failed');
     return shown;
   }
 
@@ -192,8 +192,7 @@ export async function startServer(options: ServerOptions): Promise<HttpServer> {
     running.add(controller);
     response.once('close', () => {
       running.delete(controller);
-      // A reason of its own would be an error with a stack, for each answer that has long been sent.
-      controller.abort('closed');
+      controller.abort(callerIsGone);
     });
     return controller.signal;
   }
@@ -409,6 +408,9 @@ function refuseConnection(error: Error & { readonly code?: string }, socket: Soc
     [`HTTP/1.1 ${shown.status} ${STATUS_CODES[shown.status]}`, ...head, 'Connection: close', '', body].join('\r\n'),
   );
 }
+
+/** Why work for a caller ends; a reason of its own would be an error with a stack, for each answer that has long been sent. */
+const callerIsGone = 'closed';
 
 function logRequest(request: FastifyRequest, response: ServerResponse): void {
   request.log.info(

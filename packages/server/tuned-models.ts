@@ -6,15 +6,20 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ChatRequest } from '@hadal/protocol/chat-request';
 import type { CompletionRequest } from '@hadal/protocol/completions-request';
-import type { Job } from '@hadal/protocol/fine-tuning';
+import type { Job, JobStatus } from '@hadal/protocol/fine-tuning';
 import { requestError } from '@hadal/protocol/request-error';
+import type { TrainingOrder } from '@hadal/protocol/training-order';
 import type { NewCheckpoint } from '@hadal/store/jobs';
 import type { Store } from '@hadal/store/store';
 import type { Provider } from './provider.ts';
 import type { ServedCheckpoint, Training } from './training-desk.ts';
+
+/** Jobs that may still read what they began with. */
+const unfinished: readonly JobStatus[] = ['validating_files', 'queued', 'running', 'paused'];
 
 export interface TunedModelsOptions {
   readonly training: Training;
@@ -27,7 +32,6 @@ export interface TunedModelsOptions {
 
 interface Tuned {
   readonly owner: string;
-  readonly step: number;
   readonly checkpoint: ServedCheckpoint;
   readonly provider: Provider;
 }
@@ -41,6 +45,8 @@ interface Opened {
 
 export class TunedModels implements AsyncDisposable {
   readonly #options: TunedModelsOptions;
+  /** Of each job, whether its files are there or not. */
+  readonly #lastSteps = new Map<string, number>();
   /** By name. */
   #tuned = new Map<string, Tuned>();
   /** By owner. */
@@ -84,31 +90,51 @@ export class TunedModels implements AsyncDisposable {
     this.#index();
   }
 
+  /**
+   * Deletes what lies behind a name, which ends with its other names. Answers that are going on come to their end. Throws
+   * `RequestError` where somebody else builds on it.
+   */
+  async remove(owner: string, name: string): Promise<boolean> {
+    const directory = this.checkpointOf(owner, name)?.directory;
+    if (directory === undefined) return false;
+    const adapter = [...this.#tuned].find(
+      ([, { checkpoint }]) => checkpoint.isAdapter && checkpoint.base.directory === directory,
+    );
+    if (adapter) throw requestError('model-in-use', { model: name, problem: `${adapter[0]} is an adapter over it` });
+    const jobs = await this.#options.store.jobs.inState(unfinished);
+    const job = jobs.find(({ details: { order } }) => needs(order, directory));
+    if (job) throw requestError('model-in-use', { model: name, problem: `${job.id} is not over and needs it` });
+    await rm(directory, { recursive: true, force: true });
+    await this.refresh();
+    if (this.#opened.get(directory)?.users === 0) await this.#close(directory);
+    return true;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#sweep);
     await Promise.all([...this.#opened.keys()].map((directory) => this.#close(directory)));
   }
 
   #add(job: Job, { model, step, directory, isAdapter }: NewCheckpoint, before: ReadonlyMap<string, Tuned>): void {
+    this.#lastSteps.set(job.id, Math.max(step, this.#lastSteps.get(job.id) ?? 0));
     const path = resolve(this.#options.training.directory, job.id, directory);
     if (!existsSync(path)) return;
-    this.#put(job, model, step, { directory: path, isAdapter, base: job.details.order.model }, before);
+    this.#put(job, model, { directory: path, isAdapter, base: job.details.order.model }, before);
   }
 
   /** Of a job that has succeeded, the last checkpoint is what it has made. */
   #addLast(job: Job, before: ReadonlyMap<string, Tuned>): void {
     const { fineTunedModel: name } = job.details;
     if (name === null) return;
-    const ofJob = [...this.#tuned].filter(([id]) => id.startsWith(`${name}:ckpt-step-`)).map(([, tuned]) => tuned);
-    const last = ofJob.sort((a, b) => a.step - b.step).at(-1);
-    if (last) this.#put(job, name, last.step, last.checkpoint, before);
+    const last = this.#tuned.get(`${name}:ckpt-step-${this.#lastSteps.get(job.id)}`);
+    if (last) this.#put(job, name, last.checkpoint, before);
   }
 
-  #put(job: Job, id: string, step: number, checkpoint: ServedCheckpoint, before: ReadonlyMap<string, Tuned>): void {
+  #put(job: Job, id: string, checkpoint: ServedCheckpoint, before: ReadonlyMap<string, Tuned>): void {
     const known = before.get(id);
     const isSame = known?.checkpoint.directory === checkpoint.directory;
     const provider = isSame ? known.provider : this.#providerOf(checkpoint, { ...job.details.card, id, name: id });
-    this.#tuned.set(id, { owner: job.owner, step, checkpoint, provider });
+    this.#tuned.set(id, { owner: job.owner, checkpoint, provider });
   }
 
   #index(): void {
@@ -198,6 +224,10 @@ export class TunedModels implements AsyncDisposable {
     const provider = await opened?.provider.catch(() => undefined);
     await provider?.[Symbol.asyncDispose]();
   }
+}
+
+function needs({ model, method }: TrainingOrder, directory: string): boolean {
+  return model.directory === directory || (method.type === 'distillation' && method.teacher.directory === directory);
 }
 
 /** Rejects when `signal` aborts. */

@@ -299,6 +299,7 @@ export const file = z.object({
   ...{ filename: z.string(), purpose: z.string(), status: z.literal('processed') },
 }) satisfies z.ZodType<WireFile>;
 export const fileList = openaiList(file);
+export const modelDeleted = z.object({ id: z.string(), object: z.literal('model'), deleted: z.literal(true) });
 export const fileDeleted = z.object({ id: z.string(), object: z.literal('file'), deleted: z.literal(true) });
 
 export const anthropicFile = z.object({
