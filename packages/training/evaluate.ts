@@ -4,7 +4,7 @@
 // about any task.
 
 import { encodeFillMiddle } from '@hadal/formats/fill-middle';
-import { type Candidate, complete, converse, type Exchange, greedyExchange } from './exchange.ts';
+import { type Candidate, complete, converse, type Exchange, type ExchangeOptions, greedyExchange } from './exchange.ts';
 import { taskParts } from './graders/task-grader.ts';
 import type { Answer, Problem, Split, Task, TaskOptions } from './tasks/task.ts';
 
@@ -15,6 +15,8 @@ export interface EvaluationOptions {
   readonly count: number;
   /** Only problems asked with thinking, only those without, or as the task mixes them. */
   readonly thinking: 'on' | 'off' | 'mixed';
+  /** 0, the default, is greedy; above it answers are drawn, the same for the same problems. */
+  readonly temperature?: number;
   readonly task?: TaskOptions;
   readonly onProblem?: (outcome: Outcome) => void;
   readonly signal?: AbortSignal;
@@ -42,12 +44,13 @@ export interface Evaluation {
   readonly meanLanguage: number;
 }
 
-/** Asks `count` problems greedily, all at once: the engine decides how many run together. */
+/** Asks `count` problems, all at once: the engine decides how many run together. */
 export async function evaluate(candidate: Candidate, task: Task, options: EvaluationOptions): Promise<Evaluation> {
   const problems = selectProblems(task, options);
   const outcomes = await Promise.all(
-    problems.map(async (problem) => {
-      const outcome = await attempt(candidate, problem, options.signal);
+    problems.map(async (problem, i) => {
+      const drawn = { ...greedyExchange, temperature: options.temperature ?? 0, seed: options.first + i };
+      const outcome = await attempt(candidate, problem, drawn, options.signal);
       options.onProblem?.(outcome);
       return outcome;
     }),
@@ -78,11 +81,16 @@ function selectProblems(
 }
 
 /** One problem from its prompt to the judge. */
-export async function attempt(candidate: Candidate, problem: Problem, signal?: AbortSignal): Promise<Outcome> {
+async function attempt(
+  candidate: Candidate,
+  problem: Problem,
+  exchange: ExchangeOptions,
+  signal?: AbortSignal,
+): Promise<Outcome> {
   const { answer, completionTokens, isTruncated } =
     problem.kind === 'fim'
-      ? await fillMiddle(candidate, problem, signal)
-      : ended(await converse(candidate, problem, greedyExchange, signal));
+      ? await fillMiddle(candidate, problem, exchange, signal)
+      : ended(await converse(candidate, problem, exchange, signal));
   const { isCorrect, reason } = problem.judge(answer);
   const { content: text, reasoning, toolCalls } = answer;
   const { format, language } = taskParts(problem, { text, reasoning, toolCalls, isTruncated });
@@ -93,9 +101,14 @@ function ended({ answer, completionTokens, turns }: Exchange) {
   return { answer, completionTokens, isTruncated: turns.at(-1)?.isTruncated === true };
 }
 
-async function fillMiddle(candidate: Candidate, problem: Extract<Problem, { kind: 'fim' }>, signal?: AbortSignal) {
+async function fillMiddle(
+  candidate: Candidate,
+  problem: Extract<Problem, { kind: 'fim' }>,
+  exchange: ExchangeOptions,
+  signal?: AbortSignal,
+) {
   const prompt = encodeFillMiddle(problem.prefix, problem.suffix);
-  const { text, turn } = await complete(candidate, prompt, greedyExchange, 0, signal);
+  const { text, turn } = await complete(candidate, prompt, exchange, 0, signal);
   const answer = { reasoning: '', content: text, toolCalls: [] };
   return { answer, completionTokens: turn.completion.length, isTruncated: turn.isTruncated };
 }

@@ -8,7 +8,7 @@ import { Command, Option } from 'commander';
 import { exitCodes, UsageError } from '../failure.ts';
 import type { LocalModel } from '../local-model.ts';
 import { addModelOptions, localModelOptions, type ModelOptions } from '../model-options.ts';
-import { integerFrom } from '../option-parsers.ts';
+import { integerFrom, numberFrom } from '../option-parsers.ts';
 import { printable, type Terminal } from '../terminal.ts';
 
 interface EvalOptions extends ModelOptions {
@@ -18,6 +18,7 @@ interface EvalOptions extends ModelOptions {
   readonly split: Split;
   readonly thinking: EvaluationOptions['thinking'];
   readonly difficulty?: number;
+  readonly temperature: number;
   readonly show: number;
   readonly json?: true;
 }
@@ -42,17 +43,19 @@ export function evalCommand(terminal: Terminal): Command {
       'for tasks that have one, such as how many numbers countdown gives',
       integerFrom(1),
     )
+    .option('--temperature <number>', 'above 0 answers are drawn, 0 is greedy', numberFrom(0, 2), 0)
     .option('--show <number>', 'failures of each task to print', integerFrom(0), 0)
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
       `
-Answers are greedy: the same model, task, count and seed give the same numbers.
+The same model, task, count, seed and temperature give the same numbers.
 
 Examples:
   hadal eval
   hadal eval --task compare-decimals count-letters --count 500
   hadal eval --task countdown --difficulty 3 --thinking on --show 5
+  hadal eval --model models/r1-base --task countdown --temperature 1
   hadal eval --dtype int4
   hadal eval --model runs/hadal-nano/model --split validation --json > accuracy.json`,
     )
@@ -80,7 +83,7 @@ async function runEvaluation(options: EvalOptions, terminal: Terminal): Promise<
       split: options.split,
       first: options.seed * problemsPerSeed,
       count: options.count,
-      thinking: options.thinking,
+      ...{ thinking: options.thinking, temperature: options.temperature },
       signal: controller.signal,
       onProblem: counter.count,
       ...(options.difficulty !== undefined && { task: { difficulty: options.difficulty } }),
@@ -145,9 +148,9 @@ function clipped(text: string, length = 300): string {
 }
 
 function jsonReport({ model, engine }: LocalModel, options: EvalOptions, results: readonly Evaluation[]): object {
-  const { split, seed, thinking, difficulty, show } = options;
+  const { split, seed, thinking, difficulty, temperature, show } = options;
   return {
-    ...{ model, dtype: engine.model.dtype, split, seed, thinking, difficulty },
+    ...{ model, dtype: engine.model.dtype, split, seed, thinking, difficulty, temperature },
     tasks: results.map(({ task, count, correct, meanTokens, meanFormat, meanLanguage, failures }) => ({
       ...{ task, count, correct, accuracy: correct / Math.max(1, count), mean_tokens: meanTokens },
       ...{ format: meanFormat, language: meanLanguage },
