@@ -47,10 +47,10 @@ const rows = Array.from({ length: 24 }, (_, i) =>
   }),
 );
 
-async function create(client: OpenAI, more: object): Promise<Job> {
+async function create(client: OpenAI, more: object, model = 'tiny'): Promise<Job> {
   const { id } = await client.files.create({ file: await toFile(Buffer.from(rows.join('\n'))), purpose: 'fine-tune' });
   const method = { type: 'supervised', supervised: more };
-  return await client.fineTuning.jobs.create({ ...{ model: 'tiny', training_file: id, seed: 1 }, method } as never);
+  return await client.fineTuning.jobs.create({ ...{ model, training_file: id, seed: 1 }, method } as never);
 }
 
 async function ask(client: OpenAI, model: string): Promise<string> {
@@ -94,12 +94,21 @@ test('a model is trained further and asked at once, and it was also where its se
   assert.deepEqual(steps.killed, steps.calm, 'the same losses, each told once');
 });
 
-test('an adapter answers beside its base', async () => {
+test('an adapter answers beside its base, and is trained further', async () => {
   const { server, client } = await start('adapter');
   const { id } = await create(client, { ...few, adapter: { rank: 4 } });
   const job = await until(client, id, isOver);
   assert.equal(job.status, 'succeeded', JSON.stringify(job.error));
-  const [base] = await Promise.all([ask(client, 'tiny'), ask(client, job.fine_tuned_model ?? '')]);
+  const model = job.fine_tuned_model ?? '';
+  const [base] = await Promise.all([ask(client, 'tiny'), ask(client, model)]);
   assert.equal(await ask(client, 'tiny'), base);
+  await assert.rejects(
+    create(client, { ...few, adapter: { rank: 8 } }, model),
+    /adapter: expected what ft:.* has: rank 4/,
+  );
+  const further = await until(client, (await create(client, few, model)).id, isOver);
+  assert.equal(further.status, 'succeeded', JSON.stringify(further.error));
+  assert.notEqual(further.fine_tuned_model, model);
+  await ask(client, further.fine_tuned_model ?? '');
   await server[Symbol.asyncDispose]();
 });

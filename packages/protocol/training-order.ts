@@ -104,7 +104,10 @@ export const adapterOptions = z.object({
   targets: z.union([z.literal('all-linear'), z.array(z.string().min(1)).min(1)]).default('all-linear'),
   /** How the frozen base is kept. */
   baseDtype: z.enum(['f32', 'bf16', 'int8', 'int4']).optional(),
+  /** Directory of an adapter of this shape, which is trained further; absent: a new one. */
+  continues: z.string().optional(),
 });
+export type AdapterOptions = z.output<typeof adapterOptions>;
 
 export const trainingOrder = z.object({
   id: z.string(),

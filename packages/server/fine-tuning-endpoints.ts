@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import {
   isFinal,
   type Job,
@@ -41,6 +42,7 @@ import { readJsonLines } from './json-lines.ts';
 import { modelAsker } from './model-asker.ts';
 import { modelBehind, providerOf } from './provider.ts';
 import type { Trainer } from './trainer.ts';
+import type { ServedCheckpoint } from './training-desk.ts';
 
 /** Where a job of each status can go. */
 const pausable: readonly JobStatus[] = ['validating_files', 'queued', 'running'];
@@ -79,6 +81,7 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
     account.checkModel(request.model);
     const { training, tuned } = trainer();
     const base = baseOf(request.model);
+    const adapter = adapterOf(request, tuned.checkpointOf(owner, request.model));
     const trainingFile = await dataFile(account, request.trainingFileId, 'training_file');
     const validation = await dataFile(account, request.validationFileId, 'validation_file');
     const { method } = request;
@@ -86,27 +89,38 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       await checkGrader(account, method.grader, `method.${method.type}.grader`);
     }
     const { model: card } = providerOf(providers, request.model);
-    return { request, base, trainingFile, validation, card, directoryOf };
+    return { request, base, adapter, trainingFile, validation, card, directoryOf };
 
     /** Of weights that are all a model's own, on this machine. */
     function directoryOf(name: string): string | undefined {
       const checkpoint = tuned.checkpointOf(owner, name);
-      if (checkpoint !== undefined) return checkpoint.isAdapter ? undefined : checkpoint.directory;
+      if (checkpoint !== undefined) return checkpoint.adapter ? undefined : checkpoint.directory;
       return training.desk.checkpointOf(modelBehind(providerOf(providers, name)));
     }
 
     function baseOf(name: string): TrainingOrder['model'] {
       const checkpoint = tuned.checkpointOf(owner, name);
-      if (checkpoint?.isAdapter) {
-        const problem = `${name} is an adapter; begin with ${checkpoint.base.name}, or with a model whose weights are all its own`;
-        throw requestError('training-unavailable', { problem });
-      }
+      if (checkpoint?.adapter) return checkpoint.base;
       const directory = directoryOf(name);
       if (directory !== undefined) {
         return { name: checkpoint ? name : modelBehind(providerOf(providers, name)), directory };
       }
       throw requestError('training-unavailable', { problem: `${name} is no checkpoint of this machine` });
     }
+  }
+
+  /** What is trained beside the base: an adapter that there is already goes on as it is. */
+  function adapterOf(
+    { model, method, options: { adapter: asked } }: FineTuningRequest,
+    begun: ServedCheckpoint | undefined,
+  ): TrainingOrder['adapter'] {
+    if (!begun?.adapter) return asked;
+    const { rank, alpha, targets } = begun.adapter;
+    if (asked && !isDeepStrictEqual([asked.rank, asked.alpha, asked.targets], [rank, alpha, targets])) {
+      const problem = `expected what ${model} has: rank ${rank}, alpha ${alpha}, targets ${JSON.stringify(targets)}`;
+      throw requestError('invalid-field', { field: `method.${method.type}.adapter`, problem });
+    }
+    return { ...begun.adapter, ...(asked?.baseDtype && { baseDtype: asked.baseDtype }), continues: begun.directory };
   }
 
   async function dataFile({ owner }: Account, id: string | undefined, field: string): Promise<StoredFile | undefined> {
@@ -129,13 +143,13 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
 
   function orderOf(
     id: string,
-    { request, base, validation, directoryOf }: Awaited<ReturnType<typeof understood>>,
+    { request, base, adapter, validation, directoryOf }: Awaited<ReturnType<typeof understood>>,
   ): TrainingOrder {
     return {
       ...{ id, model: base, suffix: request.suffix, seed: request.seed ?? randomInt(2 ** 31 - 1) },
       trainingFile: dataFiles.training,
       ...(validation && { validationFile: dataFiles.validation }),
-      ...{ method: withTeacher(request.method), ...request.options },
+      ...{ method: withTeacher(request.method), ...request.options, ...(adapter && { adapter }) },
     };
 
     /** What a teacher expects beside what it says can be known only where its checkpoint lies. */

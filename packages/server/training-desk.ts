@@ -7,7 +7,7 @@
 import type { OrderProblem, TrainingEstimate } from '@hadal/protocol/fine-tuning';
 import type { GraderRun } from '@hadal/protocol/grader-run';
 import type { Grader } from '@hadal/protocol/graders';
-import type { TrainingOrder } from '@hadal/protocol/training-order';
+import type { AdapterOptions, TrainingOrder } from '@hadal/protocol/training-order';
 import type { AskModels } from './model-asker.ts';
 import type { Provider } from './provider.ts';
 
@@ -47,7 +47,8 @@ export interface GraderMistake {
 export interface ServedCheckpoint {
   /** Absolute. */
   readonly directory: string;
-  readonly isAdapter: boolean;
+  /** How it was made, where it is an adapter. */
+  readonly adapter: AdapterOptions | undefined;
   /** What the job began with, and what an adapter is to. */
   readonly base: TrainingOrder['model'];
 }

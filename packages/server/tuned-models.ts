@@ -98,7 +98,7 @@ export class TunedModels implements AsyncDisposable {
     const directory = this.checkpointOf(owner, name)?.directory;
     if (directory === undefined) return false;
     const adapter = [...this.#tuned].find(
-      ([, { checkpoint }]) => checkpoint.isAdapter && checkpoint.base.directory === directory,
+      ([, { checkpoint }]) => checkpoint.adapter && checkpoint.base.directory === directory,
     );
     if (adapter) throw requestError('model-in-use', { model: name, problem: `${adapter[0]} is an adapter over it` });
     const jobs = await this.#options.store.jobs.inState(unfinished);
@@ -115,11 +115,12 @@ export class TunedModels implements AsyncDisposable {
     await Promise.all([...this.#opened.keys()].map((directory) => this.#close(directory)));
   }
 
-  #add(job: Job, { model, step, directory, isAdapter }: NewCheckpoint, before: ReadonlyMap<string, Tuned>): void {
+  #add(job: Job, { model, step, directory }: NewCheckpoint, before: ReadonlyMap<string, Tuned>): void {
     this.#lastSteps.set(job.id, Math.max(step, this.#lastSteps.get(job.id) ?? 0));
     const path = resolve(this.#options.training.directory, job.id, directory);
     if (!existsSync(path)) return;
-    this.#put(job, model, { directory: path, isAdapter, base: job.details.order.model }, before);
+    const { adapter, model: base } = job.details.order;
+    this.#put(job, model, { directory: path, adapter, base }, before);
   }
 
   /** Of a job that has succeeded, the last checkpoint is what it has made. */
@@ -226,8 +227,9 @@ export class TunedModels implements AsyncDisposable {
   }
 }
 
-function needs({ model, method }: TrainingOrder, directory: string): boolean {
-  return model.directory === directory || (method.type === 'distillation' && method.teacher.directory === directory);
+function needs({ model, method, adapter }: TrainingOrder, directory: string): boolean {
+  const teacher = method.type === 'distillation' ? method.teacher.directory : undefined;
+  return [model.directory, adapter?.continues, teacher].includes(directory);
 }
 
 /** Rejects when `signal` aborts. */

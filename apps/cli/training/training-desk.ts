@@ -75,7 +75,7 @@ export function openTrainingDesk({ local, options }: TrainingDeskOptions): Train
       return await grade(grader, { item, sample: textSample(sample) }, resources);
     },
     async openCheckpoint(checkpoint) {
-      if (checkpoint.isAdapter) return await openAdapter(checkpoint);
+      if (checkpoint.adapter) return await openAdapter(checkpoint);
       const model = await openModel(checkpoint.directory);
       return { ...model.provider, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
     },

@@ -12,7 +12,7 @@ import { openSafetensors, writeSafetensors } from '@hadal/formats/safetensors';
 import { storedWeights } from '@hadal/formats/stored-weights';
 import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { type Device, openDevice } from '@hadal/kernels/device';
-import { writeAdapter } from '@hadal/models/adapters/adapter-files';
+import { openAdapter, writeAdapter } from '@hadal/models/adapters/adapter-files';
 import { AdapterSet } from '@hadal/models/adapters/adapter-set';
 import type { ModelDefinition } from '@hadal/models/architecture';
 import { CheckpointWeights } from '@hadal/models/checkpoint-weights';
@@ -73,6 +73,8 @@ export class JobRun implements Disposable {
   /** Weights that do not move: below an adapter, or the reference's own. */
   readonly #base: CheckpointWeights | undefined;
   #frozen: ParameterSet | CheckpointWeights | undefined;
+  /** Of an adapter that is trained further, how it was. */
+  #begun: AdapterSet | undefined;
   #reference: ReferencePolicy | undefined;
   #engine: RolloutEngine | undefined;
   #plan: JobPlan | undefined;
@@ -124,7 +126,7 @@ export class JobRun implements Disposable {
     const state = this.directory.state();
     if (state) readTrainerFiles(state.directory, this.device, this.trainer);
     else if (this.trainer.parameters instanceof ParameterSet) this.trainer.load(openWeights(this.base));
-    else this.trainer.parameters.initialize(`${this.order.seed}/adapter`);
+    else this.#begin(this.trainer.parameters);
     const millions = (this.trainer.parameters.count / 1e6).toFixed(1);
     const place = state ? `going on after step ${state.position.step}` : 'starting';
     this.note(
@@ -200,9 +202,13 @@ export class JobRun implements Disposable {
     return at;
   }
 
-  /** The policy that divergences are measured from: the base, or what was trained at `step`. */
+  /** The policy that divergences are measured from: what the job began with, or what was trained at `step`. */
   openReference(step: number): ReferencePolicy {
     const { device, definition, contextLength } = this;
+    if (this.order.adapter?.continues !== undefined && !this.#begun) {
+      this.#begun = this.#openAdapter() as AdapterSet;
+      this.#begin(this.#begun);
+    }
     if (!this.#frozen) {
       const options = { form: definition.forms[0], positions: contextLength, predictor: 'absent' } as const;
       const copy = new ParameterSet(
@@ -214,7 +220,7 @@ export class JobRun implements Disposable {
       copy.load(step === 0 ? openWeights(this.base) : storedWeights(openSafetensors(saved)));
       this.#frozen = copy;
     }
-    this.#reference ??= new ReferencePolicy(device, definition, contextLength, this.#frozen);
+    this.#reference ??= new ReferencePolicy(device, definition, contextLength, this.#begun ?? this.#frozen);
     return this.#reference;
   }
 
@@ -309,6 +315,7 @@ export class JobRun implements Disposable {
     this.#engine?.[Symbol.dispose]();
     this.#reference?.[Symbol.dispose]();
     this.trainer[Symbol.dispose]();
+    this.#begun?.[Symbol.dispose]();
     this.#frozen?.[Symbol.dispose]();
     this.device[Symbol.dispose]();
   }
@@ -320,6 +327,12 @@ export class JobRun implements Disposable {
     this.writeCheckpoint(at, {});
     const took = Math.floor(at.seconds);
     throw new JobFailure('time_limit', `The job took ${took} seconds, ${maxSeconds} are allowed`, 'method');
+  }
+
+  #begin(set: AdapterSet): void {
+    const { continues } = this.order.adapter ?? {};
+    if (continues === undefined) set.initialize(`${this.order.seed}/adapter`);
+    else set.load(openAdapter(continues).weights);
   }
 
   #openAdapter(): AdapterSet | undefined {

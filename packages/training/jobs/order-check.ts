@@ -47,7 +47,7 @@ function methodProblems({ method, adapter }: TrainingOrder, context: number): Or
       );
     }
     if (referenceRefresh > 0 && adapter) {
-      wrong(`${at}.reference_refresh`, 'expected 0 with an adapter, whose reference is its base');
+      wrong(`${at}.reference_refresh`, 'expected 0 with an adapter, whose reference is what it began with');
     }
   }
   if (method.type === 'distillation') {

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { type Engine, openEngine } from '@hadal/engine/engine';
 import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
 import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { openSafetensors } from '@hadal/formats/safetensors';
 import { openDevice } from '@hadal/kernels/device';
 import { openModel } from '@hadal/models/language-model';
 import { engineTeacher } from '../teacher.ts';
@@ -265,6 +266,29 @@ test('an adapter is trained over a base in int8: the base stays, the ratio is 1,
   assert.ok(last?.type === 'checkpoint' && last.isAdapter);
   assert.ok(existsSync(join(job.path, last.directory, 'adapter_config.json')));
   assert.ok(existsSync(join(nanoDirectory, 'model.safetensors')));
+});
+
+test('an adapter is trained further: it begins as it was, and what it was is the reference', async () => {
+  const adapter = { rank: 4, alpha: 8, baseDtype: 'int8' };
+  const method = { ...reinforcement, learningRateMultiplier: 5, grpo: { ...grpo, maxSteps: 2, klCoefficient: 0.1 } };
+  using first = toyJob({ method, adapter }, files);
+  assert.equal(await runJob(first.path, { judge: arbitrary }), 'succeeded');
+  const continues = join(first.path, 'checkpoints/step-2');
+  using second = toyJob({ method, adapter: { ...adapter, continues }, seed: 8 }, files);
+  assert.equal(await runJob(second.path, { judge: arbitrary }), 'succeeded', JSON.stringify(second.entries().at(-1)));
+  const kl = metricsOf(second.entries()).map(({ data }) => data.kl as number);
+  assert.equal(kl[0], 0);
+  assert.ok((kl[1] as number) > 0);
+  // Of what a new adapter adds nothing is there after two steps of another job.
+  const ups = (path: string) => {
+    const file = openSafetensors(join(path, 'adapter_model.safetensors'));
+    const names = [...file.tensors.keys()].filter((name) => name.includes('lora_B'));
+    return names.flatMap((name) => [...new Float32Array(file.read(name).slice().buffer)]);
+  };
+  const [before, after] = [ups(continues), ups(join(second.path, 'checkpoints/step-2'))];
+  const product = (a: readonly number[], b: readonly number[]) =>
+    a.reduce((sum, value, i) => sum + value * (b[i] as number), 0);
+  assert.ok(product(before, after) / Math.sqrt(product(before, before) * product(after, after)) > 0.5);
 });
 
 test('a job that computes activations again ends with the adapter of one that keeps them, bit for bit', async () => {
