@@ -58,12 +58,12 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
   const file = job.directory.at('teacher-answers.jsonl');
   const { samplesPerPrompt, minScore = 1 } = method;
   const known = new Map(readLines(file).map((line) => [`${line.prompt}/${line.sample}`, line]));
-  const asked = prompts.flatMap((_, prompt) =>
+  const wanted = prompts.flatMap((_, prompt) =>
     Array.from({ length: samplesPerPrompt }, (_, sample) => ({ prompt, sample })),
   );
-  const missing = asked.filter(({ prompt, sample }) => !known.has(`${prompt}/${sample}`));
+  const missing = wanted.filter(({ prompt, sample }) => !known.has(`${prompt}/${sample}`));
   for (let begin = 0; begin < missing.length && !job.isStopping; begin += askedAtOnce) {
-    const lines = await Promise.all(
+    const asked = await Promise.allSettled(
       missing.slice(begin, begin + askedAtOnce).map(async ({ prompt, sample }): Promise<TaughtLine> => {
         const { question, item } = prompts[prompt] as TrainingPrompt;
         const seed = new Random(`${job.order.seed}/teacher/${prompt}/${sample}`).integer(0, 2 ** 32 - 1);
@@ -75,10 +75,14 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
         return { prompt, sample, answer, score: run?.reward ?? null, problems: run?.problems ?? [] };
       }),
     );
+    // Where one fails the others were paid for all the same.
+    const lines = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     noteGradings(job, lines);
     appendFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
     for (const line of lines) known.set(`${line.prompt}/${line.sample}`, line);
-    job.note(`${teacher.name} has answered ${known.size} of ${asked.length} times`);
+    const failure = asked.find((one) => one.status === 'rejected');
+    if (failure) throw failure.reason;
+    job.note(`${teacher.name} has answered ${known.size} of ${wanted.length} times`);
   }
   // What was cut off teaches not to come to an end.
   const kept = [...known.values()].filter(

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { thinkEnd } from '@hadal/formats/special-tokens';
 import { trainingOrder } from '@hadal/protocol/training-order';
@@ -29,6 +31,24 @@ test('a teacher behind another server answers in words, with its reasoning and w
   assert.ok((taught?.completionTokens ?? 0) > 0);
 });
 
+test('a teacher elsewhere is asked again where its failure may pass, and no more where it may not', async () => {
+  await using sandboxes = new SandboxPool();
+  await using stack = new AsyncDisposableStack();
+  const statuses = [503, 429, 200, 401];
+  const message = JSON.stringify({ choices: [{ message: { content: 'yes' } }] });
+  const server = createServer((_, response) => response.writeHead(statuses.shift() ?? 500).end(message));
+  stack.defer(() => void server.close());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const order = orderFor({ model: 'toy', baseUrl: `http://127.0.0.1:${port}/v1` });
+  const ask = () => Promise.reject(new Error('nobody is to be asked'));
+  const teacher = await jobServices(order, ask, sandboxes, stack, [1, 1, 1]).openTeacher?.();
+  assert.equal((await teacher?.answer(question, greedyExchange))?.sample.text, 'yes');
+  await assert.rejects(async () => await teacher?.answer(question, greedyExchange), /teacher toy: status 401/);
+  assert.deepEqual(statuses, []);
+  await assert.rejects(async () => await teacher?.answer(question, greedyExchange), /teacher toy: status 500/);
+});
+
 test('a teacher that cannot be had ends with words that name it', async () => {
   await using sandboxes = new SandboxPool();
   await using stack = new AsyncDisposableStack();
@@ -36,6 +56,6 @@ test('a teacher that cannot be had ends with words that name it', async () => {
   const known = await jobServices(orderFor({ model: 'nobody' }), failing, sandboxes, stack).openTeacher?.();
   await assert.rejects(async () => await known?.answer(question, greedyExchange), /teacher nobody: no such model/);
   const order = orderFor({ model: 'toy', baseUrl: 'http://127.0.0.1:9/v1' });
-  const away = await jobServices(order, failing, sandboxes, stack).openTeacher?.();
+  const away = await jobServices(order, failing, sandboxes, stack, []).openTeacher?.();
   await assert.rejects(async () => await away?.answer(question, greedyExchange), /teacher toy: .*127\.0\.0\.1:9/);
 });

@@ -4,6 +4,7 @@
 // checkpoint lies on this machine, else behind the server or another one's API. What either does is the training package's.
 
 import process from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openEngine } from '@hadal/engine/engine';
 import { openCheckpoint } from '@hadal/formats/checkpoint';
 import { readStopTokens } from '@hadal/models/generation-config';
@@ -32,6 +33,7 @@ export function jobServices(
   ask: AskServer,
   sandboxes: SandboxPool,
   stack: AsyncDisposableStack,
+  retryDelaysMs: readonly number[] = usualRetryDelaysMs,
 ): Pick<JobServices, 'judge' | 'openTeacher'> {
   const grader = 'grader' in method ? method.grader : undefined;
   const resources = { ask: graderAsk(ask), post: postWebhook, sandboxes, nowMs: () => performance.now() };
@@ -41,8 +43,8 @@ export function jobServices(
       if (method.type !== 'distillation') throw new Error(`${method.type}: has no teacher`);
       const { teacher } = method;
       if (teacher.directory === undefined) {
-        const elsewhere = teacher.baseUrl === undefined ? ask : askElsewhere(teacher.baseUrl, teacher.apiKeyEnv);
-        return wordsTeacher(teacher.model, elsewhere);
+        const { model, baseUrl, apiKeyEnv } = teacher;
+        return wordsTeacher(model, baseUrl === undefined ? ask : askElsewhere(baseUrl, apiKeyEnv, retryDelaysMs));
       }
       const checkpoint = await openCheckpoint(teacher.directory);
       const engine = stack.use(await openEngine({ checkpoint, ...(threads !== undefined && { threads }) }));
@@ -80,13 +82,27 @@ function questionOf(model: string, { messages, tools, thinking }: Question, opti
   };
 }
 
+/** Between the times that a teacher elsewhere is asked for an answer: long enough for a server to be started again. */
+const usualRetryDelaysMs: readonly number[] = [1000, 5000, 30_000];
+/** What another time may not be so: too many at once, and whatever is the server's own fault. */
+const isPassing = (status: number) => [408, 425, 429].includes(status) || status >= 500;
+
 /** Of one answer, thoughts included; and how long it may take. */
 const maxAnswerBytes = 16 * 2 ** 20;
 const answerTimeoutMs = 600_000;
 
 /** An OpenAI-compatible server that this one does not know. */
-function askElsewhere(baseUrl: string, keyVariable: string | undefined): AskServer {
-  return async ({ model, messages, tools, temperature, seed, maxTokens }): Promise<ChannelReply> => {
+function askElsewhere(baseUrl: string, keyVariable: string | undefined, retryDelaysMs: readonly number[]): AskServer {
+  return async (question) => {
+    for (let attempt = 0; ; attempt++) {
+      const { reply, mayPass } = await askOnce(question);
+      const delayMs = retryDelaysMs[attempt];
+      if (!mayPass || delayMs === undefined) return reply;
+      await delay(delayMs);
+    }
+  };
+
+  async function askOnce({ model, messages, tools, temperature, seed, maxTokens }: ChannelQuestion): Promise<Asked> {
     const key = keyVariable === undefined ? undefined : process.env[keyVariable];
     const body = {
       ...{ model, temperature, seed, max_tokens: maxTokens, messages: messages.map(wireAskedMessage) },
@@ -109,15 +125,24 @@ function askElsewhere(baseUrl: string, keyVariable: string | undefined): AskServ
         ...(!process.connected && { isAllowed: () => true }),
       });
       const text = response.body.toString('utf8');
-      if (response.status !== 200)
-        return { type: 'failure', message: `status ${response.status}: ${text.slice(0, 300)}` };
-      return replyOf(JSON.parse(text));
+      const { status } = response;
+      if (status === 200) return { reply: replyOf(JSON.parse(text)), mayPass: false };
+      return {
+        reply: { type: 'failure', message: `status ${status}: ${text.slice(0, 300)}` },
+        mayPass: isPassing(status),
+      };
     } catch (error) {
-      if (error instanceof SafeFetchError || error instanceof SyntaxError)
-        return { type: 'failure', message: error.message };
-      throw error;
+      if (!(error instanceof SafeFetchError || error instanceof SyntaxError)) throw error;
+      // Of the network there is a cause; what we refuse ourselves has none.
+      return { reply: { type: 'failure', message: error.message }, mayPass: error.cause !== undefined };
     }
-  };
+  }
+}
+
+interface Asked {
+  readonly reply: ChannelReply;
+  /** A failure that may be over the next time. */
+  readonly mayPass: boolean;
 }
 
 interface WireCompletion {

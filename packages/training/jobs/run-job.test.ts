@@ -370,6 +370,24 @@ test('a distillation that is stopped while its teacher speaks learns from whole 
   }
 });
 
+test('where a teacher fails once, what it has answered beside that is not asked for again', async () => {
+  const method = { type: 'distillation', source: 'file', objective: 'sequence', logits: {}, epochs: 1 };
+  using job = toyJob({ method: { ...method, teacher: { model: 'far' } } }, { 'train.jsonl': taskRows('multiply', 4) });
+  let asked = 0;
+  const openTeacher = async () => ({
+    name: 'far',
+    async answer() {
+      if (++asked === 2) throw new Error('away');
+      const sample = { text: 'plankton', reasoning: '', toolCalls: [], isTruncated: false };
+      return { sample, completionTokens: 3 };
+    },
+  });
+  assert.equal(await runJob(job.path, { openTeacher }), 'failed');
+  assert.equal(asked, 4);
+  assert.equal(await runJob(job.path, { openTeacher }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  assert.equal(asked, 5);
+});
+
 /** `engine`, whose every token is told. */
 function speaking(engine: Engine, onToken: () => void): Engine {
   return {
