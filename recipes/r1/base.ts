@@ -1,20 +1,17 @@
 // The base of the R1 story: a model that has seen the form of an answer to countdown, and no solution.
 //
-// hadal-nano's architecture and tokens, trained on the skills that countdown needs (copying, arithmetic, comparing) and on
-// attempts drawn at random. What it knows of searching, reinforcement has to teach it. `npx hadal train r1/base` repeats it.
+// hadal-nano's architecture, trained on copying, sums and, above all, attempts drawn at random: it is to calculate and to compare
+// without mistakes, for rewards teach nothing where a "yes" says nothing. What it knows of searching, reinforcement has to teach it.
+// `npx hadal train r1/base` repeats it.
 
 import type { Mixture } from '@hadal/training/documents';
 import type { Recipe } from '@hadal/training/recipe';
 import { recipe as nano } from '../hadal-nano.ts';
 
 const mixture: Mixture = {
-  'countdown-form': 40,
-  'repeat-text': 16,
-  'add-and-subtract': 12,
-  multiply: 6,
-  'word-problems': 12,
-  'compare-decimals': 6,
-  'count-letters': 8,
+  'countdown-form': 75,
+  'repeat-text': 15,
+  'add-and-subtract': 10,
 };
 
 const common = {
@@ -30,6 +27,6 @@ export const recipe: Recipe = {
   tokenizer: { documents: 20_000, mixture, splitting: 'words' },
   stages: [
     { ...common, method: 'pretrain', schedule: { steps: 300, warmupSteps: 50, decayShare: 0 } },
-    { ...common, method: 'sft', schedule: { steps: 1500, warmupSteps: 0, decayShare: 0.6 } },
+    { ...common, method: 'sft', schedule: { steps: 2100, warmupSteps: 0, decayShare: 0.6 } },
   ],
 };

@@ -1,8 +1,8 @@
 // The form of an answer to countdown, without a way to find it.
 //
 // Owns documents for a base model that is to learn by trial and error what nobody shows it (DeepSeek-R1, arXiv 2501.12948,
-// section 2.2): the questions of countdown, then attempts drawn at random, each worked out and compared with the target, in either
-// language whatever the question's, and the last of them as the answer, right or wrong. How many there are does not depend on
+// section 2.2): the questions of countdown, then attempts drawn at random, each worked out and set against the target ("52=79 no"), in
+// either language whatever the question's, and the last of them as the answer, right or wrong. How many there are does not depend on
 // whether one was right. Questions and their splits are countdown's own, and so is the judge.
 
 import { countdownProblem } from './countdown.ts';
@@ -24,7 +24,8 @@ export const countdownForm: Task = {
       const words = random.chance(0.5)
         ? { yes: 'yes', no: 'no', attempt: 'try' }
         : { yes: '对', no: '不', attempt: '试' };
-      lines.push(`${words.attempt} ${attempt.steps.join(' ')} ${attempt.value === target ? words.yes : words.no}`);
+      const verdict = attempt.value === target ? words.yes : words.no;
+      lines.push(`${words.attempt} ${attempt.steps.join(' ')} ${attempt.value}=${target} ${verdict}`);
       expression = attempt.expression;
     }
     const solution = [expertTurn(problem.thinking, lines.join('\n'), `${expression} = ${target}`)];
@@ -67,7 +68,7 @@ interface Made {
 const operations: readonly ((a: number, b: number) => Made | undefined)[] = [
   (a, b) => ({ sign: '+', value: a + b, isSwapped: false }),
   (a, b) => (a === b ? undefined : { sign: '-', value: Math.abs(a - b), isSwapped: b > a }),
-  (a, b) => (Math.min(a, b) < 10 && a * b < 1000 ? { sign: '*', value: a * b, isSwapped: false } : undefined),
+  (a, b) => (Math.min(a, b) < 10 && a * b < 300 ? { sign: '*', value: a * b, isSwapped: false } : undefined),
   (a, b) => {
     const [high, low] = [Math.max(a, b), Math.min(a, b)];
     return low > 1 && low < 10 && high % low === 0 ? { sign: '/', value: high / low, isSwapped: b > a } : undefined;

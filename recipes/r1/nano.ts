@@ -1,0 +1,46 @@
+// hadal-nano, made better by what it has itself tried: reinforcement on all that it is asked (DeepSeek-R1, arXiv 2501.12948,
+// section 2.3.4).
+//
+// Every task has its share, the ones that it fails at most often the largest, so that none is forgotten; one question in six is asked
+// without thinking. `npx hadal train r1/nano` repeats it.
+
+import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';
+import { Random } from '@hadal/training/tasks/random';
+
+const shares: readonly (readonly [task: string, share: number, difficulty?: number])[] = [
+  ['countdown', 6, 3],
+  ['use-tools', 4],
+  ['extract-json', 3],
+  ['repeat-text', 3],
+  ['conversation', 2],
+  ['introduce', 2],
+  ['count-letters', 2],
+  ['word-problems', 2],
+  ['compare-decimals', 1],
+  ['add-and-subtract', 1],
+  ['multiply', 1],
+];
+const promptsPerStep = 27;
+const steps = 200;
+
+export const job: JobRecipe = {
+  ...{ name: 'r1-nano', model: 'models/hadal-nano', seed: 1, checkpointSteps: 20 },
+  rows: () => mixedRows(8_000_000, promptsPerStep * steps),
+  heldOut: function* () {
+    for (const [task, , difficulty] of shares) yield* taskRows(task, 'validation', 0, 24, difficulty);
+  },
+  method: {
+    ...{ type: 'reinforcement', grader: { type: 'task', name: 'right', task: 'countdown' } },
+    ...{ batchSize: promptsPerStep, evalInterval: 20 },
+    grpo: { groupSize: 8, lossType: 'dr_grpo', scaleRewards: 'none', maxCompletionTokens: 512, maskTruncated: false },
+  },
+};
+
+/** Of all tasks by their shares; no problem that an earlier stage has seen. */
+function* mixedRows(first: number, count: number): Iterable<object> {
+  const random = new Random('r1-nano/rows');
+  for (let index = first; index < first + count; index++) {
+    const [task, difficulty] = random.weighted(shares.map(([name, share, level]) => [[name, level] as const, share]));
+    for (const row of taskRows(task, 'train', index, 1, difficulty)) yield { ...row, thinking: !random.chance(1 / 6) };
+  }
+}
