@@ -32,10 +32,10 @@ export interface TeacherScoring {
 }
 
 /** A teacher that runs in an engine of this process. */
-export function engineTeacher(candidate: Candidate): Teacher {
+export function engineTeacher(candidate: Candidate, name: string = candidate.engine.model.id): Teacher {
   const { engine } = candidate;
   return {
-    name: engine.model.id,
+    name,
     async answer(question, options) {
       const exchange = await converse(candidate, question, options);
       return { sample: sampleOf(exchange), completionTokens: exchange.completionTokens };

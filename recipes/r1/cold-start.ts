@@ -1,30 +1,20 @@
 // The cold start of R1 (DeepSeek-R1, arXiv 2501.12948, section 2.3.1): a few hundred answers that a reader can follow.
 //
-// The expert's search for countdown, in the language of the question, on the base that R1-Zero begins with. Few enough that most
-// of the searching is left to reinforcement. `npx hadal train r1/cold-start` repeats it.
+// As there, they are R1-Zero's own: of eight answers to each of 400 prompts those that are right, well formed and wholly in the
+// language of the question, learned by the base that R1-Zero began with. `npx hadal train r1/cold-start` repeats it.
 
-import type { JobRecipe } from '@hadal/training/job-recipe';
-import { taskNamed } from '@hadal/training/tasks/registry';
+import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';
+import { ruleGrader } from './rules.ts';
 
 export const job: JobRecipe = {
   ...{ name: 'r1-cold-start', model: 'models/r1-base', seed: 1 },
-  rows: () => expertRows(2_000_000, 300),
-  heldOut: () => expertRows(3_000_000, 64),
-  method: { type: 'supervised', epochs: 4, batchSize: 8, learningRateMultiplier: 2 },
+  rows: () => taskRows('countdown', 'train', 2_000_000, 400, 3),
+  heldOut: () => taskRows('countdown', 'validation', 0, 200, 3),
+  method: {
+    type: 'distillation',
+    teacher: { model: 'r1-zero', directory: 'runs/r1-zero' },
+    ...{ source: 'file', objective: 'sequence', samplesPerPrompt: 8, logits: {}, maxCompletionTokens: 384 },
+    grader: ruleGrader({ format: 0.1, language: 0.1 }),
+    ...{ minScore: 1.199, epochs: 4, batchSize: 8, learningRateMultiplier: 2 },
+  },
 };
-
-/** Conversations in which the task's own solution is the answer. */
-function* expertRows(first: number, count: number): Iterable<object> {
-  const task = taskNamed('countdown');
-  for (let index = first; count > 0; index++) {
-    const problem = task.generate('train', index, { difficulty: 3 });
-    if (problem.kind !== 'chat' || !problem.thinking) continue;
-    count--;
-    const messages = [...problem.messages, ...problem.solution].map((message) => {
-      const { role, content } = message;
-      const reasoning = message.role === 'assistant' ? message.reasoning : undefined;
-      return { role, content, ...(reasoning !== undefined && { reasoning_content: reasoning }) };
-    });
-    yield { messages, thinking: true };
-  }
-}

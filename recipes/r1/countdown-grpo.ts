@@ -10,7 +10,11 @@ import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';
 
 export const promptsPerStep = 16;
 
-export function countdownGrpo(grader: Grader): Pick<JobRecipe, 'method' | 'heldOut' | 'checkpointSteps'> {
+/** `referenceRefresh`: steps after which the policy itself becomes what it is held to (R1-Zero's 400); 0: never. */
+export function countdownGrpo(
+  grader: Grader,
+  referenceRefresh: number,
+): Pick<JobRecipe, 'method' | 'heldOut' | 'checkpointSteps'> {
   return {
     heldOut: () => taskRows('countdown', 'validation', 0, 200, 3),
     checkpointSteps: 50,
@@ -22,6 +26,7 @@ export function countdownGrpo(grader: Grader): Pick<JobRecipe, 'method' | 'heldO
         lossType: 'dr_grpo',
         scaleRewards: 'none',
         klCoefficient: 0.04,
+        referenceRefresh,
         maxCompletionTokens: 384,
         maskTruncated: false,
       },

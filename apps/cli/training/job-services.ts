@@ -49,7 +49,8 @@ export function jobServices(
       const checkpoint = await openCheckpoint(teacher.directory);
       const engine = stack.use(await openEngine({ checkpoint, ...(threads !== undefined && { threads }) }));
       const { tokenizer, dialect } = rendererOf(checkpoint);
-      return engineTeacher({ engine, dialect, stopTokens: readStopTokens(checkpoint, dialect, tokenizer) });
+      const stopTokens = readStopTokens(checkpoint, dialect, tokenizer);
+      return engineTeacher({ engine, dialect, stopTokens }, teacher.model);
     },
   };
 }
