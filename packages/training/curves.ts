@@ -32,6 +32,7 @@ export function curves(series: readonly Series[], { title, xLabel, yLabel, windo
   const xTicks = Array.from({ length: 6 }, (_, i) => (xEnd * i) / 5);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${width}" height="${height}" fill="white"/>`,
     `<text x="${plot.left}" y="18" font-size="13">${escaped(title)}</text>`,
     ...yTicks.map(
