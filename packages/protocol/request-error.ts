@@ -86,7 +86,7 @@ export const requestErrors = {
     ...{ ...serverError, status: 503, code: 'service_unavailable' },
     message: '{model} cannot be loaded now: {problem}',
   },
-  'model-in-use': { ...{ ...invalidRequest, status: 409 }, message: '{model} cannot be deleted: {problem}' },
+  'undeletable-model': { ...{ ...invalidRequest, status: 409 }, message: '{model} cannot be deleted: {problem}' },
   'image-unsupported': { ...invalidRequest, ...field, message: '{field}: This model does not support image' },
   'empty-assistant-message': { ...invalidRequest, ...field, message: '{field}: content or tool_calls must be set' },
   'malformed-http': { ...invalidRequest, message: 'Malformed HTTP request: {problem}' },

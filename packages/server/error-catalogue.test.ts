@@ -193,7 +193,7 @@ const cases: { readonly [C in RequestErrorCode]: Case<C> } = {
     ...{ dialect: 'openai', details: [{ problem: 'it has no trainer' }] },
     provoke: posted('/v1/fine_tuning/jobs', { model: 'toy', training_file: 'file-0' }),
   },
-  'model-in-use': {
+  'undeletable-model': {
     ...{ dialect: 'openai', details: [{ model: 'toy', problem: 'no job of this server has made it' }] },
     provoke: async ({ server }) => await answerOf(await fetch(`${server.url}/v1/models/toy`, { method: 'DELETE' })),
   },

@@ -1,6 +1,6 @@
-// Fine-tuning over the API: jobs made, listed, followed, paused and cancelled, estimates, and graders tried out.
+// Fine-tuning over the API: jobs made, listed, followed, paused and cancelled, estimates, graders tried out, and models deleted.
 //
-// Owns what a caller may do with a job. JSON shapes are `protocol`'s, the work is the queue's, who trains is behind the desk. What
+// Owns what a caller may do with a job and with what it has made. JSON shapes are `protocol`'s, the work is the queue's, who trains is behind the desk. What
 // has been is shown also by a server that trains nothing.
 
 import { randomInt } from 'node:crypto';
@@ -313,7 +313,7 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       cardNamed(known, id);
       account.checkModel(id);
       if (await options.trainer?.tuned.remove(account.owner, id)) return { id, object: 'model', deleted: true };
-      throw requestError('model-in-use', { model: id, problem: 'no job of this server has made it' });
+      throw requestError('undeletable-model', { model: id, problem: 'no job of this server has made it' });
     },
 
     async rollouts(call: ApiCall) {

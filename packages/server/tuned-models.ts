@@ -100,10 +100,11 @@ export class TunedModels implements AsyncDisposable {
     const adapter = [...this.#tuned].find(
       ([, { checkpoint }]) => checkpoint.adapter && checkpoint.base.directory === directory,
     );
-    if (adapter) throw requestError('model-in-use', { model: name, problem: `${adapter[0]} is an adapter over it` });
+    if (adapter)
+      throw requestError('undeletable-model', { model: name, problem: `${adapter[0]} is an adapter over it` });
     const jobs = await this.#options.store.jobs.inState(unfinished);
     const job = jobs.find(({ details: { order } }) => needs(order, directory));
-    if (job) throw requestError('model-in-use', { model: name, problem: `${job.id} is not over and needs it` });
+    if (job) throw requestError('undeletable-model', { model: name, problem: `${job.id} is not over and needs it` });
     await rm(directory, { recursive: true, force: true });
     await this.refresh();
     if (this.#opened.get(directory)?.users === 0) await this.#close(directory);

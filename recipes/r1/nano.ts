@@ -30,6 +30,7 @@ export const job: JobRecipe = {
     for (const [task, , difficulty] of shares) yield* taskRows(task, 'validation', 0, 24, difficulty);
   },
   method: {
+    // Rows say which task they are of; the grader's holds for those that do not.
     ...{ type: 'reinforcement', grader: { type: 'task', name: 'right', task: 'countdown' } },
     ...{ batchSize: promptsPerStep, evalInterval: 20 },
     grpo: { groupSize: 8, lossType: 'dr_grpo', scaleRewards: 'none', maxCompletionTokens: 512, maskTruncated: false },

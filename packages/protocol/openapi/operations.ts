@@ -468,7 +468,7 @@ export const operations = {
       'A checkpoint of a fine-tuning job, with its files: under its other name, if it is the last one, it is gone too. Its job stays.',
     id: 'The name of a model that a job has made.',
     answer: { schema: answers.modelDeleted, description: 'It is gone.' },
-    errors: ['unknown-model', 'model-in-use'],
+    errors: ['unknown-model', 'undeletable-model'],
   },
 
   getBalance: {

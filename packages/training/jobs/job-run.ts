@@ -74,7 +74,7 @@ export class JobRun implements Disposable {
   readonly #base: CheckpointWeights | undefined;
   #frozen: ParameterSet | CheckpointWeights | undefined;
   /** Of an adapter that is trained further, how it was. */
-  #begun: AdapterSet | undefined;
+  #startingAdapter: AdapterSet | undefined;
   #reference: ReferencePolicy | undefined;
   #engine: RolloutEngine | undefined;
   #plan: JobPlan | undefined;
@@ -126,7 +126,7 @@ export class JobRun implements Disposable {
     const state = this.directory.state();
     if (state) readTrainerFiles(state.directory, this.device, this.trainer);
     else if (this.trainer.parameters instanceof ParameterSet) this.trainer.load(openWeights(this.base));
-    else this.#begin(this.trainer.parameters);
+    else this.#initialize(this.trainer.parameters);
     const millions = (this.trainer.parameters.count / 1e6).toFixed(1);
     const place = state ? `going on after step ${state.position.step}` : 'starting';
     this.note(
@@ -205,9 +205,9 @@ export class JobRun implements Disposable {
   /** The policy that divergences are measured from: what the job began with, or what was trained at `step`. */
   openReference(step: number): ReferencePolicy {
     const { device, definition, contextLength } = this;
-    if (this.order.adapter?.continues !== undefined && !this.#begun) {
-      this.#begun = this.#openAdapter() as AdapterSet;
-      this.#begin(this.#begun);
+    if (this.order.adapter?.continues !== undefined && !this.#startingAdapter) {
+      this.#startingAdapter = this.#openAdapter() as AdapterSet;
+      this.#initialize(this.#startingAdapter);
     }
     if (!this.#frozen) {
       const options = { form: definition.forms[0], positions: contextLength, predictor: 'absent' } as const;
@@ -220,7 +220,7 @@ export class JobRun implements Disposable {
       copy.load(step === 0 ? openWeights(this.base) : storedWeights(openSafetensors(saved)));
       this.#frozen = copy;
     }
-    this.#reference ??= new ReferencePolicy(device, definition, contextLength, this.#begun ?? this.#frozen);
+    this.#reference ??= new ReferencePolicy(device, definition, contextLength, this.#startingAdapter ?? this.#frozen);
     return this.#reference;
   }
 
@@ -315,7 +315,7 @@ export class JobRun implements Disposable {
     this.#engine?.[Symbol.dispose]();
     this.#reference?.[Symbol.dispose]();
     this.trainer[Symbol.dispose]();
-    this.#begun?.[Symbol.dispose]();
+    this.#startingAdapter?.[Symbol.dispose]();
     this.#frozen?.[Symbol.dispose]();
     this.device[Symbol.dispose]();
   }
@@ -324,12 +324,13 @@ export class JobRun implements Disposable {
   #checkTime(at: JobPosition): void {
     const { maxSeconds } = this.order;
     if (maxSeconds === undefined || at.seconds < maxSeconds || this.isDone(at)) return;
-    this.writeCheckpoint(at, {});
+    // One of this very step may be there, and be answering.
+    if (at.step % this.#planned.checkpointSteps !== 0) this.writeCheckpoint(at, {});
     const took = Math.floor(at.seconds);
     throw new JobFailure('time_limit', `The job took ${took} seconds, ${maxSeconds} are allowed`, 'method');
   }
 
-  #begin(set: AdapterSet): void {
+  #initialize(set: AdapterSet): void {
     const { continues } = this.order.adapter ?? {};
     if (continues === undefined) set.initialize(`${this.order.seed}/adapter`);
     else set.load(openAdapter(continues).weights);
