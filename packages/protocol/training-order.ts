@@ -182,5 +182,5 @@ export const journalEntry = z.discriminatedUnion('type', [
 ]);
 export type JournalEntry = z.output<typeof journalEntry>;
 
-/** Names within a job's directory. */
-export const jobFiles = { order: 'order.json', journal: 'journal.jsonl', stop: 'stop' } as const;
+/** Names within a job's directory. `state`: what is needed to go on, and nothing to anybody else; a job that is over needs none. */
+export const jobFiles = { order: 'order.json', journal: 'journal.jsonl', stop: 'stop', state: 'state' } as const;

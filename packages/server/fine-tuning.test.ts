@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -14,8 +14,8 @@ import OpenAI, { APIError, toFile } from 'openai';
 import type { JobCreateParams } from 'openai/resources/fine-tuning/jobs/jobs';
 import { serveToy } from './testing/serve-toy.ts';
 import { openToyTraining } from './testing/toy-desk.ts';
-import { create, ended, until, upload } from './testing/toy-jobs.ts';
-import { clientOf, hello } from './testing/toy-requests.ts';
+import { create, ended, untilJob, upload } from './testing/toy-jobs.ts';
+import { clientOf, hello, until } from './testing/toy-requests.ts';
 
 async function messagesOf(client: OpenAI, id: string): Promise<string[]> {
   const events = await Array.fromAsync(client.fineTuning.jobs.listEvents(id, { limit: 3 }));
@@ -119,7 +119,7 @@ test('a job is paused, resumed and cancelled, and what it has made stays', async
   await using toy = await serveToy({ script, training: trainer.training });
   const client = clientOf(toy, '/v1');
   const { id } = await create(client, { steps: 500, stepMs: 10 });
-  await until(client, id, (job) => stepOf(job) >= 3);
+  await untilJob(client, id, (job) => stepOf(job) >= 3);
   const paused = await client.fineTuning.jobs.pause(id);
   assert.deepEqual([paused.status, (paused as { paused?: boolean }).paused], ['queued', true]);
   await assert.rejects(client.fineTuning.jobs.pause(id), /expected a job that is on its way, ftjob-\w+ is paused/);
@@ -128,7 +128,7 @@ test('a job is paused, resumed and cancelled, and what it has made stays', async
   assert.equal((await ended(client, other.id)).status, 'succeeded');
   const stopped = stepOf(await client.fineTuning.jobs.retrieve(id));
   await client.fineTuning.jobs.resume(id);
-  await until(client, id, (job) => stepOf(job) > stopped + 2);
+  await untilJob(client, id, (job) => stepOf(job) > stopped + 2);
   const messages = await messagesOf(client, id);
   assert.ok(messages.includes(`Stopped and saved at step ${stopped}`), messages.join('\n'));
   assert.ok(messages.includes('Fine-tuning job goes on'));
@@ -206,6 +206,34 @@ test('a job that takes more than it may, or whose grader fails, ends with the re
   assert.deepEqual(failing.error, { code: 'grader_failed', message: 'the grader fails', param: null });
   assert.deepEqual([failing.trained_tokens, failing.fine_tuned_model], [30, null]);
   assert.equal((await client.fineTuning.jobs.checkpoints.list(failing.id)).data.length, 1);
+});
+
+test('what a job would go on from is kept while it may go on, and no longer', async () => {
+  await using trainer = await openToyTraining();
+  await using store = await openStore<BatchDetails>({ path: ':memory:' });
+  const stateOf = (id: string) => join(trainer.training.directory, id, 'state');
+  let over = '';
+  {
+    await using toy = await serveToy({ script, training: trainer.training, store });
+    const client = clientOf(toy, '/v1');
+    for (const options of [{}, { failAt: 3 }]) {
+      over = (await create(client, options)).id;
+      await ended(client, over);
+      await until(() => !existsSync(stateOf(over)));
+    }
+    const { id } = await create(client, { steps: 500, stepMs: 10 });
+    await untilJob(client, id, (job) => stepOf(job) >= 3);
+    await client.fineTuning.jobs.pause(id);
+    // The next one has its turn when the process is gone.
+    await ended(client, (await create(client, { steps: 1 })).id);
+    assert.ok(existsSync(join(stateOf(id), 'latest.json')));
+    await client.fineTuning.jobs.cancel(id);
+    await until(() => !existsSync(stateOf(id)));
+  }
+  // As if the server had been killed before it could.
+  mkdirSync(stateOf(over));
+  await using _ = await serveToy({ script, training: trainer.training, store });
+  await until(() => !existsSync(stateOf(over)));
 });
 
 test('a mistake in the files is told with its line before anything starts', async () => {
@@ -467,7 +495,7 @@ test('a server that is started again goes on with its jobs, and no step is told 
     const client = clientOf(toy, '/v1');
     if (life === 0) id = (await create(client, { steps: 40, stepMs: 10 })).id;
     if (life === 2) assert.equal((await ended(client, id)).status, 'succeeded');
-    else await until(client, id, (job) => stepOf(job) >= 5 + 10 * life);
+    else await untilJob(client, id, (job) => stepOf(job) >= 5 + 10 * life);
     if (life < 2) continue;
     const messages = await messagesOf(client, id);
     const steps = messages.flatMap((message) => /^Step (\d+)/.exec(message)?.[1] ?? []).map(Number);
@@ -498,7 +526,7 @@ test('a server that is killed leaves no process behind that works beside the nex
   for (let life = 0; life < 4; life++) {
     const { child, client } = await start();
     if (life === 0) id = (await create(client, { steps: 60, stepMs: 20 })).id;
-    if (life < 3) await until(client, id, (job) => stepOf(job) >= 4 + 10 * life);
+    if (life < 3) await untilJob(client, id, (job) => stepOf(job) >= 4 + 10 * life);
     else assert.equal((await ended(client, id)).status, 'succeeded');
     child.kill('SIGKILL');
     await once(child, 'exit');

@@ -6,8 +6,10 @@
 // on from its last checkpoint. One server works on jobs at a time. Knows nothing of how anything is trained.
 
 import { createReadStream, type FSWatcher, watch } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isFinal, type Job, type JobFailure, type JobStatus } from '@hadal/protocol/fine-tuning';
+import { jobFiles } from '@hadal/protocol/training-order';
 import type { JobChange } from '@hadal/store/jobs';
 import type { Store } from '@hadal/store/store';
 import type { JobChanges } from './job-changes.ts';
@@ -90,7 +92,9 @@ export class JobQueue implements AsyncDisposable {
 
   /** Somebody has changed a job. */
   stir(id: string): void {
-    this.#work.get(id)?.stirred.resolve();
+    const work = this.#work.get(id);
+    if (work) work.stirred.resolve();
+    else if (this.#lease) void this.#forgetState(id);
     this.#notify(id);
     this.wake();
   }
@@ -132,8 +136,11 @@ export class JobQueue implements AsyncDisposable {
     const { store, training, tuned } = this.#options;
     // Checkpoints may also come from another server.
     await tuned.refresh();
-    this.#lease ??= await store.leases.hold('jobs');
-    if (this.#lease === undefined) return;
+    if (this.#lease === undefined) {
+      this.#lease = await store.leases.hold('jobs');
+      if (this.#lease === undefined) return;
+      await this.#forgetStates();
+    }
     const jobs = await store.jobs.inState(unfinished);
     const first = jobs.find(({ status }) => status === 'validating_files');
     // One after the other, so that they keep their order.
@@ -154,11 +161,31 @@ export class JobQueue implements AsyncDisposable {
         await this.#noteFailure(id, error);
         await this.#pause(id, this.#pollMs);
       })
-      .finally(() => {
+      .finally(async () => {
+        await this.#forgetState(id);
         this.#work.delete(id);
         this.wake();
       });
     this.#work.set(id, { kind, done, stirred: Promise.withResolvers() });
+  }
+
+  /** Of jobs that ended while no server was at work. */
+  async #forgetStates(): Promise<void> {
+    const names = await readdir(this.#options.training.directory).catch(() => []);
+    for (const name of names) await this.#forgetState(name);
+  }
+
+  /** Where a job is over, what it would go on from takes room for nothing. */
+  async #forgetState(id: string): Promise<void> {
+    const { store, logger } = this.#options;
+    try {
+      const job = await store.jobs.get(id);
+      if (job && isFinal(job.status))
+        await rm(join(this.directoryOf(id), jobFiles.state), { recursive: true, force: true });
+    } catch (error) {
+      // It is tried again when the next server starts.
+      logger.warn({ err: error, job: id }, 'the state of a job that is over cannot be removed');
+    }
   }
 
   #stirAll(): void {

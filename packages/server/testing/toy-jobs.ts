@@ -20,7 +20,7 @@ export async function create(client: OpenAI, toy: ToyTraining = {}, more: Partia
   return await client.fineTuning.jobs.create({ model: 'toy', training_file: await upload(client, toy), ...more });
 }
 
-export async function until(client: OpenAI, id: string, isSo: (job: OpenAI.FineTuning.FineTuningJob) => boolean) {
+export async function untilJob(client: OpenAI, id: string, isSo: (job: OpenAI.FineTuning.FineTuningJob) => boolean) {
   for (let i = 0; ; i++) {
     const job = await client.fineTuning.jobs.retrieve(id);
     if (isSo(job)) return job;
@@ -29,4 +29,4 @@ export async function until(client: OpenAI, id: string, isSo: (job: OpenAI.FineT
   }
 }
 
-export const ended = (client: OpenAI, id: string) => until(client, id, ({ status }) => over.includes(status));
+export const ended = (client: OpenAI, id: string) => untilJob(client, id, ({ status }) => over.includes(status));

@@ -50,7 +50,8 @@ async function ask(model: string): Promise<ChannelReply> {
   return said;
 }
 
-const state = file('state.json');
+const state = file('state/latest.json');
+mkdirSync(file('state'), { recursive: true });
 const first = existsSync(state) ? Number(readFileSync(state, 'utf8')) + 1 : 1;
 if (first === 1) tell({ type: 'settled', epochs: 1, batchSize: 1, learningRateMultiplier: 1, steps, more: {} });
 

@@ -33,6 +33,9 @@ export const jobStart: JobPosition = { step: 0, update: 0, next: 0, trainedToken
 
 const manifest = z.object({ directory: z.string(), position });
 
+/** Entries that a process ends with. */
+const ends: ReadonlySet<JournalEntry['type']> = new Set(['succeeded', 'failed', 'stopped']);
+
 /** An entry of the journal before it has its time. */
 export type JournalNote = JournalEntry extends infer E ? (E extends JournalEntry ? Omit<E, 'atMs'> : never) : never;
 
@@ -90,31 +93,46 @@ export class JobDirectory implements Disposable {
       });
   }
 
+  /** Whether there is nothing left to be done. */
+  get hasSucceeded(): boolean {
+    return this.entries().findLast(({ type }) => ends.has(type))?.type === 'succeeded';
+  }
+
+  /** A path among what is forgotten when the job has succeeded. */
+  atState(...names: string[]): string {
+    return this.at(jobFiles.state, ...names);
+  }
+
   /** Where to go on, and the directory that holds what was learned so far; undefined for a new job. */
   state(): { readonly position: JobPosition; readonly directory: string } | undefined {
-    const file = this.at('state.json');
-    if (!existsSync(file)) return undefined;
-    const { directory, position } = manifest.parse(JSON.parse(readFileSync(file, 'utf8')));
-    return { position, directory: this.at(directory) };
+    if (!existsSync(this.#manifest)) return undefined;
+    const { directory, position } = manifest.parse(JSON.parse(readFileSync(this.#manifest, 'utf8')));
+    return { position, directory: this.atState(directory) };
   }
 
   /** Saves a state, then forgets the one before. `write` fills a directory. */
   saveState(at: JobPosition, write: (directory: string) => void): void {
-    const name = `state-${at.step}-${at.referenceStep}`;
+    const name = `step-${at.step}-${at.referenceStep}`;
+    const path = this.atState(name);
     const before = this.state();
     // Of this very place: nothing has changed since.
-    if (before?.directory === this.at(name)) return;
-    rmSync(this.at(name), { recursive: true, force: true });
-    mkdirSync(this.at(name), { recursive: true });
+    if (before?.directory === path) return;
+    rmSync(path, { recursive: true, force: true });
+    mkdirSync(path, { recursive: true });
     try {
-      write(this.at(name));
+      write(path);
     } catch (error) {
       // Half a state is none, and takes the room that the journal needs to tell why.
-      rmSync(this.at(name), { recursive: true, force: true });
+      rmSync(path, { recursive: true, force: true });
       throw error;
     }
-    replaceFile(this.at('state.json'), `${JSON.stringify({ directory: name, position: at }, undefined, 2)}\n`);
+    replaceFile(this.#manifest, `${JSON.stringify({ directory: name, position: at }, undefined, 2)}\n`);
     if (before) rmSync(before.directory, { recursive: true, force: true });
+  }
+
+  /** Gives back the room that the state took: weights and moments, three times the model or more. */
+  forgetState(): void {
+    rmSync(this.atState(), { recursive: true, force: true });
   }
 
   [Symbol.dispose](): void {
@@ -123,6 +141,10 @@ export class JobDirectory implements Disposable {
 
   get #journal(): string {
     return this.at(jobFiles.journal);
+  }
+
+  get #manifest(): string {
+    return this.atState('latest.json');
   }
 
   get #lockFile(): string {

@@ -216,7 +216,7 @@ export class JobRun implements Disposable {
         collectSpecs((source) => definition.assemble(source, options)),
         'frozen',
       );
-      const saved = this.directory.at(referenceName(step));
+      const saved = this.directory.atState(referenceName(step));
       copy.load(step === 0 ? openWeights(this.base) : storedWeights(openSafetensors(saved)));
       this.#frozen = copy;
     }
@@ -231,10 +231,11 @@ export class JobRun implements Disposable {
       throw new Error('reference: expected all weights in training, an adapter measures from its base');
     }
     this.#frozen.copyFrom(parameters);
-    writeSafetensors(this.directory.at(referenceName(at.step)), parameters.tensors('F32'));
+    mkdirSync(this.directory.atState(), { recursive: true });
+    writeSafetensors(this.directory.atState(referenceName(at.step)), parameters.tensors('F32'));
     const before = this.directory.state()?.position.referenceStep ?? 0;
     this.save(at);
-    if (before > 0 && before !== at.step) rmSync(this.directory.at(referenceName(before)), { force: true });
+    if (before > 0 && before !== at.step) rmSync(this.directory.atState(referenceName(before)), { force: true });
   }
 
   /** Measurements beside those of a step's end. */

@@ -128,6 +128,12 @@ test('a job that is stopped, or killed at any place, and started again ends with
     return lines.map((line) => kept.map((i) => line.split(',')[i]));
   };
   assert.deepEqual(measured(broken), measured(whole));
+  // What it would go on from is gone, and asked again it has nothing left to do.
+  assert.ok(!existsSync(join(broken.path, 'state')));
+  const journal = () => readFileSync(join(broken.path, 'journal.jsonl'), 'utf8');
+  const told = journal();
+  assert.equal(await runJob(broken.path, { judge: arbitrary }), 'succeeded');
+  assert.equal(journal(), told);
 });
 
 test('a job killed between the state of a step and its new reference renews it as it goes on', async () => {
@@ -144,7 +150,7 @@ test('a job killed between the state of a step and its new reference renews it a
     return await arbitrary(item, answer);
   };
   assert.equal(await runJob(broken.path, { judge, signal: controller.signal }), 'stopped');
-  assert.ok(existsSync(join(broken.path, 'state-2-0')));
+  assert.ok(existsSync(join(broken.path, 'state/step-2-0')));
   const file = join(broken.path, 'order.json');
   const order = JSON.parse(readFileSync(file, 'utf8'));
   writeFileSync(file, JSON.stringify({ ...order, method: refreshed }));
@@ -214,8 +220,7 @@ test('a full disk ends a job with the reason, and what it had made stays', async
     const last = job.entries().at(-1);
     assert.ok(last?.type === 'failed' && last.code === 'disk_full', JSON.stringify(last));
     assert.ok(existsSync(join(job.path, 'checkpoints/step-1/model.safetensors')));
-    const names = readdirSync(job.path).filter((name) => name.startsWith('state-'));
-    assert.deepEqual(names, ['state-1-0']);
+    assert.deepEqual(readdirSync(join(job.path, 'state')).sort(), ['latest.json', 'step-1-0']);
   } finally {
     spawnSync('umount', [job.path]);
   }

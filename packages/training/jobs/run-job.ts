@@ -30,6 +30,10 @@ export type JobEnd = 'succeeded' | 'stopped' | 'failed';
 /** Carries out the order in `path`, or goes on with it. Rejects only where there is no journal to tell it in. */
 export async function runJob(path: string, services: JobServices): Promise<JobEnd> {
   using directory = new JobDirectory(path, services.now, services.onNote);
+  if (directory.hasSucceeded) {
+    directory.forgetState();
+    return 'succeeded';
+  }
   let at: JobPosition | undefined;
   try {
     using run = new JobRun(directory, services);
@@ -43,6 +47,7 @@ export async function runJob(path: string, services: JobServices): Promise<JobEn
     run.writeCheckpoint(at, {});
     run.writeMetrics();
     directory.note({ type: 'succeeded', trainedTokens: at.trainedTokens, resultFiles: run.results });
+    directory.forgetState();
     return 'succeeded';
   } catch (error) {
     const { code, message, param } = failureOf(error);
