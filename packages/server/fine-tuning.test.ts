@@ -195,10 +195,12 @@ test('a job that takes more than it may, or whose grader fails, ends with the re
   const client = clientOf(toy, '/v1');
   const limited = (limits: object) =>
     ({ method: { type: 'supervised', supervised: { limits } } }) as Partial<JobCreateParams>;
-  const large = await create(client, { steps: 1000, bytes: 300e6 }, limited({ memory_bytes: 200_000_000 }));
-  const { error } = await ended(client, large.id);
-  assert.equal(error?.code, 'memory_limit');
-  assert.match(error?.message ?? '', /^The job took \d{9} bytes of memory, 200000000 are allowed$/);
+  for (const toy of [{ bytes: 300e6 }, { childBytes: 300e6 }]) {
+    const large = await create(client, { steps: 1000, ...toy }, limited({ memory_bytes: 200_000_000 }));
+    const { error } = await ended(client, large.id);
+    assert.equal(error?.code, 'memory_limit');
+    assert.match(error?.message ?? '', /^The job took \d{9} bytes of memory, 200000000 are allowed$/);
+  }
   const long = await ended(client, (await create(client, { steps: 1000 }, limited({ seconds: 1 }))).id);
   assert.deepEqual([long.error?.code, long.status], ['time_limit', 'failed']);
   assert.ok((await client.fineTuning.jobs.checkpoints.list(long.id)).data.length > 0);

@@ -5,7 +5,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -82,11 +82,20 @@ function lastWordsIn(path: string): string {
   }
 }
 
-/** What a process holds in memory; undefined where that cannot be seen. */
+/** What a process and those that it has started hold in memory; undefined where that cannot be seen. */
 export async function residentBytes(pid: number): Promise<number | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(status) ?? [];
-  return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+  if (kibibytes === undefined) return undefined;
+  const others = await Promise.all((await childrenOf(pid)).map(residentBytes));
+  return others.reduce<number>((sum, bytes) => sum + (bytes ?? 0), Number(kibibytes) * 1024);
+}
+
+/** Each was started by one of its threads. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const lists = threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/children`, 'utf8').catch(() => ''));
+  return (await Promise.all(lists)).flatMap((list) => list.split(' ').filter(Boolean).map(Number));
 }
 
 /** Waits until no process of an earlier server works in `directory` any more; one that stays longer than `graceMs` is killed. */

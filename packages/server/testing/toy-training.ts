@@ -3,6 +3,7 @@
 // Owns a journal as a real one would be: steps, checkpoints, rollouts and an end, gone on with from the last checkpoint when it
 // is started again. What else happens is in the field `toy` of the first line of its training file. Never used outside tests.
 
+import { spawn } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -19,15 +20,16 @@ export interface ToyTraining {
   readonly failAt?: number;
   /** Asks this model at its first step, and tells what it says. */
   readonly asks?: string;
-  /** Takes so much memory. */
+  /** Takes so much memory, and so much in a process that it has started. */
   readonly bytes?: number;
+  readonly childBytes?: number;
 }
 
 const [, directory = ''] = process.argv.slice(2);
 const file = (name: string) => join(directory, name);
 const [line = ''] = readFileSync(file('training.jsonl'), 'utf8').split('\n');
 const { toy = {} } = JSON.parse(line) as { toy?: ToyTraining };
-const { steps = 4, stepMs = 10, dieAt, isMortal = false, failAt, asks, bytes = 0 } = toy;
+const { steps = 4, stepMs = 10, dieAt, isMortal = false, failAt, asks, bytes = 0, childBytes = 0 } = toy;
 
 process.on('disconnect', () => process.exit());
 let isStopping = false;
@@ -37,6 +39,8 @@ process.on('SIGTERM', () => {
 writeFileSync(file('lock'), JSON.stringify({ pid: process.pid }));
 appendFileSync(file('starts'), `${process.pid}\n`);
 const held = Buffer.alloc(bytes, 1);
+const child = `const held = Buffer.alloc(${childBytes}, 1); process.stdin.resume().on('end', () => process.exit(held.length))`;
+if (childBytes > 0) spawn(process.execPath, ['-e', child], { stdio: ['pipe', 'ignore', 'ignore'] });
 
 type Told = JournalEntry extends infer E ? (E extends unknown ? Omit<E, 'atMs'> : never) : never;
 const tell = (entry: Told) =>
