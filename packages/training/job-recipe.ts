@@ -8,13 +8,13 @@ import { join, resolve } from 'node:path';
 import { replaceFile, replaceFileInParts } from '@hadal/formats/replace-file';
 import { jobFiles, type TrainingOrder, trainingOrder } from '@hadal/protocol/training-order';
 import type { z } from 'zod';
-import { readOrder } from './jobs/job-directory.ts';
+import { hasSucceeded, readOrder } from './jobs/job-directory.ts';
 
 type Order = z.input<typeof trainingOrder>;
 
 export interface JobRecipe extends Omit<Order, 'id' | 'suffix' | 'trainingFile' | 'validationFile' | 'model'> {
   readonly name: string;
-  /** What it begins with, from the root of the repository: a model's directory, or a job's, whose last checkpoint is meant. */
+  /** What it begins with, from the root of the repository: a model's directory, or a job's, for what it has made. */
   readonly model: string;
   /** Lines of the training file. */
   readonly rows: () => Iterable<object>;
@@ -51,6 +51,10 @@ function withTeacher(method: Order['method'], root: string): Order['method'] {
 
 function modelIn(directory: string): string {
   if (existsSync(join(directory, 'config.json'))) return directory;
+  if (existsSync(join(directory, jobFiles.order)) && !hasSucceeded(directory)) {
+    const hint = 'the command that began it goes on with it, or name one of its checkpoints';
+    throw new Error(`${directory}: expected a job that has come to its end, found one that has not; ${hint}`);
+  }
   const checkpoints = join(directory, 'checkpoints');
   const steps = existsSync(checkpoints)
     ? readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])

@@ -79,23 +79,9 @@ export class JobDirectory implements Disposable {
     }
   }
 
-  /** Everything told so far; a line that was cut off by a kill is left out. */
+  /** Everything told so far. */
   entries(): JournalEntry[] {
-    if (!existsSync(this.#journal)) return [];
-    return readFileSync(this.#journal, 'utf8')
-      .split('\n')
-      .flatMap((line) => {
-        try {
-          return line === '' ? [] : [journalEntry.parse(JSON.parse(line))];
-        } catch {
-          return [];
-        }
-      });
-  }
-
-  /** Whether there is nothing left to be done. */
-  get hasSucceeded(): boolean {
-    return this.entries().findLast(({ type }) => ends.has(type))?.type === 'succeeded';
+    return readEntries(this.path);
   }
 
   /** A path among what is forgotten when the job has succeeded. */
@@ -165,6 +151,26 @@ export class JobDirectory implements Disposable {
 /** Throws where there is none. */
 export function readOrder(directory: string): TrainingOrder {
   return trainingOrder.parse(JSON.parse(readFileSync(join(directory, jobFiles.order), 'utf8')));
+}
+
+/** Whether there is nothing left to be done. */
+export function hasSucceeded(directory: string): boolean {
+  return readEntries(directory).findLast(({ type }) => ends.has(type))?.type === 'succeeded';
+}
+
+/** Everything told so far; a line that was cut off by a kill is left out. */
+function readEntries(directory: string): JournalEntry[] {
+  const journal = join(directory, jobFiles.journal);
+  if (!existsSync(journal)) return [];
+  return readFileSync(journal, 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      try {
+        return line === '' ? [] : [journalEntry.parse(JSON.parse(line))];
+      } catch {
+        return [];
+      }
+    });
 }
 
 function isAlive(pid: number): boolean {

@@ -10,7 +10,7 @@ import { supervised } from '../supervised.ts';
 import type { Teacher } from '../teacher.ts';
 import { problemText } from './data-file.ts';
 import { readJobData } from './job-data.ts';
-import { JobDirectory, type JobPosition, type JournalNote } from './job-directory.ts';
+import { hasSucceeded, JobDirectory, type JobPosition, type JournalNote } from './job-directory.ts';
 import { JobFailure } from './job-failure.ts';
 import { JobRun, type JobRunOptions } from './job-run.ts';
 import type { Judge } from './judge.ts';
@@ -30,7 +30,7 @@ export type JobEnd = 'succeeded' | 'stopped' | 'failed';
 /** Carries out the order in `path`, or goes on with it. Rejects only where there is no journal to tell it in. */
 export async function runJob(path: string, services: JobServices): Promise<JobEnd> {
   using directory = new JobDirectory(path, services.now, services.onNote);
-  if (directory.hasSucceeded) {
+  if (hasSucceeded(path)) {
     directory.forgetState();
     return 'succeeded';
   }
