@@ -26,6 +26,7 @@ import { engineTeacher, type Teacher } from '@hadal/training/teacher';
 import { graderAsk } from './grader-ask.ts';
 import { postWebhook } from './post-webhook.ts';
 import type { AskServer } from './server-channel.ts';
+import { teacherKey } from './teacher-key.ts';
 
 /** `sandboxes` and what a teacher opened are closed by whoever disposes of `stack`. */
 export function jobServices(
@@ -43,8 +44,9 @@ export function jobServices(
       if (method.type !== 'distillation') throw new Error(`${method.type}: has no teacher`);
       const { teacher } = method;
       if (teacher.directory === undefined) {
-        const { model, baseUrl, apiKeyEnv } = teacher;
-        return wordsTeacher(model, baseUrl === undefined ? ask : askElsewhere(baseUrl, apiKeyEnv, retryDelaysMs));
+        const { model, baseUrl } = teacher;
+        if (baseUrl === undefined) return wordsTeacher(model, ask);
+        return wordsTeacher(model, askElsewhere(baseUrl, teacherKey(teacher, process.env), retryDelaysMs));
       }
       const checkpoint = await openCheckpoint(teacher.directory);
       const engine = stack.use(await openEngine({ checkpoint, ...(threads !== undefined && { threads }) }));
@@ -93,7 +95,7 @@ const maxAnswerBytes = 16 * 2 ** 20;
 const answerTimeoutMs = 600_000;
 
 /** An OpenAI-compatible server that this one does not know. */
-function askElsewhere(baseUrl: string, keyVariable: string | undefined, retryDelaysMs: readonly number[]): AskServer {
+function askElsewhere(baseUrl: string, key: string | undefined, retryDelaysMs: readonly number[]): AskServer {
   return async (question) => {
     for (let attempt = 0; ; attempt++) {
       const { reply, mayPass } = await askOnce(question);
@@ -104,7 +106,6 @@ function askElsewhere(baseUrl: string, keyVariable: string | undefined, retryDel
   };
 
   async function askOnce({ model, messages, tools, temperature, seed, maxTokens }: ChannelQuestion): Promise<Asked> {
-    const key = keyVariable === undefined ? undefined : process.env[keyVariable];
     const body = {
       ...{ model, temperature, seed, max_tokens: maxTokens, messages: messages.map(wireAskedMessage) },
       ...(tools && tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: tool })) }),

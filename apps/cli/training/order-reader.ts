@@ -4,9 +4,11 @@
 // that cannot be trained is a mistake in the order, not a failure.
 
 import { join } from 'node:path';
+import process from 'node:process';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import type { OrderProblem, TrainingEstimate } from '@hadal/protocol/fine-tuning';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
+import { teacherKey } from './teacher-key.ts';
 
 interface Task {
   readonly kind: 'check' | 'estimate';
@@ -55,7 +57,7 @@ async function carryOut({ kind, order, directory }: Task): Promise<Result> {
       import('@hadal/training/graders/sandbox/sandbox-pool'),
     ]);
     await using sandboxes = new SandboxPool();
-    return { type: 'problems', problems: await checkOrder(order, at, { sandboxes }) };
+    return { type: 'problems', problems: [...teacherProblems(order), ...(await checkOrder(order, at, { sandboxes }))] };
   } catch (error) {
     // Packages throw an `Error` for what is wrong outside of them; the language's own kinds are bugs.
     if (!(error instanceof Error) || error.constructor !== Error) throw error;
@@ -63,6 +65,18 @@ async function carryOut({ kind, order, directory }: Task): Promise<Result> {
       type: 'problems',
       problems: [{ code: 'invalid_model', message: error.message, param: 'model', line: null }],
     };
+  }
+}
+
+/** What is wrong with how a teacher elsewhere is to be asked. */
+function teacherProblems({ method }: TrainingOrder): OrderProblem[] {
+  if (method.type !== 'distillation') return [];
+  try {
+    teacherKey(method.teacher, process.env);
+    return [];
+  } catch (error) {
+    const param = 'method.distillation.teacher.api_key_env';
+    return [{ code: 'invalid_value', message: `${param}: ${(error as Error).message}`, param, line: null }];
   }
 }
 
