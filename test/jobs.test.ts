@@ -1,6 +1,9 @@
 // Jobs from the command line, against a server whose trainer trains nothing.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { serveToy } from '@hadal/server/testing/serve-toy';
@@ -34,6 +37,9 @@ test('a job is listed, shown with its curve, followed, paused, resumed and cance
   assert.equal(JSON.parse((await run('list', '--json')).stdout).id, short);
   assert.match((await run('list')).stdout, /^id .*\nftjob-\w+ +supervised +toy +succeeded +6\/6 /);
 
+  const rollouts = (await run('rollouts', short, '--step', '2', '--limit', '1')).stdout;
+  assert.equal(rollouts, 'step 2\n\na\n\n  1, accuracy 1, 3 tokens\n  hm\n  2\n');
+
   const long = await create({ steps: 10_000 });
   assert.equal((await run('pause', long)).stdout, `${long} is paused.\n`);
   assert.equal((await run('resume', long)).stdout.replace(/queued|validating_files/, 'x'), `${long} is x.\n`);
@@ -42,4 +48,44 @@ test('a job is listed, shown with its curve, followed, paused, resumed and cance
   const again = await run('cancel', long);
   assert.match(again.stderr, /^hadal: http:\S+: id: expected a job that is not over, ftjob-\w+ is cancelled\n$/);
   assert.equal(again.code, 1);
+});
+
+test('a job is made from files of this machine, estimated before, and followed to its end', async () => {
+  await using toy = await serveToy({ script: () => ['ok'], trains: true });
+  const { url } = toy.server;
+  const directory = mkdtempSync(join(tmpdir(), 'hadal-rows-'));
+  using _ = { [Symbol.dispose]: () => rmSync(directory, { recursive: true }) };
+  const fileOf = (name: string, value: unknown) => {
+    writeFileSync(join(directory, name), `${JSON.stringify(value)}\n`);
+    return join(directory, name);
+  };
+  const rows = fileOf('rows.jsonl', { toy: { steps: 3 } });
+  const run = async (...args: string[]) => await hadal(['jobs', 'create', ...args, '--url', url]);
+  const { stdout: estimate } = await run(rows, '--estimate');
+  assert.match(estimate, /^toy: 4 steps, \d+ tokens, 1\.00 kB of memory, some 2 s\n$/);
+  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any' });
+  assert.deepEqual([(await client.files.list()).data, (await client.fineTuning.jobs.list()).data], [[], []]);
+
+  const grader = { type: 'task', name: 'right', task: 'countdown' };
+  const method = fileOf('grpo.json', { type: 'reinforcement', reinforcement: { grader, grpo: { max_steps: 3 } } });
+  const made = await run(rows, ...['--method', method, '--validation', rows, '--suffix', 'mine', '--seed', '7']);
+  assert.match(made.stdout, /^ftjob-\w+\nWhat it tells: hadal jobs events ftjob-\w+ --follow\n$/);
+  const [job] = (await client.fineTuning.jobs.list()).data;
+  assert.deepEqual([job?.model, job?.method?.type, job?.seed], ['toy', 'reinforcement', 7]);
+  assert.notEqual(job?.validation_file, null);
+
+  const followed = await run(rows, '--follow');
+  assert.match(followed.stdout, /Step 3\/3: .*\n(.*\n)*Talk with it: hadal chat/);
+  assert.equal(followed.code, 0);
+  const failing = await run(fileOf('failing.jsonl', { toy: { failAt: 1 } }), '--follow');
+  assert.match(failing.stdout, /error: the grader fails\n/);
+  assert.equal(failing.code, 1);
+  assert.match((await run(join(directory, 'none'))).stderr, /none: expected a file of JSON Lines, there is none\n$/);
+  assert.match((await run(rows, '--method', rows)).stderr, /expected a method in \S+rows\.jsonl, such as/);
+  assert.match(
+    (await run(rows, '--model', 'r9')).stderr,
+    /supported API model names are toy, .*but you passed r9\.\n$/,
+  );
+  const kept = (await client.files.list()).data.filter(({ purpose }) => purpose === 'fine-tune');
+  assert.equal(kept.length, 4, 'those of three jobs, one of which has two');
 });

@@ -91,20 +91,21 @@ async function* answer(remote: Remote, body: object, signal: AbortSignal): Async
   yield { type: 'finish', reason, usage };
 }
 
-/** Throws an Error of one line where nobody answers, or the server refuses. With a body it is sent, else asked for. */
+/** Throws an Error of one line where nobody answers, or the server refuses. With a body, JSON or a form, it is sent, else asked for. */
 export async function callServer(
   { url, apiKey }: Remote,
   path: string,
-  { body, signal }: { readonly body?: object; readonly signal?: AbortSignal },
+  { body, signal, method }: { readonly body?: object; readonly signal?: AbortSignal; readonly method?: string },
 ): Promise<Response> {
   const base = url.href.endsWith('/') ? url.href : `${url.href}/`;
   const request = {
-    method: body === undefined ? 'GET' : 'POST',
+    method: method ?? (body === undefined ? 'GET' : 'POST'),
     headers: {
-      'content-type': 'application/json',
+      // A form says itself where its parts end.
+      ...(!(body instanceof FormData) && { 'content-type': 'application/json' }),
       ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
     },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(body !== undefined && { body: body instanceof FormData ? body : JSON.stringify(body) }),
     ...(signal !== undefined && { signal }),
   };
   const response = await fetch(new URL(path, base), request).catch((error: Error) => {

@@ -1,22 +1,26 @@
 // `hadal jobs`: the fine-tuning jobs of a server.
 //
-// Owns how jobs, what they tell and their curves are shown in a terminal, and how they are paused, resumed and cancelled from one.
+// Owns how jobs, what they tell, their curves and their rollouts are shown in a terminal, and how they are paused, resumed and
+// cancelled from one.
 // Speaks with the server over its API, like everybody.
 
 import { Command, Option } from 'commander';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { curveText } from '../curve-text.ts';
+import { exitCodes } from '../failure.ts';
 import { integerFrom, serverUrl } from '../option-parsers.ts';
 import { secondsInWords } from '../quantities.ts';
 import { callServer, type Remote, serverJson } from '../remote-model.ts';
 import { tableText } from '../table.ts';
 import { printable, type Terminal } from '../terminal.ts';
+import { type CreateOptions, createJob, methodFrom } from './jobs-create.ts';
 import { defaultPort } from './serve.ts';
 
 interface JobsOptions {
   readonly url: URL;
   readonly apiKey?: string;
   readonly limit: number;
+  readonly step?: number;
   readonly follow?: true;
   readonly json?: true;
 }
@@ -51,6 +55,20 @@ interface WireCheckpoint {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
+interface WireRollout {
+  readonly prompt: number;
+  readonly messages: readonly { readonly role: string; readonly content?: string }[];
+  readonly answer: {
+    readonly reasoning_content: string;
+    readonly content: string;
+    readonly tool_calls: readonly object[];
+  };
+  readonly reward: number;
+  readonly sub_rewards: Readonly<Record<string, number>>;
+  readonly completion_tokens: number;
+  readonly is_truncated: boolean;
+}
+
 interface Page<T> {
   readonly data: readonly T[];
   readonly has_more: boolean;
@@ -60,20 +78,23 @@ interface Page<T> {
 const curveWidth = 60;
 const curveHeight = 6;
 /** The measures that have a curve, in the order in which they are looked for. */
-const curves = ['reward', 'loss', 'train_loss', 'valid_loss', 'completion_length'];
+const curves = ['reward', 'loss', 'train_loss', 'valid_loss', 'completions/mean_length'];
 
 export function jobsCommand(terminal: Terminal): Command {
   const jobs = new Command('jobs')
-    .description('Follow the training jobs of a server, pause and cancel them')
+    .description('Training jobs of a server: make, follow, pause and cancel them')
     .addHelpText(
       'after',
       `
-Jobs are made over the API (POST /v1/fine_tuning/jobs), by any client of OpenAI's.
+Any client of OpenAI's can do the same (POST /v1/fine_tuning/jobs).
 
 Examples:
+  hadal jobs create rows.jsonl --model hadal-nano --estimate
+  hadal jobs create prompts.jsonl --method grpo.json --validation held-out.jsonl --follow
   hadal jobs list
   hadal jobs show ftjob-1f0c9a2b
   hadal jobs events ftjob-1f0c9a2b --follow
+  hadal jobs rollouts ftjob-1f0c9a2b --step 20
   hadal jobs pause ftjob-1f0c9a2b
   hadal jobs checkpoints ftjob-1f0c9a2b --url http://gpu.example:10935`,
     );
@@ -86,6 +107,28 @@ Examples:
       .description(description)
       .argument('<id>', 'of the job')
       .action((id: string, options: JobsOptions) => run(id, options, terminal));
+  withServer(jobs.command('create'))
+    .description('Train on a file of JSON Lines; what is wrong with it is told with its line')
+    .argument('<rows>', 'the file that is learned from')
+    .option('--model <name>', 'what to begin with (default: the first of the server)')
+    .addOption(
+      new Option(
+        '--method <method>',
+        'supervised, dpo, or a JSON file: {"type": "reinforcement", "reinforcement": {…}}',
+      )
+        .argParser(methodFrom)
+        .default(undefined, 'supervised'),
+    )
+    .option('--validation <rows>', 'a file of what is not trained on')
+    .option('--suffix <text>', "a part of the model's name")
+    .option('--seed <number>', 'the same again with the same one', integerFrom(0, 2 ** 31 - 1))
+    .option('--estimate', 'only say what it would take')
+    .option('-f, --follow', 'show what it tells until it is over')
+    .action((rows: string, options: JobsOptions & CreateOptions) =>
+      createJob(rows, options, remoteOf(options), terminal, (id) =>
+        showEvents(id, { ...options, follow: true }, terminal),
+      ),
+    );
   withServer(jobs.command('list'))
     .description('The latest jobs')
     .option('--limit <count>', 'so many at most', integerFrom(1, 100), 20)
@@ -93,6 +136,9 @@ Examples:
   add('show', 'How far a job is, with its curve', showJob);
   add('events', 'What a job tells', showEvents).option('-f, --follow', 'go on until the job is over');
   add('checkpoints', 'The models that a job has made', showCheckpoints);
+  add('rollouts', 'What a step of reinforcement asked, and what each answer was worth', showRollouts)
+    .option('--step <number>', 'which (default: the latest)', integerFrom(1))
+    .option('--limit <count>', 'so many answers at most', integerFrom(1, 1000), 16);
   add('pause', 'Let a job finish its step and save', changeJob('pause'));
   add('resume', 'Go on with a job that is paused', changeJob('resume'));
   add('cancel', 'End a job; its checkpoints stay', changeJob('cancel'));
@@ -155,6 +201,7 @@ async function showEvents(id: string, options: JobsOptions, terminal: Terminal):
   if (options.follow) {
     for await (const event of followed(remote, id)) show(event);
     const job = await serverJson<WireJob>(remote, pathOf(id));
+    if (job.status !== 'succeeded') process.exitCode = exitCodes.failure;
     if (!options.json && job.fine_tuned_model !== null) {
       terminal.out(terminal.dim(`Talk with it: hadal chat --url ${remote.url.href} --model ${job.fine_tuned_model}\n`));
     }
@@ -175,6 +222,38 @@ async function showCheckpoints(id: string, options: JobsOptions, terminal: Termi
       .join(', '),
   ]);
   terminal.out(rows.length === 0 ? 'There are none yet.\n' : tableText(['step', 'model', 'metrics'], rows));
+}
+
+async function showRollouts(id: string, options: JobsOptions, terminal: Terminal): Promise<void> {
+  const { step, limit } = options;
+  const query = `/rollouts?limit=${limit}${step === undefined ? '' : `&step=${step}`}`;
+  const page = await serverJson<{ step: number | null; data: readonly WireRollout[] }>(
+    remoteOf(options),
+    pathOf(id, query),
+  );
+  if (options.json) return terminal.out(page.data.map((one) => `${JSON.stringify(one)}\n`).join(''));
+  if (page.data.length === 0) return terminal.out('There are none.\n');
+  terminal.out(`step ${page.step}\n`);
+  let asked = -1;
+  for (const { prompt, messages, answer, reward, sub_rewards: parts, ...rollout } of page.data) {
+    if (prompt !== asked) terminal.out(`\n${printable(messages.at(-1)?.content ?? '')}\n`);
+    asked = prompt;
+    const worth = Object.entries(parts).map(([name, value]) => `, ${name} ${Number(value.toPrecision(3))}`);
+    const cut = rollout.is_truncated ? ', cut off' : '';
+    terminal.out(`\n  ${Number(reward.toPrecision(3))}${worth.join('')}, ${rollout.completion_tokens} tokens${cut}\n`);
+    const calls = answer.tool_calls.map((call) => JSON.stringify(call));
+    if (answer.reasoning_content !== '') terminal.out(terminal.dim(indented(answer.reasoning_content)));
+    terminal.out(
+      [answer.content, ...calls]
+        .filter((text) => text !== '')
+        .map(indented)
+        .join(''),
+    );
+  }
+}
+
+function indented(text: string): string {
+  return `${printable(text).replaceAll(/^/gm, '  ')}\n`;
 }
 
 function changeJob(change: 'pause' | 'resume' | 'cancel') {
