@@ -41,7 +41,7 @@ test('a body with model and messages alone gets every default', () => {
     choices: 1,
     delivery: { type: 'whole' },
     isStored: false,
-    record: { metadata: {}, messages: [user] },
+    record: { metadata: {}, messages: [user], tools: [] },
     chat: {
       model: 'toy',
       messages: [user],

@@ -50,6 +50,7 @@ export interface StoredRequest {
   readonly metadata: Readonly<Record<string, string>>;
   /** As they came. */
   readonly messages: readonly object[];
+  readonly tools: readonly object[];
 }
 
 /**
@@ -78,7 +79,7 @@ export function parseChatCompletionsRequest(body: unknown, cards: readonly Model
     choices: wire.n ?? 1,
     delivery: deliveryOf(wire),
     isStored: wire.store === true,
-    record: { metadata: wire.metadata ?? {}, messages: wire.messages },
+    record: { metadata: wire.metadata ?? {}, messages: wire.messages, tools: wire.tools ?? [] },
     chat: {
       model: card.id,
       messages,

@@ -137,7 +137,7 @@ const filter = z.strictObject({
   metadata: metadataField.optional(),
   created_after: seconds.optional(),
   created_before: seconds.optional(),
-  min_score: z.number().optional().describe('By the grader of the method.'),
+  min_score: z.number().optional().describe('By the grader of the method. Default: 1.'),
 });
 
 const distillation = z.strictObject({
@@ -151,7 +151,9 @@ const distillation = z.strictObject({
       .optional(),
   }),
   source: z.enum(['stored_completions', 'file', 'on_policy']).default('file'),
-  filter: filter.nullish().describe('Which stored completions; all where absent.'),
+  filter: filter
+    .nullish()
+    .describe('Which stored completions; all where absent. Of the answers to a file only `min_score` is for.'),
   objective: z.enum(['sequence', 'logits']).default('sequence'),
   logits: z
     .strictObject({
@@ -286,9 +288,10 @@ function filterOf(asked: WireMethod): CompletionFilter | undefined {
   if (asked.type !== 'distillation') return undefined;
   const { source, filter } = asked.distillation;
   if (source !== 'stored_completions') {
-    if (filter == null) return undefined;
+    const [other] = Object.keys(filter ?? {}).filter((name) => name !== 'min_score');
+    if (other === undefined) return undefined;
     const problem = 'only allowed with source "stored_completions"';
-    throw requestError('invalid-field', { field: 'method.distillation.filter', problem });
+    throw requestError('invalid-field', { field: `method.distillation.filter.${other}`, problem });
   }
   return {
     ...{ model: filter?.model, metadata: filter?.metadata ?? {} },

@@ -26,9 +26,11 @@ import { providerOf } from './provider.ts';
 export function chatCompletionsEndpoint(options: EndpointOptions): Endpoint {
   const { models, store, now } = options;
 
-  async function keep(call: Call, completion: ChatCompletion, { metadata, messages }: StoredRequest): Promise<void> {
-    const { id, model } = completion;
+  async function keep(call: Call, answer: ChatCompletion, { metadata, messages, tools }: StoredRequest): Promise<void> {
+    const { id, model } = answer;
     const { owner } = call.account;
+    // As OpenAI's has them: without its tools nobody can learn from an answer that calls them.
+    const completion = tools.length > 0 ? { ...answer, tools } : answer;
     await store.completions.add({ id, owner, createdMs: now(), model, metadata, completion, messages });
   }
 

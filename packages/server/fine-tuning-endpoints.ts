@@ -79,12 +79,14 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       providers.map(({ model }) => model),
     );
     account.checkModel(request.model);
+    const { method } = request;
+    if (method.type === 'distillation' && method.teacher.baseUrl === undefined)
+      account.checkModel(method.teacher.model);
     const { training, tuned } = trainer();
     const base = baseOf(request.model);
     const adapter = adapterOf(request, tuned.checkpointOf(owner, request.model));
     const trainingFile = await dataFile(account, request.trainingFileId, 'training_file');
     const validation = await dataFile(account, request.validationFileId, 'validation_file');
-    const { method } = request;
     if ('grader' in method && method.grader) {
       await checkGrader(account, method.grader, `method.${method.type}.grader`);
     }
@@ -131,10 +133,10 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
     throw requestError('invalid-field', { field, problem });
   }
 
-  async function checkGrader({ owner }: Account, grader: Grader, field: string): Promise<void> {
-    const cards = models.of(owner).map(({ model }) => model);
+  async function checkGrader(account: Account, grader: Grader, field: string): Promise<void> {
+    const cards = models.of(account.owner).map(({ model }) => model);
     const parts = grader.type === 'multi' ? Object.values(grader.graders) : [grader];
-    for (const part of parts) if (part.type === 'score_model') cardNamed(cards, part.model);
+    for (const part of parts) if (part.type === 'score_model') account.checkModel(cardNamed(cards, part.model).id);
     const [first, ...others] = await trainer().training.desk.validateGrader(grader);
     if (first === undefined) return;
     const more = others.map((mistake) => `; ${field}.${mistake.field}: ${mistake.problem}`).join('');

@@ -10,11 +10,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { BatchDetails } from '@hadal/protocol/batches';
 import { unboundedScope } from '@hadal/store/keys';
 import { openStore } from '@hadal/store/store';
-import OpenAI, { APIError, toFile } from 'openai';
+import OpenAI, { toFile } from 'openai';
 import type { JobCreateParams } from 'openai/resources/fine-tuning/jobs/jobs';
 import { serveToy } from './testing/serve-toy.ts';
 import { openToyTraining } from './testing/toy-desk.ts';
-import { create, ended, untilJob, upload } from './testing/toy-jobs.ts';
+import { create, ended, untilJob } from './testing/toy-jobs.ts';
 import { clientOf, hello, until } from './testing/toy-requests.ts';
 
 async function messagesOf(client: OpenAI, id: string): Promise<string[]> {
@@ -85,9 +85,11 @@ test('a job goes from its files to a model that answers, and tells of it on the 
       data: object[];
       has_more: boolean;
     };
-  assert.deepEqual((await rollouts('')).data, Array(3).fill({ prompt: 'a', answer: '4', reward: 1 }));
+  const saidIn = (page: { data: object[] }) =>
+    page.data.map((rollout) => (rollout as { answer: { content: string } }).answer.content);
+  assert.deepEqual(saidIn(await rollouts('')), ['4', '4', '4']);
   const page = await rollouts('?step=2&limit=1&after=1');
-  assert.deepEqual([page.step, page.data, page.has_more], [2, [{ prompt: 'a', answer: '2', reward: 1 }], true]);
+  assert.deepEqual([page.step, saidIn(page), page.has_more], [2, ['2'], true]);
 });
 
 test('jobs are listed in pages, and by what is attached to them', async () => {
@@ -253,191 +255,6 @@ test('a mistake in the files is told with its line before anything starts', asyn
   assert.ok(!existsSync(join(trainer.training.directory, job.id, 'starts')));
 });
 
-test('a mistake in the request names its field', async () => {
-  await using trainer = await openToyTraining();
-  await using toy = await serveToy({ script, training: trainer.training, names: [{ id: 'elsewhere', model: 'toy' }] });
-  const client = clientOf(toy, '/v1');
-  const training_file = await upload(client);
-  const asked = (more: object) =>
-    client.fineTuning.jobs.create({ model: 'toy', training_file, ...more } as JobCreateParams);
-  const grader = { type: 'string_check', name: 'g', operation: 'eq', input: 'a', reference: 'a' };
-  const grpo = (options: object) => ({ method: { type: 'reinforcement', reinforcement: { grader, grpo: options } } });
-  const distilled = (options: object) => ({
-    method: { type: 'distillation', distillation: { teacher: { model: 'toy' }, ...options } },
-  });
-  const batch = await client.files.create({ file: await toFile(Buffer.from('{}')), purpose: 'batch' });
-  const mistakes: [object, RegExp, string | null][] = [
-    [{ model: 'gpt-9' }, /supported API model names are toy, elsewhere, but you passed gpt-9/, 'model'],
-    [{ training_file: 'file-0' }, /File with id 'file-0' not found/, 'training_file'],
-    [
-      { training_file: batch.id },
-      /^400 training_file: expected a file uploaded with purpose "fine-tune"/,
-      'training_file',
-    ],
-    [{ training_file: null }, /training_file: expected string, but it is missing/, 'training_file'],
-    [{ validation_file: 'file-0' }, /not found/, 'validation_file'],
-    [{ suffix: 'a'.repeat(65) }, /suffix: expected at most 64 characters/, 'suffix'],
-    [{ integrations: [{ type: 'wandb' }] }, /integrations: expected none/, 'integrations'],
-    [
-      { hyperparameters: { n_epochs: 51 } },
-      /hyperparameters\.n_epochs: expected "auto" or integer from 1 to 50, got 51/,
-      'hyperparameters.n_epochs',
-    ],
-    [{ method: { type: 'magic' } }, /method\.type: expected one of "supervised", "dpo"/, 'method.type'],
-    [{ method: { type: 'reinforcement' } }, /method\.reinforcement: expected object/, 'method.reinforcement'],
-    [
-      { method: { type: 'supervised', supervised: { hyperparameters: { epochs: 1 } } } },
-      /method\.supervised\.hyperparameters\.epochs: is not known/,
-      'method.supervised.hyperparameters.epochs',
-    ],
-    [
-      { method: { type: 'dpo', dpo: { hyperparameters: { beta: 3 } } } },
-      /method\.dpo\.hyperparameters\.beta: expected "auto" or number from 0 to 2, got 3/,
-      'method.dpo.hyperparameters.beta',
-    ],
-    [
-      grpo({ clip_low: 2 }),
-      /^400 method\.reinforcement\.grpo\.clip_low: expected number from 0 to 1, got 2$/,
-      'method.reinforcement.grpo.clip_low',
-    ],
-    [grpo({ loss_type: 'x' }), /grpo\.loss_type: expected one of "grpo"/, 'method.reinforcement.grpo.loss_type'],
-    [
-      { method: { type: 'reinforcement', reinforcement: { grader: { ...grader, input: '{{ item.nothing }}' } } } },
-      /^400 method\.reinforcement\.grader\.input: item\.nothing: no row has it$/,
-      'method.reinforcement.grader.input',
-    ],
-    [
-      distilled({ teacher: { model: 'r9' } }),
-      /distillation\.teacher\.model: expected one of the models here/,
-      'method.distillation.teacher.model',
-    ],
-    [
-      distilled({ teacher: { model: 'a', base_url: 'https://a.example', api_key_env: 'DATABASE_URL' } }),
-      /api_key_env: expected a variable of the server whose name begins with HADAL_TEACHER_/,
-      'method.distillation.teacher.api_key_env',
-    ],
-    [distilled({ filter: {} }), /filter: only allowed with source "stored_completions"/, 'method.distillation.filter'],
-    [
-      { ...distilled({ source: 'stored_completions' }), training_file: undefined },
-      /expected one that lets a stored completion through/,
-      'method.distillation.filter',
-    ],
-  ];
-  for (const [more, message, param] of mistakes) {
-    await assert.rejects(asked(more), (error) => {
-      assert.ok(error instanceof APIError, String(error));
-      assert.match(error.message, message);
-      assert.equal(error.param, param);
-      return true;
-    });
-  }
-  assert.equal((await client.fineTuning.jobs.list()).data.length, 0);
-  await assert.rejects(client.fineTuning.jobs.retrieve('ftjob-0'), /Fine-tuning job with id 'ftjob-0' not found/);
-});
-
-test('options of every method reach the order as its names have them', async () => {
-  await using trainer = await openToyTraining();
-  await using toy = await serveToy({ script, training: trainer.training });
-  const client = clientOf(toy, '/v1');
-  const grader = { type: 'string_check', name: 'g', operation: 'eq', input: 'a', reference: 'a' };
-  const orderOf = async (method: object) => {
-    const { id } = await create(client, { steps: 1 }, { method } as Partial<JobCreateParams>);
-    await ended(client, id);
-    return JSON.parse(readFileSync(join(trainer.training.directory, id, 'order.json'), 'utf8'));
-  };
-  const order = await orderOf({
-    type: 'reinforcement',
-    reinforcement: {
-      grader,
-      hyperparameters: { n_epochs: 2, reasoning_effort: 'low' },
-      grpo: { group_size: 4, prompts_per_step: 3, num_iterations: 2, max_steps: 9, drop_zero_variance_groups: false },
-      adapter: { rank: 4 },
-      limits: { threads: 1 },
-      recompute: true,
-      checkpoint_steps: 5,
-    },
-  });
-  const { method, ...rest } = order;
-  assert.deepEqual(method.grader, grader);
-  assert.deepEqual(
-    [method.epochs, method.batchSize, method.learningRateMultiplier, method.reasoning, method.evalInterval],
-    [2, 3, 'auto', 'on', 'auto'],
-  );
-  const { groupSize, updatesPerStep, maxSteps, dropEqualGroups, clipHigh } = method.grpo;
-  assert.deepEqual([groupSize, updatesPerStep, maxSteps, dropEqualGroups, clipHigh], [4, 2, 9, false, 0.28]);
-  assert.deepEqual(rest.adapter, { rank: 4, alpha: 32, targets: 'all-linear' });
-  assert.deepEqual([rest.threads, rest.recompute, rest.checkpointSteps], [1, true, 5]);
-  assert.deepEqual(rest.model, { name: 'toy', directory: '/toy' });
-  assert.deepEqual([rest.trainingFile, rest.validationFile], ['training.jsonl', undefined]);
-  assert.deepEqual((await orderOf({ type: 'dpo', dpo: { hyperparameters: { beta: 0.1 } } })).method, {
-    ...{ type: 'dpo', epochs: 'auto', batchSize: 'auto', learningRateMultiplier: 'auto', beta: 0.1 },
-  });
-});
-
-test('a student learns from completions that were stored, and from none of others', async () => {
-  await using trainer = await openToyTraining();
-  await using toy = await serveToy({ script, training: trainer.training });
-  const client = clientOf(toy, '/v1');
-  for (const task of ['sum', 'sum', 'other']) {
-    await client.chat.completions.create({ ...hello, store: true, metadata: { task } });
-  }
-  const distillation = {
-    teacher: { model: 'toy' },
-    source: 'stored_completions',
-    filter: { metadata: { task: 'sum' } },
-  };
-  const job = await client.fineTuning.jobs.create({
-    ...{ model: 'toy', method: { type: 'distillation', distillation } },
-  } as unknown as JobCreateParams);
-  const text = await (await client.files.content(job.training_file)).text();
-  const rows = text
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  assert.equal(rows.length, 2);
-  assert.deepEqual(
-    rows[0].messages.map(({ role }: { role: string }) => role),
-    ['user', 'assistant'],
-  );
-  assert.equal((await ended(client, job.id)).status, 'succeeded');
-});
-
-test('what a job would take can be asked before, and graders tried', async () => {
-  await using trainer = await openToyTraining();
-  await using toy = await serveToy({ script: () => ['1'], training: trainer.training });
-  const client = clientOf(toy, '/v1');
-  const body = { model: 'toy', training_file: await upload(client) };
-  const estimates = await Promise.all(
-    ['/fine_tuning/estimate', '/fine_tuning/jobs/estimate'].map((path) => client.post(path, { body })),
-  );
-  for (const estimate of estimates as { tokens: number }[]) {
-    const { tokens } = estimate;
-    assert.ok(tokens > 0);
-    assert.deepEqual(estimate, {
-      ...{ object: 'fine_tuning.estimate', model: 'toy', tokens, steps: 4, memory_bytes: 1000, seconds: 1.5 },
-    });
-  }
-  const { graders } = client.fineTuning.alpha;
-  const grader = { type: 'string_check', name: 'same', operation: 'eq', input: 'a', reference: 'b' } as const;
-  const run = await graders.run({ grader, item: { answer: '42' }, model_sample: '42' });
-  assert.deepEqual([run.reward, run.metadata.name, run.metadata.errors.other_error], [1, 'same', false]);
-  assert.deepEqual(await graders.validate({ grader }), { grader });
-  await assert.rejects(
-    graders.validate({ grader: { ...grader, input: '{{ item.nothing }}' } }),
-    /grader\.input: item\.nothing: no row has it/,
-  );
-  await assert.rejects(
-    graders.validate({ grader: { ...grader, inputs: 'a' } as never }),
-    /grader\.inputs: is not known/,
-  );
-  const input = [{ role: 'user', content: '{{ sample.output_text }}' }] as never;
-  const judge = { type: 'score_model', name: 'judge', model: 'toy', input } as const;
-  const judged = await graders.run({ grader: judge, model_sample: 'x' });
-  assert.equal(judged.reward, 1);
-  assert.ok((judged.metadata.token_usage ?? 0) > 0);
-  await assert.rejects(graders.run({ grader: { ...judge, model: 'r9' }, model_sample: 'x' }), /you passed r9/);
-});
-
 test('a server without a trainer says so, and still shows what there was', async () => {
   await using toy = await serveToy({ script });
   const client = clientOf(toy, '/v1');
@@ -575,6 +392,15 @@ test('the process of a job asks models by its server, in the name of whoever ord
   const [right, wrong] = answers;
   assert.deepEqual([right.type, right.content, right.usage.completionTokens], ['answer', 'yes', 4]);
   assert.deepEqual([wrong.type, wrong.message.includes('you passed r9')], ['failure', true]);
+  // What a key is not for it is not for as a teacher or a grader either.
+  const { fine_tuned_model: made } = await ended(client, (await create(client)).id);
+  const teacher = { model: made };
+  const grader = { type: 'score_model', name: 'a', model: made, input: [{ role: 'user', content: 'a' }] };
+  for (const method of [
+    { type: 'distillation', distillation: { teacher } },
+    { type: 'reinforcement', reinforcement: { grader } },
+  ])
+    await assert.rejects(create(client, {}, { method } as object), /this key is not for the model ft:toy/);
   const [used] = await toy.store.ledger.usage({ fromMs: 0, toMs: 1e15, by: ['key', 'model'] });
   assert.deepEqual([used?.axes.key, used?.requests, used?.completion], ['key_1', 1, 4]);
 });

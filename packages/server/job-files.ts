@@ -32,7 +32,15 @@ export function orderData(files: Files, training: StoredFile, validation: Stored
   return { training: files.read(training), validation: validation && files.read(validation) };
 }
 
-/** A line of training data for each answer of each completion that the filter lets through, oldest first. */
+interface KeptCompletion {
+  readonly choices: readonly { readonly message: object; readonly finish_reason?: string }[];
+  readonly tools?: readonly object[];
+}
+
+/**
+ * A line of training data for each answer of each completion that the filter lets through, oldest first. What was cut off teaches not
+ * to come to an end, and is left out.
+ */
 export async function* completionExamples(
   completions: Completions,
   owner: string,
@@ -40,10 +48,13 @@ export async function* completionExamples(
 ): AsyncGenerator<Uint8Array, void, void> {
   for (let after: string | undefined; ; ) {
     const page = await completions.list({ owner, limit: 100, order: 'asc', after, model, metadata });
-    for (const { createdMs, completion, messages } of page?.rows ?? []) {
+    for (const { createdMs, completion, messages, metadata: about } of page?.rows ?? []) {
       if (createdMs < afterMs || createdMs >= beforeMs) continue;
-      const { choices } = completion as { choices: readonly { readonly message: object }[] };
-      for (const { message } of choices) yield Buffer.from(`${JSON.stringify({ messages: [...messages, message] })}\n`);
+      const { choices, tools } = completion as KeptCompletion;
+      for (const { message, finish_reason: reason } of choices) {
+        const row = { messages: [...messages, message], ...(tools && { tools }), metadata: about };
+        if (reason !== 'length') yield Buffer.from(`${JSON.stringify(row)}\n`);
+      }
     }
     if (page === undefined || !page.hasMore) return;
     after = page.rows.at(-1)?.id;

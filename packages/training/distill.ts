@@ -8,11 +8,14 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import type { ChatMessage } from '@hadal/formats/chat/message';
 import type { Divergence, DivergenceShape } from '@hadal/kernels/divergence';
+import type { GraderRun } from '@hadal/protocol/grader-run';
 import type { LogitsOptions, TrainingMethod } from '@hadal/protocol/training-order';
 import { type Candidate, converse, type ExchangeOptions, greedyExchange } from './exchange.ts';
 import type { Sample } from './graders/sample.ts';
+import { askedAtOnce, inFlight } from './in-flight.ts';
 import { conversationDocument, learnedTokens } from './jobs/conversation-documents.ts';
 import { EpochOrder } from './jobs/epoch-order.ts';
+import type { AnsweredRow } from './jobs/job-data.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import { JobFailure } from './jobs/job-failure.ts';
 import type { JobRun } from './jobs/job-run.ts';
@@ -31,59 +34,63 @@ export interface DistillationData {
   /** Prompts for the teacher, or for the student on policy. */
   readonly prompts: readonly TrainingPrompt[];
   /** Conversations in which the teacher has answered already. */
-  readonly answered: readonly TrainingDocument[];
+  readonly answered: readonly AnsweredRow[];
   readonly heldOut: readonly TrainingPrompt[];
   readonly teacher: Teacher;
   readonly judge: Judge | undefined;
 }
 
-/** Answers that the teacher is asked for at a time. */
-const askedAtOnce = 32;
-
 /** Runs the job from `at` until it is done or is to stop. Returns where it stands then. */
 export async function distill(job: JobRun, method: Distillation, data: DistillationData, at: JobPosition) {
   if (method.objective === 'logits') return await distillLogits(job, method, data, at);
-  const taught = method.source === 'stored_completions' ? data.answered : await teach(job, method, data);
+  const taught =
+    method.source === 'stored_completions' ? await goodAnswers(job, method, data) : await teach(job, method, data);
   // Not all that there is to learn from is there, and of that nothing may be learned.
   if (job.isStopping) return at;
-  if (taught.length === 0) throw new JobFailure('no_answers', 'no answer of the teacher was good enough to learn from');
+  if (taught.length === 0) throw noAnswers();
   at = await supervised(job, method, { documents: taught, heldOut: [] }, at);
   job.refreshEngine();
-  if (job.isDone(at)) await compare(job, data.teacher, data.heldOut, data.judge, method.maxCompletionTokens);
+  if (job.isDone(at)) await compare(job, data, method.maxCompletionTokens);
   return at;
+}
+
+function noAnswers(): JobFailure {
+  return new JobFailure('no_answers', 'no answer of the teacher was good enough to learn from');
 }
 
 /** The teacher's answers as documents; kept as they come, so that none is asked for twice. */
 async function teach(job: JobRun, method: Distillation, { prompts, teacher, judge }: DistillationData) {
   const file = job.directory.at('teacher-answers.jsonl');
   const { samplesPerPrompt, minScore = 1 } = method;
-  const known = new Map(readLines(file).map((line) => [`${line.prompt}/${line.sample}`, line]));
+  const known = new Map(readLines<TaughtLine>(file).map((line) => [`${line.prompt}/${line.sample}`, line]));
   const wanted = prompts.flatMap((_, prompt) =>
     Array.from({ length: samplesPerPrompt }, (_, sample) => ({ prompt, sample })),
   );
   const missing = wanted.filter(({ prompt, sample }) => !known.has(`${prompt}/${sample}`));
-  for (let begin = 0; begin < missing.length && !job.isStopping; begin += askedAtOnce) {
-    const asked = await Promise.allSettled(
-      missing.slice(begin, begin + askedAtOnce).map(async ({ prompt, sample }): Promise<TaughtLine> => {
-        const { question, item } = prompts[prompt] as TrainingPrompt;
-        const seed = new Random(`${job.order.seed}/teacher/${prompt}/${sample}`).integer(0, 2 ** 32 - 1);
-        // One answer is the teacher's best; of several, each is to be another.
-        const temperature = samplesPerPrompt === 1 ? 0 : 1;
-        const options = { ...greedyExchange, temperature, seed, maxTokens: method.maxCompletionTokens };
-        const { sample: answer } = await teacher.answer(question, options);
-        const run = await judge?.(item, answer);
-        return { prompt, sample, answer, score: run?.reward ?? null, problems: run?.problems ?? [] };
-      }),
-    );
-    // Where one fails the others were paid for all the same.
-    const lines = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  let untold: TaughtLine[] = [];
+  const tell = () => {
+    const lines = untold;
+    untold = [];
     noteGradings(job, lines);
-    appendFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
-    for (const line of lines) known.set(`${line.prompt}/${line.sample}`, line);
-    const failure = asked.find((one) => one.status === 'rejected');
-    if (failure) throw failure.reason;
-    job.note(`${teacher.name} has answered ${known.size} of ${wanted.length} times`);
-  }
+    if (lines.length > 0) job.note(`${teacher.name} has answered ${known.size} of ${wanted.length} times`);
+  };
+  await inFlight(missing, askedAtOnce, async ({ prompt, sample }) => {
+    if (job.isStopping) return;
+    const { question, item } = prompts[prompt] as TrainingPrompt;
+    const seed = new Random(`${job.order.seed}/teacher/${prompt}/${sample}`).integer(0, 2 ** 32 - 1);
+    // One answer is the teacher's best; of several, each is to be another.
+    const temperature = samplesPerPrompt === 1 ? 0 : 1;
+    const options = { ...greedyExchange, temperature, seed, maxTokens: method.maxCompletionTokens };
+    const { sample: answer } = await teacher.answer(question, options);
+    const run = await judge?.(item, answer);
+    const line: TaughtLine = { prompt, sample, answer, score: run?.reward ?? null, problems: run?.problems ?? [] };
+    // At once: it was paid for, whatever becomes of the others.
+    appendFileSync(file, `${JSON.stringify(line)}\n`);
+    known.set(`${prompt}/${sample}`, line);
+    untold.push(line);
+    if (untold.length >= askedAtOnce) tell();
+  });
+  tell();
   // What was cut off teaches not to come to an end.
   const kept = [...known.values()].filter(
     ({ score, answer }) => !answer.isTruncated && (score === null || score >= minScore),
@@ -95,21 +102,51 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
     .filter((document) => learnedTokens(document) > 0);
 }
 
-interface TaughtLine {
+/** Of answers that are there already those that the grader gives enough; its gradings are kept as they come. */
+async function goodAnswers(
+  job: JobRun,
+  { minScore = 1 }: Distillation,
+  { answered, judge }: DistillationData,
+): Promise<TrainingDocument[]> {
+  if (!judge) return answered.map(({ document }) => document);
+  const file = job.directory.at('gradings.jsonl');
+  const known = new Map(readLines<GradedLine>(file).map((line) => [line.row, line]));
+  const missing = answered.flatMap((row, index) => (known.has(index) ? [] : [{ row, index }]));
+  await inFlight(missing, askedAtOnce, async ({ row: { item, sample }, index }) => {
+    if (job.isStopping) return;
+    const { reward: score, problems } = await judge(item, sample);
+    const line: GradedLine = { row: index, score, problems };
+    appendFileSync(file, `${JSON.stringify(line)}\n`);
+    known.set(index, line);
+  });
+  noteGradings(job, [...known.values()]);
+  const kept = answered.filter((_, index) => (known.get(index)?.score ?? -Infinity) >= minScore);
+  job.note(`${kept.length} of ${answered.length} stored answers are learned`);
+  return kept.map(({ document }) => document);
+}
+
+interface GradedLine extends Graded {
+  readonly row: number;
+}
+
+interface TaughtLine extends Graded {
   readonly prompt: number;
   readonly sample: number;
   readonly answer: Sample;
+}
+
+interface Graded {
   readonly score: number | null;
   readonly problems: Awaited<ReturnType<Judge>>['problems'];
 }
 
-function readLines(file: string): TaughtLine[] {
+function readLines<T>(file: string): T[] {
   if (!existsSync(file)) return [];
   return readFileSync(file, 'utf8')
     .split('\n')
     .flatMap((line) => {
       try {
-        return line === '' ? [] : [JSON.parse(line) as TaughtLine];
+        return line === '' ? [] : [JSON.parse(line) as T];
       } catch {
         return []; // the last line of a process that was killed while writing it
       }
@@ -128,17 +165,16 @@ function answeredDocument(job: JobRun, question: TrainingPrompt['question'], ans
 }
 
 /** Steps on answers of the student, or of the teacher, whose places the teacher has scored. */
-async function distillLogits(
-  job: JobRun,
-  method: Distillation,
-  { prompts, answered, teacher, heldOut, judge }: DistillationData,
-  at: JobPosition,
-) {
+async function distillLogits(job: JobRun, method: Distillation, data: DistillationData, at: JobPosition) {
+  const { prompts, teacher } = data;
   const { scoring } = teacher;
   if (!scoring)
     throw new JobFailure('teacher_without_logits', `${teacher.name}: only its words can be had, not what it expects`);
   const shape = divergenceShape(method.logits);
   const isStored = method.source === 'stored_completions';
+  const answered = isStored ? await goodAnswers(job, method, data) : [];
+  if (job.isStopping) return at;
+  if (isStored && answered.length === 0) throw noAnswers();
   const { batchSize } = job.settleEpochs(method, isStored ? answered.length : prompts.length);
   const order = new EpochOrder(isStored ? answered.length : prompts.length, `${job.order.seed}/prompts`);
   while (job.goesOn(at)) {
@@ -182,7 +218,7 @@ async function distillLogits(
       'completions/mean_length': meanOf(documents.map(learnedTokens)),
     });
   }
-  if (job.isDone(at)) await compare(job, teacher, heldOut, judge, method.maxCompletionTokens);
+  if (job.isDone(at)) await compare(job, data, method.maxCompletionTokens);
   return at;
 
   /** Answers to be learned from: on policy the student's. */
@@ -253,46 +289,60 @@ export interface ComparedModel {
   readonly secondsPerAnswer: number;
 }
 
-/** Teacher and student on the same held-out prompts, greedily: what each scores, how fast it is, and what an answer takes. */
-export async function compare(
+/**
+ * Teacher and student on the same held-out prompts, greedily: what each scores, how fast it is, and what an answer takes. A teacher
+ * that fails now leaves the student without the comparison; what was learned is not lost with it.
+ */
+async function compare(job: JobRun, data: DistillationData, maxTokens: number): Promise<void> {
+  if (data.heldOut.length === 0) return;
+  try {
+    const sides = await comparedModels(job, data, { ...greedyExchange, maxTokens });
+    for (const one of sides) {
+      const score = one.score === undefined ? '' : `score ${one.score.toFixed(3)}, `;
+      const cost = `${one.meanCompletionTokens.toFixed(0)} tokens and ${one.secondsPerAnswer.toFixed(3)} s an answer`;
+      job.note(`${one.model}: ${score}${one.tokensPerSecond.toFixed(0)} tokens/s, ${cost}`);
+    }
+    job.writeResult('comparison.json', `${JSON.stringify(sides, undefined, 2)}\n`);
+  } catch (error) {
+    if (!(error instanceof JobFailure)) throw error;
+    job.note(`teacher and student could not be compared: ${error.message}`, 'warn');
+  }
+}
+
+async function comparedModels(
   job: JobRun,
-  teacher: Teacher,
-  heldOut: readonly TrainingPrompt[],
-  judge: Judge | undefined,
-  maxTokens: number,
+  { teacher, heldOut, judge }: DistillationData,
+  options: ExchangeOptions,
 ): Promise<readonly ComparedModel[]> {
-  if (heldOut.length === 0) return [];
-  const options: ExchangeOptions = { ...greedyExchange, maxTokens };
-  const side = async (
+  async function side(
     model: string,
-    answerOf: (prompt: TrainingPrompt) => Promise<TaughtAnswer>,
-  ): Promise<ComparedModel> => {
+    answerTo: (question: TrainingPrompt['question']) => Promise<TaughtAnswer>,
+  ): Promise<ComparedModel> {
     const begunMs = performance.now();
-    const answers = await Promise.all(heldOut.map(answerOf));
+    const answers: TaughtAnswer[] = [];
+    await inFlight(heldOut, askedAtOnce, async ({ question }, i) => {
+      answers[i] = await answerTo(question);
+    });
     const seconds = (performance.now() - begunMs) / 1000;
     const tokens = answers.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
-    const runs =
-      judge && (await Promise.all(answers.map(({ sample }, i) => judge((heldOut[i] as TrainingPrompt).item, sample))));
+    const runs: GraderRun[] = [];
+    if (judge) {
+      await inFlight(heldOut, askedAtOnce, async ({ item }, i) => {
+        runs[i] = await judge(item, (answers[i] as TaughtAnswer).sample);
+      });
+      noteGradings(job, runs);
+    }
     return {
       ...{ model, meanCompletionTokens: tokens / heldOut.length, tokensPerSecond: tokens / seconds },
-      ...{
-        secondsPerAnswer: seconds / heldOut.length,
-        ...(runs && { score: meanOf(runs.map(({ reward }) => reward)) }),
-      },
+      secondsPerAnswer: seconds / heldOut.length,
+      ...(judge && { score: meanOf(runs.map(({ reward }) => reward)) }),
     };
-  };
-  const sides = [
-    await side(teacher.name, ({ question }) => teacher.answer(question, options)),
-    await side('student', async ({ question }) => {
+  }
+  return [
+    await side(teacher.name, (question) => teacher.answer(question, options)),
+    await side('student', async (question) => {
       const exchange = await converse(job.candidate, question, options);
       return { sample: sampleOf(exchange), completionTokens: exchange.completionTokens };
     }),
   ];
-  for (const one of sides) {
-    const score = one.score === undefined ? '' : `score ${one.score.toFixed(3)}, `;
-    const cost = `${one.meanCompletionTokens.toFixed(0)} tokens and ${one.secondsPerAnswer.toFixed(3)} s an answer`;
-    job.note(`${one.model}: ${score}${one.tokensPerSecond.toFixed(0)} tokens/s, ${cost}`);
-  }
-  job.writeResult('comparison.json', `${JSON.stringify(sides, undefined, 2)}\n`);
-  return sides;
 }

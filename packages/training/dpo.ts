@@ -8,46 +8,80 @@ import { EpochOrder } from './jobs/epoch-order.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import type { JobRun } from './jobs/job-run.ts';
 import { jobRowTokens, type PackedRow, type TrainingDocument, tokenCount } from './packing.ts';
+import { meanOf } from './policy-objective.ts';
+import { heldOutDocuments, isValidationTime } from './supervised.ts';
 import type { RowLoss } from './trainer.ts';
 
 type Dpo = Extract<TrainingMethod, { type: 'dpo' }>;
 export type PreferencePair = readonly [preferred: TrainingDocument, rejected: TrainingDocument];
 
+export interface DpoData {
+  readonly pairs: readonly PreferencePair[];
+  readonly heldOut: readonly PreferencePair[];
+}
+
 /** Runs the job from `at` until it is done or is to stop. Returns where it stands then. */
-export async function dpo(job: JobRun, method: Dpo, pairs: readonly PreferencePair[], at: JobPosition) {
+export async function dpo(job: JobRun, method: Dpo, { pairs, heldOut }: DpoData, at: JobPosition) {
   const beta = method.beta === 'auto' ? 0.1 : method.beta;
-  const { batchSize } = job.settleEpochs(method, pairs.length, { beta });
+  const { batchSize, steps } = job.settleEpochs(method, pairs.length, { beta });
   const order = new EpochOrder(pairs.length, `${job.order.seed}/pairs`);
   const reference = job.openReference(0);
+  const validation = packPairs(heldOut.slice(0, heldOutDocuments)).map(
+    (row) => [row, reference.logprobs(row)] as const,
+  );
   while (job.goesOn(at)) {
     const seen = Array.from({ length: batchSize }, (_, i) => pairs[order.at(at.next + i)] as PreferencePair);
     const rows = packPairs(seen);
     const references = rows.map((row) => reference.logprobs(row));
-    const sums = { margin: 0, right: 0 };
+    const measured: PairLoss[] = [];
     const ofRow = (row: number, logprobs_D_T: readonly Float32Array[]): RowLoss => {
-      const derivative_D_T: Float32Array[] = [];
-      let loss = 0;
-      for (let d = 0; d < logprobs_D_T.length; d += 2) {
-        const of = (i: number) => [logprobs_D_T[i], references[row]?.[i]] as [Float32Array, Float32Array];
-        const pair = preferenceLoss(of(d), of(d + 1), beta);
-        loss += pair.loss / batchSize;
-        sums.margin += pair.margin / batchSize;
-        if (pair.margin > 0) sums.right += 1 / batchSize;
-        derivative_D_T.push(...pair.derivatives.map((values) => values.map((value) => value / batchSize)));
-      }
-      return { loss, derivative_D_T };
+      const losses = pairLosses(logprobs_D_T, references[row] as readonly Float32Array[], beta);
+      measured.push(...losses);
+      return {
+        loss: losses.reduce((sum, { loss }) => sum + loss, 0) / batchSize,
+        derivative_D_T: losses.flatMap(({ derivatives }) =>
+          derivatives.map((values) => values.map((value) => value / batchSize)),
+        ),
+      };
     };
-    const { loss, gradientNorm } = job.update(at, rows, { type: 'logprobs', ofRow });
+    const { gradientNorm } = job.update(at, rows, { type: 'logprobs', ofRow });
+    const isTime = validation.length > 0 && isValidationTime(at.step + 1, steps);
     at = await job.finishStep(
       {
         ...{ ...at, step: at.step + 1, update: at.update + 1, next: at.next + batchSize },
         trainedTokens: at.trainedTokens + tokenCount(rows),
       },
-      // TRL's names.
-      { loss, grad_norm: gradientNorm, 'rewards/margins': sums.margin, 'rewards/accuracies': sums.right },
+      { ...pairMeasures('', measured), grad_norm: gradientNorm, ...(isTime && pairMeasures('valid_', evaluate())) },
     );
   }
   return at;
+
+  function evaluate(): PairLoss[] {
+    return validation.flatMap(([row, references_D_T]) => pairLosses(job.trainer.logprobs(row), references_D_T, beta));
+  }
+}
+
+/** In TRL's names. */
+function pairMeasures(prefix: '' | 'valid_', pairs: readonly PairLoss[]): Record<string, number> {
+  return {
+    [`${prefix}loss`]: meanOf(pairs.map(({ loss }) => loss)),
+    [`${prefix}rewards/margins`]: meanOf(pairs.map(({ margin }) => margin)),
+    [`${prefix}rewards/accuracies`]: meanOf(pairs.map(({ margin }) => Number(margin > 0))),
+  };
+}
+
+type PairLoss = ReturnType<typeof preferenceLoss>;
+
+/** Of the pairs of one row, whose answers lie side by side. */
+function pairLosses(
+  logprobs_D_T: readonly Float32Array[],
+  references_D_T: readonly Float32Array[],
+  beta: number,
+): PairLoss[] {
+  const of = (d: number) => [logprobs_D_T[d], references_D_T[d]] as [Float32Array, Float32Array];
+  return Array.from({ length: logprobs_D_T.length / 2 }, (_, pair) =>
+    preferenceLoss(of(2 * pair), of(2 * pair + 1), beta),
+  );
 }
 
 type Measured = readonly [logprobs: Float32Array, reference: Float32Array];

@@ -188,6 +188,7 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
       temperature: evalSamples === 1 ? 0 : options.temperature,
     });
     const runs = await Promise.all(groups.flat().map(grade));
+    noteGradings(job, runs);
     return { valid_reward_mean: meanOf(runs.map(({ reward }) => reward)), ...partMeans('valid_', runs) };
   }
 }

@@ -16,6 +16,9 @@ import type { LanguageModel } from '@hadal/models/language-model';
 import { PackedParameters } from '@hadal/models/packed-parameters';
 import { ParameterSet } from '@hadal/models/parameter-set';
 
+/** Answers that are sampled at a time, and bytes of their keys and values, where nobody says. */
+export const usualRolloutLimits = { maxRunning: 256, cacheBytes: 2 ** 30 } as const;
+
 export interface RolloutEngineOptions {
   readonly device: Device;
   readonly definition: ModelDefinition;
@@ -40,7 +43,7 @@ export class RolloutEngine implements Engine {
   #running: Promise<void> | undefined;
 
   constructor({ device, definition, parameters, tokenizer, contextLength, ...limits }: RolloutEngineOptions) {
-    const { maxRunning = 256, cacheBytes = 2 ** 30 } = limits;
+    const { maxRunning, cacheBytes } = { ...usualRolloutLimits, ...limits };
     const [form] = definition.forms;
     const { vocabularySize } = definition;
     this.tokenizer = tokenizer;

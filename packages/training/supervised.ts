@@ -11,8 +11,8 @@ import { jobRowTokens, packDocuments, type TrainingDocument, tokenCount } from '
 
 type Common = Pick<TrainingMethod, 'epochs' | 'batchSize' | 'learningRateMultiplier'>;
 
-/** Documents of a step of which the loss on held-out ones is taken at most. */
-const heldOutDocuments = 64;
+/** Held-out rows of which the loss is taken at most. */
+export const heldOutDocuments = 64;
 
 export interface SupervisedData {
   readonly documents: readonly TrainingDocument[];
@@ -29,8 +29,7 @@ export async function supervised(job: JobRun, method: Common, { documents, heldO
     const { rows } = packDocuments(seen, jobRowTokens);
     const { loss, gradientNorm } = job.update(at, rows);
     const tokens = tokenCount(rows);
-    const isTime =
-      validation.rows.length > 0 && ((at.step + 1) % validationSteps(steps) === 0 || at.step + 1 === steps);
+    const isTime = validation.rows.length > 0 && isValidationTime(at.step + 1, steps);
     at = await job.finishStep(
       {
         ...{ ...at, step: at.step + 1, update: at.update + 1, next: at.next + batchSize },
@@ -45,6 +44,7 @@ export async function supervised(job: JobRun, method: Common, { documents, heldO
   return at;
 }
 
-function validationSteps(steps: number): number {
-  return Math.max(1, Math.ceil(steps / 20));
+/** Whether the loss on held-out rows is taken after `step`: some twenty times, and in the end. */
+export function isValidationTime(step: number, steps: number): boolean {
+  return step === steps || step % Math.max(1, Math.ceil(steps / 20)) === 0;
 }

@@ -54,6 +54,15 @@ async function ask(model: string): Promise<ChannelReply> {
   return said;
 }
 
+/** As it is shown in `step`. */
+function rolloutOf(step: number) {
+  return {
+    ...{ prompt: 0, sample: 0, messages: [{ role: 'user', content: 'a' }], reward: 1, sub_rewards: { accuracy: 1 } },
+    answer: { reasoning_content: 'hm', content: `${step}`, tool_calls: [] },
+    ...{ completion_tokens: 3, turns: 1, is_truncated: false },
+  };
+}
+
 const state = file('state/latest.json');
 mkdirSync(file('state'), { recursive: true });
 const first = existsSync(state) ? Number(readFileSync(state, 'utf8')) + 1 : 1;
@@ -75,10 +84,7 @@ for (let step = first; step <= steps; step++) {
     process.exit();
   }
   tell({ type: 'metrics', step, data: { loss: 1 / step, reward: step / steps } });
-  writeFileSync(
-    file(`rollouts-${step}.jsonl`),
-    `${JSON.stringify({ prompt: 'a', answer: `${step}`, reward: 1 })}\n`.repeat(3),
-  );
+  writeFileSync(file(`rollouts-${step}.jsonl`), `${JSON.stringify(rolloutOf(step))}\n`.repeat(3));
   tell({ type: 'rollouts', step, file: `rollouts-${step}.jsonl` });
   if (step % 2 === 0 || step === steps || isStopping) {
     const checkpoint = `step-${step}`;

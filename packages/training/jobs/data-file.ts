@@ -24,8 +24,8 @@ export interface RowsRead<T> {
 /** Mistakes that are told of one file; more follow from the same cause. */
 const toldProblems = 20;
 
-/** `param`: what the request calls the file. `parse` throws `RequestError` for a mistake. */
-export function readRows<T>(path: string, param: string, parse: (line: unknown) => T): RowsRead<T> {
+/** `param`: what the request calls the file. `parse` has a line and its number, from 1, and throws `RequestError` for a mistake. */
+export function readRows<T>(path: string, param: string, parse: (line: unknown, number: number) => T): RowsRead<T> {
   const rows: T[] = [];
   const problems: OrderProblem[] = [];
   const lines = readFileSync(path, 'utf8').split('\n');
@@ -36,7 +36,7 @@ export function readRows<T>(path: string, param: string, parse: (line: unknown) 
       break;
     }
     try {
-      rows.push(parse(JSON.parse(text)));
+      rows.push(parse(JSON.parse(text), index + 1));
     } catch (error) {
       const wording = error instanceof SyntaxError ? `expected JSON, ${error.message}` : messageOf(error);
       problems.push(problem(param, index + 1, wording));

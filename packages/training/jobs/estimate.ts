@@ -4,16 +4,21 @@
 // take on this machine, from a product timed here and now. Reads no weight. The time is rough: it says whether a job takes minutes
 // or days.
 
+import { pageBytes } from '@hadal/engine/kv-cache';
+import { memoryEstimator } from '@hadal/engine/memory-estimate';
 import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import { KEY_BLOCK } from '@hadal/kernels/attention';
 import { openDevice } from '@hadal/kernels/device';
 import { openDryDevice } from '@hadal/kernels/dry-device';
 import { matmul } from '@hadal/kernels/matmul';
-import { countParameters } from '@hadal/models/architecture';
-import { readDefinition, runTimeDtype } from '@hadal/models/language-model';
+import { countParameters, type ModelDefinition } from '@hadal/models/architecture';
+import { holdingsOf, readDefinition, runTimeDtype } from '@hadal/models/language-model';
 import { runTimeWeights } from '@hadal/models/run-time-weights';
 import { recordRequests } from '@hadal/models/weight-source';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
+import { askedAtOnce } from '../in-flight.ts';
 import { jobRowTokens, type PackedRow, packDocuments } from '../packing.ts';
+import { usualRolloutLimits } from '../rollout-engine.ts';
 import { Trainer } from '../trainer.ts';
 import { type JobData, readJobData, rendererOf } from './job-data.ts';
 import { trainedContext, trainerSettings } from './job-run.ts';
@@ -75,9 +80,10 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
   switch (data.type) {
     case 'documents':
     case 'answered': {
-      const { epochs, steps } = epochPlan(method, data.learned.length);
-      const tokens = data.learned.reduce((sum, document) => sum + document.tokens.length, 0);
-      const largest = Math.max(0, ...packDocuments(data.learned, jobRowTokens).rows.map((row) => row.tokens));
+      const learned = data.type === 'answered' ? data.learned.map(({ document }) => document) : data.learned;
+      const { epochs, steps } = epochPlan(method, learned.length);
+      const tokens = learned.reduce((sum, document) => sum + document.tokens.length, 0);
+      const largest = Math.max(0, ...packDocuments(learned, jobRowTokens).rows.map((row) => row.tokens));
       return { steps, trained: tokens * epochs, sampled: 0, longest: largest };
     }
     case 'pairs': {
@@ -87,7 +93,7 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
       // Once more under the reference, without the backward pass.
       return {
         steps,
-        trained: tokens * epochs * (4 / 3),
+        trained: Math.round(tokens * epochs * (4 / 3)),
         sampled: 0,
         longest: Math.max(largest, Math.min(jobRowTokens, tokens)),
       };
@@ -123,6 +129,7 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
 function memoryOf(order: TrainingOrder, tokens: number): number {
   const base = openCheckpointDirectory(order.model.directory);
   const definition = readDefinition(base);
+  const context = trainedContext(definition);
   using device = openDryDevice();
   using trainer = new Trainer(device, definition, trainerSettings(base, order));
   const weights = device.memory.stats().bytesInUse;
@@ -132,12 +139,51 @@ function memoryOf(order: TrainingOrder, tokens: number): number {
   };
   trainer.step(1, { rows: [row] }, { learningRates: { adamw: 0, muon: 0 }, predictorWeight: 0, balanceRate: 0 });
   const activations = device.memory.stats().bytesInUse - weights;
-  if (!order.adapter) return device.memory.stats().bytesInUse;
+  const beside = rolloutBytes(order, definition, context) + teacherBytes(order);
+  // Of all weights once more, as they were: what divergences are measured from.
+  const reference = isMeasured(order.method) ? 4 * trainer.parameters.count : 0;
+  if (!order.adapter) return device.memory.stats().bytesInUse + reference + beside;
   // The base lies in its own form; what an adapter adds to it is small beside the activations.
   const options = { form: definition.forms[0], positions: 1, predictor: 'absent' } as const;
   const { weights: requests } = recordRequests((source) => definition.assemble(source, options));
   const dtype = runTimeDtype(base, order.adapter.baseDtype);
-  return runTimeWeights(requests, dtype).reduce((sum, { bytes }) => sum + bytes, 0) + activations;
+  return runTimeWeights(requests, dtype).reduce((sum, { bytes }) => sum + bytes, 0) + activations + beside;
+}
+
+function isMeasured(method: TrainingOrder['method']): boolean {
+  return method.type === 'dpo' || (method.type === 'reinforcement' && method.grpo.klCoefficient > 0);
+}
+
+/** Of the engine that the policy answers with: its own form of the weights, and keys and values of what is answered at a time. */
+function rolloutBytes(
+  { method, adapter, validationFile }: TrainingOrder,
+  definition: ModelDefinition,
+  context: number,
+): number {
+  const isAsked =
+    method.type === 'reinforcement' ||
+    (method.type === 'distillation' && (method.source === 'on_policy' || validationFile !== undefined));
+  if (!isAsked) return 0;
+  const [form] = definition.forms;
+  const { maxRunning, cacheBytes } = usualRolloutLimits;
+  const { weights: requests } = recordRequests((source) =>
+    definition.assemble(source, { form, positions: 1, predictor: 'absent' }),
+  );
+  const packed = adapter ? 0 : runTimeWeights(requests, 'f32').reduce((sum, { bytes }) => sum + bytes, 0);
+  return (
+    packed + Math.min(cacheBytes, (maxRunning * context * pageBytes(definition.cacheLayout(form, 'f32'))) / KEY_BLOCK)
+  );
+}
+
+/** Of a teacher that runs in the same process. */
+function teacherBytes({ method }: TrainingOrder): number {
+  if (method.type !== 'distillation' || method.teacher.directory === undefined) return 0;
+  const checkpoint = openCheckpointDirectory(method.teacher.directory);
+  const definition = readDefinition(checkpoint);
+  const [form] = definition.forms;
+  const options = { form, holdings: holdingsOf(checkpoint, form), stepTokens: 512 };
+  const { weights, scratch, cachePerToken } = memoryEstimator(definition, options)(runTimeDtype(checkpoint, undefined));
+  return weights + scratch + cachePerToken * askedAtOnce * trainedContext(definition);
 }
 
 /** Operations a second of a large product, two for each element of it. */

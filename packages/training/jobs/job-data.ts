@@ -5,14 +5,26 @@
 
 import { chooseDialect } from '@hadal/formats/chat/choose-dialect';
 import type { Checkpoint } from '@hadal/formats/checkpoint';
+import type { JsonObject } from '@hadal/protocol/chat-request';
 import { RequestError } from '@hadal/protocol/request-error';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
 import { type ConversationRow, parseConversationRow, parsePreferenceRow } from '@hadal/protocol/training-rows';
 import type { PreferencePair } from '../dpo.ts';
+import type { Sample } from '../graders/sample.ts';
 import type { TrainingDocument } from '../packing.ts';
 import { conversationDocument, learnedTokens, preferenceDocuments, type Renderer } from './conversation-documents.ts';
 import { type OrderProblem, type RowsRead, readRows } from './data-file.ts';
 import { parsePrompt, type TrainingPrompt, toolSchemaOf } from './prompts.ts';
+
+/** A conversation in which a teacher has answered. */
+export interface AnsweredRow {
+  readonly document: TrainingDocument;
+  /** What graders see of the last answer, and of the row. */
+  readonly sample: Sample;
+  readonly item: JsonObject;
+  /** Of its file, from 1. */
+  readonly line: number;
+}
 
 /** What a method learns from. */
 export type JobData =
@@ -21,7 +33,7 @@ export type JobData =
       readonly learned: readonly TrainingDocument[];
       readonly heldOut: readonly TrainingDocument[];
     }
-  | { readonly type: 'pairs'; readonly pairs: readonly PreferencePair[] }
+  | { readonly type: 'pairs'; readonly pairs: readonly PreferencePair[]; readonly heldOut: readonly PreferencePair[] }
   | {
       readonly type: 'prompts';
       readonly prompts: readonly TrainingPrompt[];
@@ -30,7 +42,7 @@ export type JobData =
   /** Answers of a teacher that are there already, and prompts to compare it on in the end. */
   | {
       readonly type: 'answered';
-      readonly learned: readonly TrainingDocument[];
+      readonly learned: readonly AnsweredRow[];
       readonly heldOut: readonly TrainingPrompt[];
     };
 
@@ -53,7 +65,10 @@ export function readJobData(
 ): JobDataRead {
   const { method, trainingFile, validationFile } = order;
   const problems: OrderProblem[] = [];
-  function read<T>(param: 'training_file' | 'validation_file', parse: (line: unknown) => T): readonly T[] {
+  function read<T>(
+    param: 'training_file' | 'validation_file',
+    parse: (line: unknown, number: number) => T,
+  ): readonly T[] {
     const file = param === 'training_file' ? trainingFile : validationFile;
     if (file === undefined) return [];
     const { rows, problems: found }: RowsRead<T> = readRows(at(file), param, parse);
@@ -61,6 +76,8 @@ export function readJobData(
     return rows;
   }
   const documentOf = (line: unknown): TrainingDocument => document(parseConversationRow(line), renderer, limit);
+  const promptsOf = (thinking: boolean) => (line: unknown, number: number) =>
+    checkedPrompt({ ...parsePrompt(line, thinking), line: number }, renderer, limit);
   switch (method.type) {
     case 'supervised':
       return {
@@ -77,23 +94,39 @@ export function readJobData(
         for (const one of pair) checkLearned(one, limit);
         return pair;
       };
-      return { data: { type: 'pairs', pairs: read('training_file', pairOf) }, problems };
+      const [pairs, heldOut] = [read('training_file', pairOf), read('validation_file', pairOf)];
+      return { data: { type: 'pairs', pairs, heldOut }, problems };
     }
     case 'reinforcement': {
-      const promptOf = (line: unknown) => checkedPrompt(parsePrompt(line, method.reasoning === 'on'), renderer, limit);
+      const promptOf = promptsOf(method.reasoning === 'on');
       const [prompts, heldOut] = [read('training_file', promptOf), read('validation_file', promptOf)];
       return { data: { type: 'prompts', prompts, heldOut }, problems };
     }
     case 'distillation': {
-      const promptOf = (line: unknown) => checkedPrompt(parsePrompt(line, true), renderer, limit);
+      const promptOf = promptsOf(true);
       if (method.source === 'stored_completions') {
-        const [learned, heldOut] = [read('training_file', documentOf), read('validation_file', promptOf)];
+        const answeredOf = (line: unknown, number: number): AnsweredRow => {
+          const row = parseConversationRow(line);
+          return {
+            document: document(row, renderer, limit),
+            sample: lastAnswer(row),
+            item: line as JsonObject,
+            line: number,
+          };
+        };
+        const [learned, heldOut] = [read('training_file', answeredOf), read('validation_file', promptOf)];
         return { data: { type: 'answered', learned, heldOut }, problems };
       }
       const [prompts, heldOut] = [read('training_file', promptOf), read('validation_file', promptOf)];
       return { data: { type: 'prompts', prompts, heldOut }, problems };
     }
   }
+}
+
+function lastAnswer({ messages }: ConversationRow): Sample {
+  const last = messages.findLast((message) => message.role === 'assistant');
+  if (last?.role !== 'assistant') throw new Error('expected a conversation in which somebody answers');
+  return { text: last.content, reasoning: last.reasoning, toolCalls: last.toolCalls, isTruncated: false };
 }
 
 function document(row: ConversationRow, renderer: Renderer, limit: number): TrainingDocument {

@@ -193,7 +193,7 @@ export class JobRun implements Disposable {
       data: { ...finite, learning_rate: this.learningRate(at.step), step_seconds: took },
     });
     const { checkpointSteps, schedule } = this.#planned;
-    const isCheckpoint = at.step % checkpointSteps === 0 && at.step < schedule.steps;
+    const isCheckpoint = at.step % checkpointSteps === 0 || at.step === schedule.steps;
     if (isCheckpoint) this.writeCheckpoint(at, finite);
     const saveMs = 1000 * (this.#options.saveSeconds ?? 300);
     if (isCheckpoint || performance.now() - this.#savedMs > saveMs) this.save(at);

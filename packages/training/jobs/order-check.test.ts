@@ -4,15 +4,20 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { trainingOrder } from '@hadal/protocol/training-order';
 import { SandboxPool } from '../graders/sandbox/sandbox-pool.ts';
-import { taskRows, toyJob } from '../testing/toy-job.ts';
+import { nanoDirectory, taskRows, toyJob } from '../testing/toy-job.ts';
 import { problemText } from './data-file.ts';
-import { estimateOrder } from './estimate.ts';
+import { estimateMemory, estimateOrder } from './estimate.ts';
 import { checkOrder } from './order-check.ts';
 
 /** What is wrong with an order on these lines, in words. */
-async function problemsOf(method: object, lines: readonly string[], more: object = {}): Promise<readonly string[]> {
-  using job = toyJob({ method, ...more }, {});
+async function problemsOf(
+  method: object,
+  lines: readonly string[],
+  { heldOut, ...more }: { heldOut?: readonly string[]; maxMemoryBytes?: number } = {},
+): Promise<readonly string[]> {
+  using job = toyJob({ method, ...more, ...(heldOut && { validationFile: 'valid.jsonl' }) }, {});
   writeFileSync(join(job.path, 'train.jsonl'), lines.join('\n'));
+  writeFileSync(join(job.path, 'valid.jsonl'), (heldOut ?? []).join('\n'));
   const order = trainingOrder.parse(JSON.parse(readFileSync(join(job.path, 'order.json'), 'utf8')));
   await using sandboxes = new SandboxPool();
   const problems = await checkOrder(order, (path) => join(job.path, path), { sandboxes });
@@ -75,6 +80,14 @@ test('a grader that names nothing, or does not end, is found before a job starts
   const grader = { type: 'string_check', name: 'g', input: '{{ item.nothing }}', reference: 'a', operation: 'eq' };
   const [named] = await problemsOf({ type: 'reinforcement', grader, grpo: {} }, [row]);
   assert.match(named as string, /^method\.reinforcement\.grader\.input: .*nothing/);
+  // Every row of both files is looked at, and named by its line.
+  const lacking = JSON.stringify({ messages: [{ role: 'user', content: 'a' }] });
+  const reinforcement = { type: 'reinforcement', grader: { ...grader, input: '{{ item.answer }}' }, grpo: {} };
+  const many = Array.from({ length: 150 }, () => row);
+  const [late] = await problemsOf(reinforcement, [...many, '', lacking]);
+  assert.match(late as string, /input: \{\{ item\.answer \}\} names nothing in the row of line 152$/);
+  const [heldOut] = await problemsOf(reinforcement, [row], { heldOut: [row, lacking] });
+  assert.match(heldOut as string, /input: validation_file: \{\{ item\.answer \}\} names nothing in the row of line 2$/);
   const endless = { type: 'javascript', name: 'g', source: 'function grade() { for (;;); }' };
   const [looping] = await problemsOf({ type: 'reinforcement', grader: endless, grpo: {} }, [row]);
   assert.match(looping as string, /^method\.reinforcement\.grader\.source: /);
@@ -87,6 +100,34 @@ test('options that cannot go together are told with what is expected instead', a
   assert.match(problems[0] as string, /^method\.distillation\.objective: expected "logits" on policy/);
   const hot = await problemsOf({ ...distillation, objective: 'logits', logits: { temperature: 2 } }, prompts);
   assert.match(hot[0] as string, /^method\.distillation\.logits\.temperature: expected 1 with a tail/);
+  const teachers = async (directory?: string) =>
+    await problemsOf({ ...distillation, teacher: { model: 'a', directory }, objective: 'logits', logits: {} }, prompts);
+  assert.match((await teachers())[0] as string, /^method\.distillation\.teacher: expected a model of this machine/);
+  const base = join(nanoDirectory, '../r1-base');
+  assert.match(
+    (await teachers(base))[0] as string,
+    /^method\.distillation\.teacher: expected the tokens of the student/,
+  );
+  assert.deepEqual(await teachers(nanoDirectory), []);
+});
+
+test('what samples, what is measured from and who teaches is estimated to take its memory', () => {
+  const bytesOf = (method: object) => {
+    using job = toyJob({ method }, { 'train.jsonl': taskRows('countdown', 4) });
+    const order = trainingOrder.parse(JSON.parse(readFileSync(join(job.path, 'order.json'), 'utf8')));
+    return estimateMemory(order, (path) => join(job.path, path));
+  };
+  const grader = { type: 'task', name: 'g', task: 'countdown' };
+  const plain = bytesOf({ type: 'reinforcement', grader, grpo: {} });
+  const measured = bytesOf({ type: 'reinforcement', grader, grpo: { klCoefficient: 0.1 } });
+  // All weights but the prediction module's, in float32.
+  assert.ok(measured - plain > 5e6 * 4 && measured - plain < 7.1e6 * 4, `${measured - plain}`);
+  const distillation = { type: 'distillation', source: 'file', objective: 'sequence', logits: {} };
+  const [far, near] = [{ model: 'a' }, { model: 'a', directory: nanoDirectory }].map((teacher) =>
+    bytesOf({ ...distillation, teacher }),
+  ) as [number, number];
+  assert.ok(plain > far, `${plain}, ${far}`);
+  assert.ok(near - far > 7e6 * 2, `${near - far}`);
 });
 
 test('a job that does not fit into the memory it may have is refused with the estimate', async () => {

@@ -5,13 +5,14 @@
 
 import { availableMemory } from '@hadal/engine/available-memory';
 import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import type { Tokenizer } from '@hadal/formats/tokenizer';
 import { readDefinition } from '@hadal/models/language-model';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
-import type { ValidationResources } from '../graders/validate.ts';
+import type { GraderMistake, ValidationResources } from '../graders/validate.ts';
 import { validateGrader } from '../graders/validate.ts';
 import type { OrderProblem } from './data-file.ts';
 import { estimateMemory } from './estimate.ts';
-import { readJobData, rendererOf } from './job-data.ts';
+import { type JobData, readJobData, rendererOf } from './job-data.ts';
 import { trainedContext } from './job-run.ts';
 
 /** All mistakes; none where the job can start. `at` completes the order's paths. */
@@ -27,9 +28,10 @@ export async function checkOrder(
   return [
     ...problems,
     ...methodProblems(order, context),
+    ...teacherProblems(order),
     // Of a file that cannot be read nothing is known.
     ...(problems.length === 0 ? memoryProblems(order, at) : []),
-    ...(await graderProblems(order, data.type === 'prompts' ? data.prompts.map(({ item }) => item) : [], resources)),
+    ...(await graderProblems(order, data, resources)),
   ];
 }
 
@@ -64,6 +66,27 @@ function methodProblems({ method, adapter }: TrainingOrder, context: number): Or
   return problems;
 }
 
+/** Whether a teacher can say what it would have expected of the student's tokens. */
+function teacherProblems({ method, model }: TrainingOrder): OrderProblem[] {
+  if (method.type !== 'distillation' || method.objective !== 'logits') return [];
+  const param = 'method.distillation.teacher';
+  const wrong = (problem: string) => [{ code: 'invalid_value', message: `${param}: ${problem}`, param, line: null }];
+  const { directory, model: name } = method.teacher;
+  if (directory === undefined)
+    return wrong('expected a model of this machine for objective "logits": of one elsewhere only its words can be had');
+  const [student, teacher] = [model.directory, directory].map((path) => openCheckpointDirectory(path).tokenizer());
+  if (student && teacher && hasSameTokens(student, teacher)) return [];
+  return wrong(
+    `expected the tokens of the student for objective "logits", ${name} has others; "sequence" needs its words only`,
+  );
+}
+
+function hasSameTokens(a: Tokenizer, b: Tokenizer): boolean {
+  if (a.vocabularySize !== b.vocabularySize) return false;
+  for (let id = 0; id < a.vocabularySize; id++) if (Buffer.compare(a.bytes(id), b.bytes(id)) !== 0) return false;
+  return true;
+}
+
 function memoryProblems(order: TrainingOrder, at: (path: string) => string): OrderProblem[] {
   const needed = estimateMemory(order, at);
   const { maxMemoryBytes = Infinity } = order;
@@ -75,20 +98,22 @@ function memoryProblems(order: TrainingOrder, at: (path: string) => string): Ord
   return [{ code: 'insufficient_memory', message, param: 'model', line: null }];
 }
 
-/** Mistakes of a grader on the first rows: they are alike, and programs take their time. */
-const gradedRows = 100;
-
+/** Mistakes of a grader on the rows of both files. */
 async function graderProblems(
   { method }: TrainingOrder,
-  items: readonly object[],
+  data: JobData,
   resources: ValidationResources,
 ): Promise<OrderProblem[]> {
   const grader = 'grader' in method ? method.grader : undefined;
   if (!grader) return [];
-  const numbered = items.slice(0, gradedRows).map((item, i) => ({ line: i + 1, item }));
-  const mistakes = await validateGrader(grader, resources, numbered);
-  return mistakes.map(({ field, problem }) => {
-    const param = `method.${method.type}.grader${field === '' ? '' : `.${field}`}`;
-    return { code: 'invalid_grader', message: `${param}: ${problem}`, param, line: null };
-  });
+  const problems = (mistakes: readonly GraderMistake[], place: string) =>
+    mistakes.map(({ field, problem }): OrderProblem => {
+      const param = `method.${method.type}.grader${field === '' ? '' : `.${field}`}`;
+      return { code: 'invalid_grader', message: `${param}: ${place}${problem}`, param, line: null };
+    });
+  const learned = data.type === 'prompts' ? data.prompts : data.type === 'answered' ? data.learned : [];
+  const found = problems(await validateGrader(grader, resources, learned), '');
+  const heldOut = data.type === 'prompts' || data.type === 'answered' ? data.heldOut : [];
+  if (found.length > 0 || heldOut.length === 0) return found;
+  return problems(await validateGrader(grader, resources, heldOut), 'validation_file: ');
 }

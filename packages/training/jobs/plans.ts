@@ -18,7 +18,9 @@ export interface EpochPlan {
 export function epochPlan(method: Common, rows: number): EpochPlan {
   const epochs = method.epochs === 'auto' ? 3 : method.epochs;
   // Few rows make many small steps, many rows steps that are worth their noise.
-  const batchSize = method.batchSize === 'auto' ? Math.min(32, Math.max(1, Math.round(rows / 32))) : method.batchSize;
+  const usual = Math.min(32, Math.max(1, Math.round(rows / 32)));
+  // No row stands twice in a step.
+  const batchSize = Math.min(Math.max(1, rows), method.batchSize === 'auto' ? usual : method.batchSize);
   const steps = Math.max(1, Math.round((epochs * rows) / batchSize));
   return { epochs, batchSize, steps, learningRateMultiplier: orOne(method.learningRateMultiplier) };
 }
@@ -32,7 +34,7 @@ export interface GrpoPlan extends EpochPlan {
 /** `prompts` of the training file. */
 export function grpoPlan(method: Reinforcement, prompts: number): GrpoPlan {
   const { grpo, evalInterval, evalSamples } = method;
-  const batchSize = method.batchSize === 'auto' ? Math.min(16, prompts) : method.batchSize;
+  const batchSize = Math.min(Math.max(1, prompts), method.batchSize === 'auto' ? 16 : method.batchSize);
   const epochs = method.epochs === 'auto' ? 1 : method.epochs;
   const steps = Math.min(grpo.maxSteps ?? Infinity, Math.max(1, Math.floor((epochs * prompts) / batchSize)));
   return {

@@ -13,10 +13,12 @@ export interface TrainingPrompt {
   readonly question: Question;
   /** The row: what graders call `item`. */
   readonly item: JsonObject;
+  /** Of its file, from 1. */
+  readonly line: number;
 }
 
 /** Throws `RequestError` for the first mistake. `thinking`: of rows that do not say; a task may ask without in any case. */
-export function parsePrompt(line: unknown, thinking: boolean): TrainingPrompt {
+export function parsePrompt(line: unknown, thinking: boolean): Omit<TrainingPrompt, 'line'> {
   if (!isTaskRow(line)) {
     const { messages, tools, item, thinking: isThinking } = parsePromptRow(line, thinking);
     return { item, question: { messages, tools: tools.map(toolSchemaOf), thinking: isThinking } };

@@ -3,13 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type Engine, openEngine } from '@hadal/engine/engine';
-import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
 import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { openSafetensors } from '@hadal/formats/safetensors';
 import { openDevice } from '@hadal/kernels/device';
 import { openModel } from '@hadal/models/language-model';
-import { engineTeacher } from '../teacher.ts';
 import { metricsOf, nanoDirectory, taskJudge, taskRows, toyJob } from '../testing/toy-job.ts';
 import { runJob } from './run-job.ts';
 
@@ -40,6 +37,9 @@ const arbitrary: typeof taskJudge = async (item, answer) => {
   const sum = [...text].reduce((total, character) => total + (character.codePointAt(0) as number), 0);
   return { ...(await taskJudge(item, answer)), reward: (sum % 17) / 17 };
 };
+
+/** The same for everybody. */
+const alike: typeof taskJudge = async (item, answer) => ({ ...(await taskJudge(item, answer)), reward: 0.25 });
 
 test('a reinforcement job: every ratio of a first update is 1, rollouts are kept, and the last checkpoint is a model', async () => {
   using job = toyJob({ method: reinforcement, validationFile: 'valid.jsonl' }, files);
@@ -163,6 +163,36 @@ test('where nothing is measured from a reference, none is renewed', async () => 
   assert.equal(await runJob(job.path, { judge: arbitrary }), 'succeeded', JSON.stringify(job.entries().at(-1)));
 });
 
+test('what was cut off, and groups in which all are alike, teach nothing', async () => {
+  const start = openSafetensors(join(nanoDirectory, 'model.safetensors'));
+  for (const [options, judge, isLearned] of [
+    [{ maskTruncated: true, maxCompletionTokens: 2 }, arbitrary, false],
+    [{ maskTruncated: false, maxCompletionTokens: 2 }, arbitrary, true],
+    [{ dropEqualGroups: true }, alike, false],
+  ] as const) {
+    using job = toyJob({ method: { ...reinforcement, grpo: { ...grpo, ...options, maxSteps: 1 } } }, files);
+    assert.equal(await runJob(job.path, { judge }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+    const [step] = metricsOf(job.entries());
+    assert.equal(step?.data.loss !== undefined, isLearned, JSON.stringify(options));
+    const moved = [...job.weights(1)].filter(([name, values]) => Buffer.compare(values, start.read(name)) !== 0);
+    assert.equal(moved.length > 0, isLearned, JSON.stringify(options));
+  }
+});
+
+test('who keeps to the language of the question is paid for it, by the share of its words', async () => {
+  const options = { ...grpo, languageReward: 0.5, maxSteps: 1 };
+  using job = toyJob({ method: { ...reinforcement, grpo: options } }, files);
+  assert.equal(await runJob(job.path, { judge: alike }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  const lines = readFileSync(join(job.path, 'rollouts/step-000001.jsonl'), 'utf8').trimEnd().split('\n');
+  const shares = lines
+    .map((line) => JSON.parse(line))
+    .map(({ reward, sub_rewards: parts }) => {
+      assert.ok(Math.abs(reward - (0.25 + 0.5 * parts.language_consistency)) < 1e-12);
+      return parts.language_consistency;
+    });
+  assert.ok(new Set(shares).size > 1, `${shares}`);
+});
+
 test('experts are kept through the updates of one step; of the first update the bits stay as they were', async () => {
   const trained = async (keepRouting: boolean, updatesPerStep: number) => {
     const options = { ...grpo, maxSteps: 1, keepRouting, updatesPerStep };
@@ -238,8 +268,14 @@ test('a supervised job learns what the answers say, and nothing of the prompts',
   assert.equal(losses.length, 12);
   assert.ok((losses.at(-1) as number) < 0.3 * (losses[0] as number), `${losses}`);
   assert.ok((metrics.at(-1)?.data.valid_loss as number) < 1);
-  const checkpoints = job.entries().flatMap((entry) => (entry.type === 'checkpoint' ? [entry.step] : []));
-  assert.deepEqual(checkpoints, [2, 4, 6, 8, 10, 12]);
+  const checkpoints = job.entries().flatMap((entry) => (entry.type === 'checkpoint' ? [entry] : []));
+  assert.deepEqual(
+    checkpoints.map(({ step }) => step),
+    [2, 4, 6, 8, 10, 12],
+  );
+  // Each says what was measured when it was made, the last one too.
+  for (const { step, metrics: its } of checkpoints)
+    assert.equal(its.train_loss, metrics.find((one) => one.step === step)?.data.train_loss);
 });
 
 test('a preference job draws the model to the preferred answers', async () => {
@@ -248,12 +284,17 @@ test('a preference job draws the model to the preferred answers', async () => {
     preferred_output: [{ role: 'assistant', content: 'blue' }],
     non_preferred_output: [{ role: 'assistant', content: 'red' }],
   }));
-  using job = toyJob({ method: { type: 'dpo', epochs: 4, batchSize: 4 } }, { 'train.jsonl': rows });
+  using job = toyJob(
+    { method: { type: 'dpo', epochs: 4, batchSize: 4 }, validationFile: 'valid.jsonl' },
+    { 'train.jsonl': rows, 'valid.jsonl': rows.slice(0, 2) },
+  );
   assert.equal(await runJob(job.path, {}), 'succeeded', JSON.stringify(job.entries().at(-1)));
   const metrics = metricsOf(job.entries());
   assert.ok(Math.abs((metrics[0]?.data.loss as number) - Math.log(2)) < 1e-6);
   assert.equal(metrics[0]?.data['rewards/margins'], 0);
   assert.equal(metrics.at(-1)?.data['rewards/accuracies'], 1);
+  const { valid_loss: heldOut = 1, 'valid_rewards/accuracies': right } = metrics.at(-1)?.data ?? {};
+  assert.ok(heldOut < 0.9 * Math.log(2) && right === 1, `${heldOut}, ${right}`);
 });
 
 test('an adapter is trained over a base in int8: the base stays, the ratio is 1, and the checkpoint is an adapter', async () => {
@@ -316,96 +357,3 @@ test('a job that computes activations again ends with the adapter of one that ke
   );
   assert.deepEqual(trained[1], trained[0]);
 });
-
-test('a student learns from a teacher by its logits, on policy or not, and by its words; in the end both are compared', async () => {
-  await using engine = await openEngine({
-    checkpoint: openCheckpointDirectory(nanoDirectory),
-    threads: 1,
-    dtype: 'f32',
-  });
-  const tokenizer = engine.tokenizer;
-  const stopTokens = [tokenizer.tokenId('<｜end▁of▁sentence｜>') as number];
-  const openTeacher = async () => engineTeacher({ engine, dialect: deepseekV4, stopTokens });
-  const distillation = { type: 'distillation', teacher: { model: 'hadal-nano' }, batchSize: 2, epochs: 1 };
-  const few = { 'train.jsonl': taskRows('add-and-subtract', 4), 'valid.jsonl': files['valid.jsonl'] };
-  const common = { logits: { topK: 8 }, maxCompletionTokens: 64 };
-  const services = { judge: taskJudge, openTeacher };
-  for (const method of [
-    { ...distillation, source: 'on_policy', objective: 'logits', onPolicyFraction: 1, ...common },
-    { ...distillation, source: 'file', objective: 'logits', ...common },
-    { ...distillation, source: 'file', objective: 'sequence', ...common, samplesPerPrompt: 2, minScore: 0 },
-  ]) {
-    using job = toyJob({ method, validationFile: 'valid.jsonl' }, few);
-    assert.equal(await runJob(job.path, services), 'succeeded', JSON.stringify(job.entries().at(-1)));
-    const metrics = metricsOf(job.entries()).filter(({ data }) => data.loss !== undefined);
-    if (method.objective === 'logits') {
-      // The student began as the teacher itself, whose weights the engine holds in other bits.
-      assert.ok(Math.abs(metrics[0]?.data.loss as number) < 1e-5, `${metrics[0]?.data.loss}`);
-    }
-    const [teacher, student] = JSON.parse(readFileSync(join(job.path, 'comparison.json'), 'utf8'));
-    assert.equal(teacher.model, 'hadal-nano');
-    assert.ok(student.score >= 0 && student.tokensPerSecond > 0);
-  }
-});
-
-test('a distillation that is stopped while its teacher speaks learns from whole answers when it goes on', async () => {
-  await using engine = await openEngine({
-    checkpoint: openCheckpointDirectory(nanoDirectory),
-    threads: 1,
-    dtype: 'f32',
-  });
-  const stopTokens = [engine.tokenizer.tokenId('<｜end▁of▁sentence｜>') as number];
-  const teacherOver = (speaker: Engine) => engineTeacher({ engine: speaker, dialect: deepseekV4, stopTokens });
-  const common = { teacher: { model: 'hadal-nano' }, batchSize: 2, epochs: 1, logits: { topK: 8 } };
-  for (const objective of ['logits', 'sequence']) {
-    const method = { type: 'distillation', source: 'file', objective, ...common, maxCompletionTokens: 64 };
-    const few = { 'train.jsonl': taskRows('add-and-subtract', 4) };
-    using whole = toyJob({ method }, few);
-    assert.equal(await runJob(whole.path, { openTeacher: async () => teacherOver(engine) }), 'succeeded');
-    using broken = toyJob({ method }, few);
-    const controller = new AbortController();
-    const interrupted = speaking(engine, () => controller.abort());
-    const services = { openTeacher: async () => teacherOver(interrupted), signal: controller.signal };
-    const end = await runJob(broken.path, services);
-    assert.equal(end, 'stopped', JSON.stringify(broken.entries().at(-1)));
-    assert.equal(await runJob(broken.path, { openTeacher: async () => teacherOver(engine) }), 'succeeded');
-    const steps = metricsOf(whole.entries()).length;
-    assert.ok(steps > 0);
-    assert.deepEqual(broken.weights(steps), whole.weights(steps), objective);
-  }
-});
-
-test('where a teacher fails once, what it has answered beside that is not asked for again', async () => {
-  const method = { type: 'distillation', source: 'file', objective: 'sequence', logits: {}, epochs: 1 };
-  using job = toyJob({ method: { ...method, teacher: { model: 'far' } } }, { 'train.jsonl': taskRows('multiply', 4) });
-  let asked = 0;
-  const openTeacher = async () => ({
-    name: 'far',
-    async answer() {
-      if (++asked === 2) throw new Error('away');
-      const sample = { text: 'plankton', reasoning: '', toolCalls: [], isTruncated: false };
-      return { sample, completionTokens: 3 };
-    },
-  });
-  assert.equal(await runJob(job.path, { openTeacher }), 'failed');
-  assert.equal(asked, 4);
-  assert.equal(await runJob(job.path, { openTeacher }), 'succeeded', JSON.stringify(job.entries().at(-1)));
-  assert.equal(asked, 5);
-});
-
-/** `engine`, whose every token is told. */
-function speaking(engine: Engine, onToken: () => void): Engine {
-  return {
-    ...{ model: engine.model, tokenizer: engine.tokenizer },
-    async *generate(request, signal) {
-      for await (const event of engine.generate(request, signal)) {
-        if (event.type === 'token') onToken();
-        yield event;
-      }
-    },
-    load: () => engine.load(),
-    loadAdapter: (...given) => engine.loadAdapter(...given),
-    unloadAdapter: (...given) => engine.unloadAdapter(...given),
-    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
-  };
-}

@@ -39,12 +39,11 @@ export async function runJob(path: string, services: JobServices): Promise<JobEn
     using run = new JobRun(directory, services);
     at = run.start();
     at = await carryOut(run, services, at);
-    run.save(at);
     if (!run.isDone(at)) {
+      run.save(at);
       directory.note({ type: 'stopped', step: at.step, trainedTokens: at.trainedTokens });
       return 'stopped';
     }
-    run.writeCheckpoint(at, {});
     run.writeMetrics();
     directory.note({ type: 'succeeded', trainedTokens: at.trainedTokens, resultFiles: run.results });
     directory.forgetState();
@@ -67,7 +66,7 @@ async function carryOut(run: JobRun, services: JobServices, at: JobPosition): Pr
   if (method.type === 'supervised' && data.type === 'documents') {
     return await supervised(run, method, { documents: data.learned, heldOut: data.heldOut }, at);
   }
-  if (method.type === 'dpo' && data.type === 'pairs') return await dpo(run, method, data.pairs, at);
+  if (method.type === 'dpo' && data.type === 'pairs') return await dpo(run, method, data, at);
   if (method.type === 'reinforcement' && data.type === 'prompts' && judge) {
     return await grpo(run, method, { ...data, judge }, at);
   }

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type Engine, openEngine } from '@hadal/engine/engine';
+import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
+import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
+import type { Sample } from './graders/sample.ts';
+import { JobFailure } from './jobs/job-failure.ts';
+import { runJob } from './jobs/run-job.ts';
+import { engineTeacher, type Teacher } from './teacher.ts';
+import { metricsOf, nanoDirectory, type ToyJob, taskJudge, taskRows, toyJob } from './testing/toy-job.ts';
+
+const heldOut = { 'valid.jsonl': taskRows('add-and-subtract', 3, 0, 'validation') };
+const sequence = { type: 'distillation', source: 'file', objective: 'sequence', logits: {}, epochs: 1 };
+
+/** A teacher who says the same to everybody. */
+function plainTeacher(answer: () => Promise<Partial<Sample>>): () => Promise<Teacher> {
+  return async () => ({
+    name: 'far',
+    async answer() {
+      const sample = { text: 'plankton', reasoning: '', toolCalls: [], isTruncated: false, ...(await answer()) };
+      return { sample, completionTokens: 3 };
+    },
+  });
+}
+
+const told = (job: ToyJob) => job.entries().flatMap((entry) => (entry.type === 'message' ? [entry.message] : []));
+
+test('a student learns from a teacher by its logits, on policy or not, and by its words; in the end both are compared', async () => {
+  await using engine = await openEngine({
+    checkpoint: openCheckpointDirectory(nanoDirectory),
+    threads: 1,
+    dtype: 'f32',
+  });
+  const tokenizer = engine.tokenizer;
+  const stopTokens = [tokenizer.tokenId('<｜end▁of▁sentence｜>') as number];
+  const openTeacher = async () => engineTeacher({ engine, dialect: deepseekV4, stopTokens });
+  const distillation = { type: 'distillation', teacher: { model: 'hadal-nano' }, batchSize: 2, epochs: 1 };
+  const few = { 'train.jsonl': taskRows('add-and-subtract', 4), ...heldOut };
+  const common = { logits: { topK: 8 }, maxCompletionTokens: 64 };
+  const services = { judge: taskJudge, openTeacher };
+  for (const method of [
+    { ...distillation, source: 'on_policy', objective: 'logits', onPolicyFraction: 1, ...common },
+    { ...distillation, source: 'file', objective: 'logits', ...common },
+    { ...distillation, source: 'file', objective: 'sequence', ...common, samplesPerPrompt: 2, minScore: 0 },
+  ]) {
+    using job = toyJob({ method, validationFile: 'valid.jsonl' }, few);
+    assert.equal(await runJob(job.path, services), 'succeeded', JSON.stringify(job.entries().at(-1)));
+    const metrics = metricsOf(job.entries()).filter(({ data }) => data.loss !== undefined);
+    if (method.objective === 'logits') {
+      // The student began as the teacher itself, whose weights the engine holds in other bits.
+      assert.ok(Math.abs(metrics[0]?.data.loss as number) < 1e-5, `${metrics[0]?.data.loss}`);
+    }
+    const [teacher, student] = JSON.parse(readFileSync(join(job.path, 'comparison.json'), 'utf8'));
+    assert.equal(teacher.model, 'hadal-nano');
+    assert.ok(student.score >= 0 && student.tokensPerSecond > 0);
+  }
+});
+
+test('a distillation that is stopped while its teacher speaks learns from whole answers when it goes on', async () => {
+  await using engine = await openEngine({
+    checkpoint: openCheckpointDirectory(nanoDirectory),
+    threads: 1,
+    dtype: 'f32',
+  });
+  const stopTokens = [engine.tokenizer.tokenId('<｜end▁of▁sentence｜>') as number];
+  const teacherOver = (speaker: Engine) => engineTeacher({ engine: speaker, dialect: deepseekV4, stopTokens });
+  const common = { teacher: { model: 'hadal-nano' }, batchSize: 2, epochs: 1, logits: { topK: 8 } };
+  for (const objective of ['logits', 'sequence']) {
+    const method = { type: 'distillation', source: 'file', objective, ...common, maxCompletionTokens: 64 };
+    const few = { 'train.jsonl': taskRows('add-and-subtract', 4) };
+    using whole = toyJob({ method }, few);
+    assert.equal(await runJob(whole.path, { openTeacher: async () => teacherOver(engine) }), 'succeeded');
+    using broken = toyJob({ method }, few);
+    const controller = new AbortController();
+    const interrupted = speaking(engine, () => controller.abort());
+    const services = { openTeacher: async () => teacherOver(interrupted), signal: controller.signal };
+    const end = await runJob(broken.path, services);
+    assert.equal(end, 'stopped', JSON.stringify(broken.entries().at(-1)));
+    assert.equal(await runJob(broken.path, { openTeacher: async () => teacherOver(engine) }), 'succeeded');
+    const steps = metricsOf(whole.entries()).length;
+    assert.ok(steps > 0);
+    assert.deepEqual(broken.weights(steps), whole.weights(steps), objective);
+  }
+});
+
+test('where a teacher fails once, what it has answered beside that is not asked for again', async () => {
+  using job = toyJob(
+    { method: { ...sequence, teacher: { model: 'far' } } },
+    { 'train.jsonl': taskRows('multiply', 4) },
+  );
+  let asked = 0;
+  const openTeacher = plainTeacher(async () => {
+    if (++asked === 2) throw new Error('away');
+    return {};
+  });
+  assert.equal(await runJob(job.path, { openTeacher }), 'failed');
+  assert.equal(asked, 4);
+  assert.equal(await runJob(job.path, { openTeacher }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  assert.equal(asked, 5);
+});
+
+test('of the answers of a teacher those are learned that come to an end and are graded well enough', async () => {
+  for (const [minScore, learned] of [
+    [0.5, 3],
+    [0.9, 1],
+  ]) {
+    const method = { ...sequence, teacher: { model: 'far' }, minScore, samplesPerPrompt: 6 };
+    using job = toyJob({ method }, { 'train.jsonl': taskRows('multiply', 1) });
+    let asked = 0;
+    const openTeacher = plainTeacher(async () => ({ text: `${asked++}`, isTruncated: asked === 6 }));
+    // 0, 0.2, 0.4 up to 1 for what was cut off.
+    const judge: typeof taskJudge = async (item, answer) => ({
+      ...(await taskJudge(item, answer)),
+      reward: Number(answer.text) / 5 + (answer.text === '4' ? 0.1 : 0),
+    });
+    const end = await runJob(job.path, { openTeacher, judge });
+    assert.equal(end, 'succeeded', JSON.stringify(job.entries().at(-1)));
+    assert.ok(told(job).includes(`${learned === 3 ? 2 : 1} of 6 answers of far are learned`), told(job).join('\n'));
+  }
+});
+
+test('answers that are there already are graded too, and what they were called with is read', async () => {
+  const rows = [0, 1, 2, 3].map((score) => ({
+    messages: [
+      { role: 'user', content: 'What swims?' },
+      { role: 'assistant', content: 'plankton' },
+    ],
+    metadata: { score: `${score}` },
+  }));
+  const method = { ...sequence, source: 'stored_completions', teacher: { model: 'far' }, minScore: 2 };
+  using job = toyJob({ method }, { 'train.jsonl': rows });
+  let graded = 0;
+  const judge: typeof taskJudge = async (item, { text }) => {
+    graded++;
+    assert.equal(text, 'plankton');
+    const { score } = item.metadata as { score: string };
+    return { name: 'a', type: 'task', reward: Number(score), subRewards: {}, problems: [], executionMs: 0, usage: {} };
+  };
+  const openTeacher = plainTeacher(async () => ({}));
+  assert.equal(await runJob(job.path, { openTeacher, judge }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  assert.ok(told(job).includes('2 of 4 stored answers are learned'), told(job).join('\n'));
+  assert.equal(metricsOf(job.entries()).length, 2);
+  assert.equal(graded, 4);
+});
+
+test('a teacher that is away in the end leaves the student without the comparison, and with what it has learned', async () => {
+  const method = { ...sequence, teacher: { model: 'far' } };
+  using job = toyJob({ method, validationFile: 'valid.jsonl' }, { 'train.jsonl': taskRows('multiply', 4), ...heldOut });
+  let asked = 0;
+  const openTeacher = plainTeacher(async () => {
+    if (++asked > 4) throw new JobFailure('teacher_failed', 'away');
+    return {};
+  });
+  assert.equal(await runJob(job.path, { openTeacher }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  assert.ok(told(job).includes('teacher and student could not be compared: away'));
+  const last = job.entries().findLast((entry) => entry.type === 'checkpoint');
+  assert.ok(last?.type === 'checkpoint' && existsSync(join(job.path, last.directory, 'model.safetensors')));
+  assert.ok(!existsSync(join(job.path, 'comparison.json')));
+});
+
+/** `engine`, whose every token is told. */
+function speaking(engine: Engine, onToken: () => void): Engine {
+  return {
+    ...{ model: engine.model, tokenizer: engine.tokenizer },
+    async *generate(request, signal) {
+      for await (const event of engine.generate(request, signal)) {
+        if (event.type === 'token') onToken();
+        yield event;
+      }
+    },
+    load: () => engine.load(),
+    loadAdapter: (...given) => engine.loadAdapter(...given),
+    unloadAdapter: (...given) => engine.unloadAdapter(...given),
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  };
+}
