@@ -1,9 +1,10 @@
 // Training as a service, whole: the real program, its trainer and its models, with the official client; killed on the way.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { after, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import OpenAI, { toFile } from 'openai';
@@ -61,14 +62,26 @@ async function ask(client: OpenAI, model: string): Promise<string> {
 
 const few = { hyperparameters: { n_epochs: 3, batch_size: 4 }, limits: { threads: 1 }, checkpoint_steps: 6 };
 
-test('a model is trained further and asked at once, and it was also where its server was killed on the way', async () => {
+/** Of the process that trains: it has no time to save anything. */
+function killTrainer(home: string, id: string): void {
+  const { pid } = JSON.parse(readFileSync(join(directory, home, 'jobs', id, 'lock'), 'utf8')) as { pid: number };
+  process.kill(pid, 'SIGKILL');
+}
+
+test('a model is trained further and asked at once, and it was also where trainer and server were killed on the way', async () => {
   const steps: Record<string, [number, number][]> = {};
   for (const home of ['calm', 'killed']) {
     let { server, client } = await start(home);
     const { id } = await create(client, few);
     if (home === 'killed') {
-      for (const step of [2, 8]) {
+      for (const { step, trainer = false, itself = false } of [
+        { step: 2, itself: true },
+        { step: 7, trainer: true },
+        { step: 13, trainer: true, itself: true },
+      ]) {
         await until(client, id, (job) => (job.step ?? 0) >= step);
+        if (trainer) killTrainer(home, id);
+        if (!itself) continue;
         server.kill();
         await server.ended;
         ({ server, client } = await start(home));
@@ -77,6 +90,9 @@ test('a model is trained further and asked at once, and it was also where its se
     const job = await until(client, id, isOver);
     assert.equal(job.status, 'succeeded', JSON.stringify(job.error));
     const events = await Array.fromAsync(client.fineTuning.jobs.listEvents(id, { limit: 100 }));
+    const died = events.filter(({ message }) => message.includes('(signal SIGKILL)'));
+    // The second one may go unseen: the server was killed right after it.
+    assert.ok(home === 'killed' ? died.length >= 1 : died.length === 0, `${died.length} deaths`);
     steps[home] = events
       .filter(({ type }) => type === 'metrics')
       .map(({ data }) => data as { step: number; loss: number })
