@@ -6,6 +6,6 @@ import { ruleGrader } from './rules.ts';
 
 export const job: JobRecipe = {
   ...{ name: 'r1-final', model: 'runs/r1-rejection', seed: 1 },
-  rows: () => taskRows('countdown', 'train', 6_000_000, promptsPerStep * 200, 3),
-  ...countdownGrpo(ruleGrader({ format: 0.1, language: 0.2 }), 50),
+  rows: () => taskRows('countdown', 'train', 6_000_000, promptsPerStep * 40, 3),
+  ...countdownGrpo(ruleGrader({ format: 0.5, language: 0.5 })),
 };

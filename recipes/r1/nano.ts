@@ -21,7 +21,7 @@ const shares: readonly (readonly [task: string, share: number, difficulty?: numb
   ['multiply', 1],
 ];
 const promptsPerStep = 27;
-const steps = 200;
+const steps = 120;
 
 export const job: JobRecipe = {
   ...{ name: 'r1-nano', model: 'models/hadal-nano', seed: 1, checkpointSteps: 20 },
@@ -33,7 +33,11 @@ export const job: JobRecipe = {
     // Rows say which task they are of; the grader's holds for those that do not.
     ...{ type: 'reinforcement', grader: { type: 'task', name: 'right', task: 'countdown' } },
     ...{ batchSize: promptsPerStep, evalInterval: 20 },
-    grpo: { groupSize: 8, lossType: 'dr_grpo', scaleRewards: 'none', maxCompletionTokens: 512, maskTruncated: false },
+    grpo: {
+      ...{ groupSize: 8, lossType: 'dr_grpo', scaleRewards: 'none', maxCompletionTokens: 512, maskTruncated: false },
+      // What it can already do it is not to lose.
+      ...{ klCoefficient: 0.04, referenceRefresh: 50 },
+    },
   },
 };
 

@@ -8,6 +8,6 @@ import { ruleGrader } from './rules.ts';
 
 export const job: JobRecipe = {
   ...{ name: 'r1-reasoner', model: 'runs/r1-cold-start', seed: 1 },
-  rows: () => taskRows('countdown', 'train', 4_000_000, promptsPerStep * 300, 3),
-  ...countdownGrpo(ruleGrader({ format: 0.1, language: 0.2 }), 50),
+  rows: () => taskRows('countdown', 'train', 4_000_000, promptsPerStep * 60, 3),
+  ...countdownGrpo(ruleGrader({ format: 0.5, language: 0.5 })),
 };

@@ -2,6 +2,7 @@
 // `npx hadal train r1/student-distilled --seed 1`, 2 and 3.
 
 import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';
+import { maxCompletionTokens } from './countdown-grpo.ts';
 import { ruleGrader } from './rules.ts';
 
 export const job: JobRecipe = {
@@ -11,7 +12,7 @@ export const job: JobRecipe = {
   method: {
     type: 'distillation',
     teacher: { model: 'r1-final', directory: 'runs/r1-final' },
-    ...{ source: 'file', objective: 'sequence', logits: {}, maxCompletionTokens: 384 },
+    ...{ source: 'file', objective: 'sequence', logits: {}, maxCompletionTokens },
     grader: ruleGrader({ format: 0.1, language: 0.1 }),
     // Right, well formed, and nearly all words in the question's language.
     ...{ minScore: 1.19, epochs: 4, batchSize: 16, learningRateMultiplier: 3 },

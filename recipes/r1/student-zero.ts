@@ -8,5 +8,5 @@ import { ruleGrader } from './rules.ts';
 export const job: JobRecipe = {
   ...{ name: 'r1-student-zero', model: 'runs/r1-student-base/model', seed: 1 },
   rows: () => taskRows('countdown', 'train', 7_000_000, promptsPerStep * 200, 3),
-  ...countdownGrpo(ruleGrader({ format: 0.1, language: 0.2 }), 50),
+  ...countdownGrpo(ruleGrader({ format: 0.5, language: 0.5 })),
 };

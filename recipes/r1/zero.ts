@@ -10,6 +10,6 @@ import { ruleGrader } from './rules.ts';
 export const job: JobRecipe = {
   ...{ name: 'r1-zero', model: 'models/r1-base', seed: 1 },
   // Problems that no stage before has seen.
-  rows: () => taskRows('countdown', 'train', 1_000_000, promptsPerStep * 200, 3),
-  ...countdownGrpo(ruleGrader({ format: 0.1, language: 0 }), 0),
+  rows: () => taskRows('countdown', 'train', 1_000_000, promptsPerStep * 150, 3),
+  ...countdownGrpo(ruleGrader({ format: 0.1, language: 0 })),
 };

@@ -10,7 +10,7 @@ import { expertTurn } from './evaluate-answer.ts';
 import { Random } from './random.ts';
 import type { ChatProblem, Task } from './task.ts';
 
-const maxAttempts = 6;
+const maxAttempts = 16;
 
 export const countdownForm: Task = {
   name: 'countdown-form',
