@@ -16,7 +16,7 @@ export const job: JobRecipe = {
   heldOut: () => taskRows('countdown', 'validation', 0, 200, 3),
   method: {
     type: 'distillation',
-    teacher: { model: 'r1-zero', directory: 'runs/r1-zero' },
+    teacher: { model: 'r1-zero', directory: 'models/r1-zero' },
     ...{ source: 'file', objective: 'sequence', samplesPerPrompt: 8, logits: {}, maxCompletionTokens },
     grader: ruleGrader({ format: 0.1, language: 0.1 }),
     ...{ minScore: 1.199, epochs: 4, batchSize: 8, learningRateMultiplier: 2 },
