@@ -1,7 +1,7 @@
 // Fine-tuning over the API: jobs made, listed, followed, paused and cancelled, estimates, graders tried out, and models deleted.
 //
-// Owns what a caller may do with a job and with what it has made. JSON shapes are `protocol`'s, the work is the queue's, who trains is behind the desk. What
-// has been is shown also by a server that trains nothing.
+// Owns what a caller may do with a job and with what it has made. JSON shapes are `protocol`'s, the work is the queue's, who trains is
+// behind the desk. What has been is shown also by a server that trains nothing.
 
 import { randomInt } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';

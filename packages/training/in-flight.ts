@@ -1,6 +1,7 @@
 // Work on many things, some at a time.
 //
-// Owns how much is under way at once: neither all, which a server elsewhere would refuse, nor one, for which a machine is too wide.
+// Owns how much is under way at once: neither all, which a server elsewhere would refuse, nor one, for which a machine is too wide. Knows
+// nothing of the work.
 
 /** Answers of a teacher that are waited for at a time. */
 export const askedAtOnce = 32;

@@ -3,7 +3,7 @@
 // Owns what is sent: the files first, then the order, whose method is a name or a file. What is wrong with them is the server's to say.
 // Speaks with the server over its API, like everybody.
 
-import { existsSync, openAsBlob, readFileSync } from 'node:fs';
+import { openAsBlob, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { bytesInWords, countInWords, secondsInWords } from '../quantities.ts';
@@ -95,7 +95,9 @@ async function firstModel(remote: Remote): Promise<string> {
 async function upload(remote: Remote, path: string): Promise<string> {
   const body = new FormData();
   body.append('purpose', 'fine-tune');
-  if (!existsSync(path)) throw new Error(`${path}: expected a file of JSON Lines, there is none`);
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    throw new Error(`${path}: expected a file of JSON Lines, there is none`);
+  }
   const content = await openAsBlob(path);
   body.append('file', content, basename(path));
   return (await serverJson<{ readonly id: string }>(remote, 'files', body)).id;

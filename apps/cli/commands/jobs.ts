@@ -1,9 +1,9 @@
 // `hadal jobs`: the fine-tuning jobs of a server.
 //
 // Owns how jobs, what they tell, their curves and their rollouts are shown in a terminal, and how they are paused, resumed and
-// cancelled from one.
-// Speaks with the server over its API, like everybody.
+// cancelled from one; how they are made is `jobs-create`'s. Speaks with the server over its API, like everybody.
 
+import process from 'node:process';
 import { Command, Option } from 'commander';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { curveText } from '../curve-text.ts';
