@@ -17,6 +17,7 @@ import { rmsNorm } from '@hadal/kernels/norm';
 import { rope } from '@hadal/kernels/rope';
 import { combineRows, gatherRows, groupByExpert, route, routeByToken } from '@hadal/kernels/routing';
 import { type RowDtype, storeRows } from '@hadal/kernels/rows';
+import { argmax } from '@hadal/kernels/sampling';
 import { swiglu } from '@hadal/kernels/swiglu';
 import type { Arena } from './arena.ts';
 import {
@@ -320,12 +321,14 @@ export class Graph {
 
   /**
    * Negative log-likelihood of `targets` i32 [N] (-1: none) under softmax(x wT); [N], unweighted. The loss that
-   * `backward` starts from is sum_n weights[n] * nll[n].
+   * `backward` starts from is sum_n weights[n] * nll[n]. `likeliest` i32 [N], where given, is what a greedy choice would be.
    */
-  linearCrossEntropy(x: Tensor, w: Weight, targets: Tensor, weights: Tensor): Tensor {
+  linearCrossEntropy(x: Tensor, w: Weight, targets: Tensor, weights: Tensor, likeliest?: Tensor): Tensor {
     return this.#linearLoss(x, w, ({ logits, loss, rows, purpose }) => {
       const { commands } = this.device;
       const shape = { N: logits.rows, V: logits.dim(-1) };
+      // First, for the gradient takes the place of the logits.
+      if (likeliest) argmax(commands, logits, rows(likeliest), shape);
       if (purpose === 'loss') crossEntropyForward(commands, logits, rows(targets), loss, shape);
       else crossEntropy(commands, logits, rows(targets), rows(weights), loss, logits, shape);
     });

@@ -68,6 +68,8 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
   );
   const missing = wanted.filter(({ prompt, sample }) => !known.has(`${prompt}/${sample}`));
   let untold: TaughtLine[] = [];
+  // Some fifty messages for however many answers.
+  const toldAtOnce = Math.max(askedAtOnce, Math.ceil(missing.length / 50));
   const tell = () => {
     const lines = untold;
     untold = [];
@@ -88,7 +90,7 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
     appendFileSync(file, `${JSON.stringify(line)}\n`);
     known.set(`${prompt}/${sample}`, line);
     untold.push(line);
-    if (untold.length >= askedAtOnce) tell();
+    if (untold.length >= toldAtOnce) tell();
   });
   tell();
   // What was cut off teaches not to come to an end.

@@ -8,10 +8,11 @@ import { EpochOrder } from './jobs/epoch-order.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import type { JobRun } from './jobs/job-run.ts';
 import { jobRowTokens, packDocuments, type TrainingDocument, tokenCount } from './packing.ts';
+import type { Prediction } from './trainer.ts';
 
 type Common = Pick<TrainingMethod, 'epochs' | 'batchSize' | 'learningRateMultiplier'>;
 
-/** Held-out rows of which the loss is taken at most. */
+/** Held-out rows that are measured often; of all that there are it is done at a checkpoint. */
 export const heldOutDocuments = 64;
 
 export interface SupervisedData {
@@ -24,12 +25,13 @@ export async function supervised(job: JobRun, method: Common, { documents, heldO
   const { batchSize, steps } = job.settleEpochs(method, documents.length);
   const order = new EpochOrder(documents.length, `${job.order.seed}/documents`);
   const validation = packDocuments(heldOut.slice(0, heldOutDocuments), jobRowTokens);
+  const wholeValidation = packDocuments(heldOut, jobRowTokens);
   while (job.goesOn(at)) {
     const seen = Array.from({ length: batchSize }, (_, i) => documents[order.at(at.next + i)] as TrainingDocument);
     const { rows } = packDocuments(seen, jobRowTokens);
-    const { loss, gradientNorm } = job.update(at, rows);
+    const { loss, accuracy, gradientNorm } = job.update(at, rows);
     const tokens = tokenCount(rows);
-    const isTime = validation.rows.length > 0 && isValidationTime(at.step + 1, steps);
+    const isTime = heldOut.length > 0 && isValidationTime(at.step + 1, steps);
     at = await job.finishStep(
       {
         ...{ ...at, step: at.step + 1, update: at.update + 1, next: at.next + batchSize },
@@ -37,11 +39,20 @@ export async function supervised(job: JobRun, method: Common, { documents, heldO
       },
       {
         ...{ train_loss: loss, loss, grad_norm: gradientNorm, num_tokens: tokens },
-        ...(isTime && { valid_loss: job.trainer.evaluate(validation) }),
+        ...(accuracy !== undefined && { train_mean_token_accuracy: accuracy }),
+        ...(isTime && measures('valid', job.trainer.evaluate(validation))),
+        ...(heldOut.length > 0 &&
+          job.isCheckpoint(at.step + 1) &&
+          measures('full_valid', job.trainer.evaluate(wholeValidation))),
       },
     );
   }
   return at;
+}
+
+/** With OpenAI's names. */
+function measures(prefix: string, { loss, accuracy }: Prediction): Record<string, number> {
+  return { [`${prefix}_loss`]: loss, [`${prefix}_mean_token_accuracy`]: accuracy };
 }
 
 /** Whether the loss on held-out rows is taken after `step`: some twenty times, and in the end. */

@@ -151,6 +151,28 @@ test('a predictor without weight in the loss rests: its weights stay as they beg
   }
 });
 
+test('accuracy is the share of the supervised tokens that no other token is likelier than, by their weights', () => {
+  using device = openDevice();
+  using trainer = new Trainer(device, definition, { optimizer, clipNorm: 1, contextLength: 128 });
+  initialize(device, trainer.parameters, 'accuracy', 0.5);
+  const [prefix, vocabulary] = [[3, 4, 5], 64];
+  const ending = (token: number, weight: number) => ({ tokens: [...prefix, token], weights: [0, 0, 0, weight] });
+  const row = (...documents: ReturnType<typeof ending>[]) => ({ documents, tokens: 4 * documents.length });
+  const logprobs = Array.from(
+    { length: vocabulary },
+    (_, token) => trainer.logprobs(row(ending(token, 1)))[0]?.[0] as number,
+  );
+  const best = logprobs.indexOf(Math.max(...logprobs));
+  const other = (best + 1) % vocabulary;
+  const rows = [row(ending(best, 1), ending(other, 2)), row(ending(best, 0.5))];
+  const { loss, accuracy } = trainer.evaluate({ rows });
+  assert.ok(Math.abs(accuracy - 1.5 / 3.5) < 1e-6, `${accuracy}`);
+  const expected = -(1.5 * (logprobs[best] as number) + 2 * (logprobs[other] as number)) / 3.5;
+  assert.ok(Math.abs(loss - expected) < 1e-5, `${loss}, expected ${expected}`);
+  const step = trainer.step(1, { rows }, { ...settings, predictorWeight: 0 });
+  assert.equal(step.accuracy, accuracy);
+});
+
 test("a router's bias moves by the balance rate against the load, and only by that", () => {
   const name = 'model.layers.1.mlp.gate.e_score_correction_bias';
   const bias = (balanceRate: number) =>

@@ -48,6 +48,8 @@ export interface StepSettings {
 export interface StepResult {
   /** Mean negative log-likelihood over the supervised tokens, in nats. */
   readonly loss: number;
+  /** Share of the supervised tokens that are the likeliest in their place; of a likelihood alone. */
+  readonly accuracy: number | undefined;
   readonly predictorLoss: number | undefined;
   /** Before clipping. */
   readonly gradientNorm: number;
@@ -88,10 +90,24 @@ const blockBytes = 16 * 2 ** 20;
 
 const likelihood: Objective = { type: 'likelihood' };
 
+/** How well supervised tokens are predicted. */
+export interface Prediction {
+  /** Mean negative log-likelihood, in nats. */
+  readonly loss: number;
+  /** Share of them that are the likeliest in their place. */
+  readonly accuracy: number;
+}
+
 /** A loss that is being summed up on the device: `nll` [n] and the weights that make it a mean. */
 interface RecordedLoss {
   readonly nll: Tensor;
   readonly weights: Float32Array;
+}
+
+/** With the likeliest tokens, i32 [n], in the places of the supervised `tokens`. */
+interface RecordedPrediction extends RecordedLoss {
+  readonly likeliest: Tensor;
+  readonly tokens: Int32Array;
 }
 
 export class Trainer {
@@ -148,7 +164,7 @@ export class Trainer {
     const { gradients } = this.parameters;
     const counts = supervised(packed);
     fill(commands, gradients, 0);
-    let [loss, predictorLoss] = [0, 0];
+    let [loss, accuracy, predictorLoss] = [0, 0, 0];
     for (const [index, row] of packed.rows.entries()) {
       this.#arena.reset();
       const graph = this.#trainingGraph(routing?.ofPass(index));
@@ -162,6 +178,7 @@ export class Trainer {
       const recorded = this.#recordRow(graph, row, counts, settings.predictorWeight);
       commands.run();
       loss += this.#sum(recorded.main);
+      accuracy += this.#sumOfHits(recorded.main);
       if (recorded.predictor) predictorLoss += this.#sum(recorded.predictor) / settings.predictorWeight;
     }
 
@@ -181,20 +198,26 @@ export class Trainer {
     const imbalance = this.#balance(settings.balanceRate);
     return {
       ...{ loss, gradientNorm, imbalance, supervisedTokens: counts.main },
+      accuracy: objective.type === 'likelihood' ? accuracy : undefined,
       predictorLoss: settings.predictorWeight > 0 ? predictorLoss : undefined,
     };
   }
 
-  /** Mean loss over the supervised tokens of `packed`; changes nothing. */
-  evaluate(packed: Pick<PackedStep, 'rows'>): number {
+  /** How well the supervised tokens of `packed` are predicted; changes nothing. */
+  evaluate(packed: Pick<PackedStep, 'rows'>): Prediction {
     const counts = supervised(packed);
-    let loss = 0;
+    let [loss, accuracy] = [0, 0];
     for (const row of packed.rows) {
-      const { weights } = targets(row, 1);
-      const logprobs = this.logprobs(row).flatMap((values) => [...values]);
-      loss -= logprobs.reduce((sum, value, i) => sum + value * (weights[i] as number), 0) / counts.main;
+      this.#arena.reset();
+      const graph = new Graph(this.#device, this.#arena, 'inference');
+      const { hidden } = this.#forward(graph, row);
+      const recorded = this.#recordPrediction(graph, hidden, scaled(targets(row, 1), 1 / counts.main));
+      graph.run();
+      loss += this.#sum(recorded);
+      accuracy += this.#sumOfHits(recorded);
     }
-    return loss;
+    this.#clearLoads();
+    return { loss, accuracy };
   }
 
   /** Log-probabilities of the supervised tokens of each document of `row`, in nats; changes nothing. */
@@ -215,9 +238,9 @@ export class Trainer {
 
   /** Forward and backward of one row, recorded; every loss is already weighted as it enters the step's objective. */
   #recordRow(graph: Graph, row: PackedRow, counts: { main: number; predictor: number }, predictorWeight: number) {
-    const { head, predictor: module } = this.#network;
+    const { predictor: module } = this.#network;
     const { hidden, documents } = this.#forward(graph, row);
-    const main = this.#recordLoss(graph, hidden, head, scaled(targets(row, 1), 1 / counts.main));
+    const main = this.#recordPrediction(graph, hidden, scaled(targets(row, 1), 1 / counts.main));
     let predictor: RecordedLoss | undefined;
     if (module && predictorWeight > 0) {
       const next = this.#arena.integers(tokensOf(row).following);
@@ -300,11 +323,18 @@ export class Trainer {
   }
 
   /** Logits are made for supervised rows only: in a conversation that is less than half of them. */
-  #recordLoss(graph: Graph, hidden: Tensor, head: Weight, { rows, tokens, weights }: Targets): RecordedLoss {
+  #recordLoss(graph: Graph, hidden: Tensor, head: Weight, these: Targets, likeliest?: Tensor): RecordedLoss {
+    const { rows, tokens, weights } = these;
     if (rows.length === 0) return { nll: this.#arena.take([0]), weights };
     const chosen = graph.embedding(hidden, this.#arena.integers(rows));
-    const nll = graph.linearCrossEntropy(chosen, head, this.#arena.integers(tokens), this.#arena.floats(weights));
-    return { nll, weights };
+    const [ids, shares] = [this.#arena.integers(tokens), this.#arena.floats(weights)];
+    return { nll: graph.linearCrossEntropy(chosen, head, ids, shares, likeliest), weights };
+  }
+
+  #recordPrediction(graph: Graph, hidden: Tensor, these: Targets): RecordedPrediction {
+    const likeliest = this.#arena.take([these.rows.length], 'i32');
+    const recorded = this.#recordLoss(graph, hidden, this.#network.head, these, likeliest);
+    return { ...recorded, likeliest, tokens: these.tokens };
   }
 
   /** What only looked must not count as load. */
@@ -315,6 +345,12 @@ export class Trainer {
   #sum({ nll, weights }: RecordedLoss): number {
     const values = this.#read(nll);
     return values.reduce((sum, value, i) => sum + value * (weights[i] as number), 0);
+  }
+
+  #sumOfHits({ likeliest, tokens, weights }: RecordedPrediction): number {
+    const ids = new Int32Array(tokens.length);
+    if (ids.length > 0) this.#device.memory.read(likeliest, ids);
+    return weights.reduce((sum, weight, i) => sum + (ids[i] === tokens[i] ? weight : 0), 0);
   }
 
   #read(tensor: Tensor): Float32Array {

@@ -140,7 +140,7 @@ export class TrainingRun {
 
   /** Mean loss on documents that are never trained on. */
   validate(packed: PackedStep): number {
-    return this.#trainer.evaluate(packed);
+    return this.#trainer.evaluate(packed).loss;
   }
 
   note(text: string): void {

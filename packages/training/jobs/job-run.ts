@@ -169,6 +169,12 @@ export class JobRun implements Disposable {
     return this.#plan !== undefined && step >= this.#plan.schedule.steps;
   }
 
+  /** Whether a checkpoint is to be served after `step`. */
+  isCheckpoint(step: number): boolean {
+    const { checkpointSteps, schedule } = this.#planned;
+    return step % checkpointSteps === 0 || step === schedule.steps;
+  }
+
   /** The rate of a step's updates; `step` counts from 1. */
   learningRate(step: number): number {
     const { learningRateMultiplier, schedule } = this.#planned;
@@ -192,8 +198,7 @@ export class JobRun implements Disposable {
       step: at.step,
       data: { ...finite, learning_rate: this.learningRate(at.step), step_seconds: took },
     });
-    const { checkpointSteps, schedule } = this.#planned;
-    const isCheckpoint = at.step % checkpointSteps === 0 || at.step === schedule.steps;
+    const isCheckpoint = this.isCheckpoint(at.step);
     if (isCheckpoint) this.writeCheckpoint(at, finite);
     const saveMs = 1000 * (this.#options.saveSeconds ?? 300);
     if (isCheckpoint || performance.now() - this.#savedMs > saveMs) this.save(at);

@@ -267,12 +267,22 @@ test('a supervised job learns what the answers say, and nothing of the prompts',
   const losses = metrics.flatMap(({ data }) => data.train_loss ?? []);
   assert.equal(losses.length, 12);
   assert.ok((losses.at(-1) as number) < 0.3 * (losses[0] as number), `${losses}`);
-  assert.ok((metrics.at(-1)?.data.valid_loss as number) < 1);
+  const last = metrics.at(-1)?.data ?? {};
+  assert.ok((last.valid_loss as number) < 1);
+  const accuracies = metrics.flatMap(({ data }) => data.train_mean_token_accuracy ?? []);
+  assert.equal(accuracies.length, 12);
+  assert.ok((accuracies.at(-1) as number) > (accuracies[0] as number) && (accuracies.at(-1) as number) <= 1);
+  // Few held-out rows: those that are measured often are all that there are.
+  assert.equal(last.full_valid_loss, last.valid_loss);
+  assert.equal(last.full_valid_mean_token_accuracy, last.valid_mean_token_accuracy);
   const checkpoints = job.entries().flatMap((entry) => (entry.type === 'checkpoint' ? [entry] : []));
   assert.deepEqual(
     checkpoints.map(({ step }) => step),
     [2, 4, 6, 8, 10, 12],
   );
+  for (const { metrics: measured } of checkpoints) {
+    assert.ok(measured.full_valid_loss !== undefined && measured.full_valid_mean_token_accuracy !== undefined);
+  }
   // Each says what was measured when it was made, the last one too.
   for (const { step, metrics: its } of checkpoints)
     assert.equal(its.train_loss, metrics.find((one) => one.step === step)?.data.train_loss);
