@@ -1,9 +1,9 @@
 // Jobs from the command line, against a server whose trainer trains nothing.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { serveToy } from '@hadal/server/testing/serve-toy';
@@ -75,6 +75,17 @@ test('a job is made from files of this machine, estimated before, and followed t
   assert.notEqual(job?.validation_file, null);
 
   const followed = await run(rows, '--follow');
+  const [last] = (await client.fineTuning.jobs.list()).data;
+  const download = async (...args: string[]) =>
+    await hadal(['jobs', 'download', last?.id ?? '', ...args, '--url', url]);
+  const to = join(directory, 'models', 'mine');
+  const fetched = await download('--to', to);
+  assert.equal(fetched.stdout, `${to}\n`);
+  assert.match(fetched.stderr, /^config\.json, \d+ B\n$/);
+  assert.deepEqual(JSON.parse(readFileSync(join(to, 'config.json'), 'utf8')), { model_type: 'deepseek_v4' });
+  assert.deepEqual(readdirSync(dirname(to)), ['mine'], 'no part is left');
+  assert.match((await download('--to', to)).stderr, /expected a directory that is not there yet; see --to\n$/);
+  assert.match((await download('--step', '9')).stderr, /expected one of the steps (\d+, )*\d+, got 9\n$/);
   assert.match(followed.stdout, /Step 3\/3: .*\n(.*\n)*Talk with it: hadal chat/);
   assert.equal(followed.code, 0);
   const failing = await run(fileOf('failing.jsonl', { toy: { failAt: 1 } }), '--follow');

@@ -111,6 +111,8 @@ export const routes = {
   listModels: { ...models, ...get('/models', 'The models there are') },
   getModel: { ...models, ...get('/models/:id', 'One model') },
   deleteModel: { ...models, ...remove('/models/:id', 'Delete a model that a job has made') },
+  listModelFiles: { ...models, ...get('/models/:id/files', 'The files of a model that a job has made') },
+  downloadModelFile: { ...models, ...get('/models/:id/files/content', 'What is in one of them') },
 
   getBalance: { ...deepseek, tag: 'Account', ...get('/user/balance', 'What there is to pay with') },
   getUsage: { ...openai, tag: 'Account', ...get('/user/usage', 'What was used, and what it cost') },

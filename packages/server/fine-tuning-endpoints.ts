@@ -1,11 +1,12 @@
-// Fine-tuning over the API: jobs made, listed, followed, paused and cancelled, estimates, graders tried out, and models deleted.
+// Fine-tuning over the API: jobs made, listed, followed, paused and cancelled, estimates, graders tried out, models fetched and
+// deleted.
 //
 // Owns what a caller may do with a job and with what it has made. JSON shapes are `protocol`'s, the work is the queue's, who trains is
 // behind the desk. What has been is shown also by a server that trains nothing.
 
 import { randomInt } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import {
@@ -35,6 +36,7 @@ import type { StoredFile } from '@hadal/store/files';
 import type { Account } from './accounts.ts';
 import { type AnswerPlan, type Endpoint, type EndpointOptions, serverSentEvent } from './answer-plan.ts';
 import type { ApiCall } from './api-call.ts';
+import { FileDownload } from './file-download.ts';
 import { findFile, unknownCursor } from './files-endpoints.ts';
 import { completionExamples, dataFiles, orderData, writeOrder } from './job-files.ts';
 import { rolloutsOf } from './job-journal.ts';
@@ -242,6 +244,28 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
     };
   }
 
+  function knownModel({ account, params: { id } }: ApiCall): string {
+    const known = models.of(account.owner).map(({ model }) => model);
+    cardNamed(known, id);
+    account.checkModel(id);
+    return id;
+  }
+
+  /** Of a model that a job has made, by name. */
+  async function filesOfModel(call: ApiCall) {
+    const id = knownModel(call);
+    const directory = options.trainer?.tuned.checkpointOf(call.account.owner, id)?.directory;
+    if (directory === undefined) throw requestError('unknown-object', { field: 'id', kind: 'Checkpoint', id });
+    const entries = await readdir(directory, { withFileTypes: true });
+    const names = entries.flatMap((entry) => (entry.isFile() ? [entry.name] : [])).sort();
+    return await Promise.all(
+      names.map(async (name) => ({
+        ...{ name, path: join(directory, name) },
+        bytes: (await stat(join(directory, name))).size,
+      })),
+    );
+  }
+
   return {
     async create(call: ApiCall) {
       const { account } = call;
@@ -310,12 +334,24 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       return wireList(page.rows.map(wireCheckpoint), page.hasMore);
     },
 
-    async removeModel({ account, params: { id } }: ApiCall) {
-      const known = models.of(account.owner).map(({ model }) => model);
-      cardNamed(known, id);
-      account.checkModel(id);
+    async removeModel(call: ApiCall) {
+      const { account } = call;
+      const id = knownModel(call);
       if (await options.trainer?.tuned.remove(account.owner, id)) return { id, object: 'model', deleted: true };
       throw requestError('undeletable-model', { model: id, problem: 'no job of this server has made it' });
+    },
+
+    async modelFiles(call: ApiCall) {
+      const found = await filesOfModel(call);
+      return { object: 'list', data: found.map(({ name, bytes }) => ({ object: 'model.file', name, bytes })) };
+    },
+
+    async modelFile(call: ApiCall) {
+      const { name = '' } = call.query;
+      const file = (await filesOfModel(call)).find((one) => one.name === name);
+      if (file === undefined) throw requestError('unknown-object', { field: 'name', kind: 'File', id: name });
+      const described = { filename: name, mimeType: 'application/octet-stream', bytes: file.bytes };
+      return new FileDownload(described, bytesOf(file.path));
     },
 
     async rollouts(call: ApiCall) {
@@ -376,4 +412,8 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       return { grader };
     },
   };
+}
+
+async function* bytesOf(path: string): AsyncGenerator<Uint8Array, void, void> {
+  yield* createReadStream(path);
 }

@@ -150,6 +150,8 @@ function openHandlers(
     listModels: (call) => wireModels(cardsFor(call)),
     getModel: (call) => wireModel(cardNamed(cardsFor(call), call.params.id)),
     deleteModel: tuning.removeModel,
+    listModelFiles: tuning.modelFiles,
+    downloadModelFile: tuning.modelFile,
 
     getBalance: async ({ account }) => wireBalance(await options.store.ledger.balances(account.owner)),
     async getUsage({ account, query }) {

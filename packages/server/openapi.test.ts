@@ -81,6 +81,8 @@ const ids: Readonly<Record<WithId, (toy: ToyServer) => Promise<string>>> = {
   listFineTuningRollouts: endedJob,
   getModel: async () => model,
   deleteModel: tunedModel,
+  listModelFiles: tunedModel,
+  downloadModelFile: tunedModel,
   getAnthropicModel: async () => model,
 };
 
@@ -142,6 +144,9 @@ async function storedBatch(toy: ToyServer): Promise<string> {
   const { text } = await send(toy, 'POST', '/batches', operations.createBatch.body.example);
   return JSON.parse(text).id;
 }
+
+/** Without which there would be no answer. */
+const queries: Partial<Record<OperationId, string>> = { downloadModelFile: '?name=config.json' };
 
 /** Only ever refused, each with this status. */
 const refused: Partial<Record<OperationId, number>> = { createEmbedding: 400 };
@@ -235,7 +240,7 @@ for (const [name, route] of Object.entries(routes)) {
       if (sent) assertValid(described?.schema ?? {}, sent, `${id}, request`);
       for (const stream of events ? [false, true] : [false]) {
         const path = route.path.replace(':id', id in ids ? await ids[id as WithId](toy) : '');
-        const query = stream && !sent ? '?stream=true' : '';
+        const query = stream && !sent ? '?stream=true' : (queries[id] ?? '');
         const asked = sent && (stream ? { ...sent, stream } : sent);
         const given = asked && mediaType === 'multipart/form-data' ? formOf(asked as Record<string, string>) : asked;
         const { status, type, text } = await send(toy, route.method, route.bases[0] + path + query, given);
@@ -243,7 +248,7 @@ for (const [name, route] of Object.entries(routes)) {
         const [mime = ''] = type.split(';');
         const [described] = Object.keys(responses[status]?.content ?? {});
         if (described === 'application/octet-stream') {
-          assert.equal(mime, 'text/plain', 'as it was uploaded');
+          assert.equal(mime, id === 'downloadModelFile' ? described : 'text/plain', 'as it was uploaded');
           continue;
         }
         if (described === 'text/plain') {

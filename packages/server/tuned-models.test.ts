@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { serveToy } from './testing/serve-toy.ts';
@@ -59,6 +61,25 @@ test('a model that a job has made can be deleted, with its other name, unless so
     'I am step-2',
   );
   await assert.rejects(client.models.delete('toy'), { status: 409, message: /no job of this server has made it/ });
+});
+
+test('the files of a model that a job has made can be fetched by whoever owns it, and no others', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const { id, fine_tuned_model: model } = await ended(client, (await create(client)).id);
+  const path = `/models/${encodeURIComponent(model ?? '')}/files`;
+  const { data } = await client.get<{ data: { name: string; bytes: number }[] }>(path);
+  const config = readFileSync(join(trainer.training.directory, id, 'step-4', 'config.json'));
+  assert.deepEqual(data, [{ object: 'model.file', name: 'config.json', bytes: config.length }]);
+  const fetched = await client.get<Response>(`${path}/content?name=config.json`, { __binaryResponse: true });
+  assert.deepEqual(Buffer.from(await fetched.arrayBuffer()), config);
+  assert.equal(fetched.headers.get('content-length'), `${config.length}`);
+  for (const name of ['', '../order.json', '..%2Forder.json', '/etc/passwd', 'nothing']) {
+    await assert.rejects(client.get(`${path}/content?name=${name}`), { status: 404, message: /^404 File with id/ });
+  }
+  await assert.rejects(client.get('/models/toy/files'), { status: 404, message: /Checkpoint with id 'toy' not found/ });
+  await assert.rejects(client.get('/models/ft%3Anobody/files'), /Model Not Exist|supported/i);
 });
 
 test('one who leaves while there is no room for a model is no failure', async () => {

@@ -1,7 +1,7 @@
 // `hadal jobs`: the fine-tuning jobs of a server.
 //
 // Owns how jobs, what they tell, their curves and their rollouts are shown in a terminal, and how they are paused, resumed and
-// cancelled from one; how they are made is `jobs-create`'s. Speaks with the server over its API, like everybody.
+// cancelled from one; how they are made is `jobs-create`'s, how their models are fetched `jobs-download`'s. Speaks with the server over its API, like everybody.
 
 import process from 'node:process';
 import { Command, Option } from 'commander';
@@ -14,6 +14,7 @@ import { callServer, type Remote, serverJson } from '../remote-model.ts';
 import { tableText } from '../table.ts';
 import { printable, type Terminal } from '../terminal.ts';
 import { type CreateOptions, createJob, methodFrom } from './jobs-create.ts';
+import { downloadModel } from './jobs-download.ts';
 import { defaultPort } from './serve.ts';
 
 interface JobsOptions {
@@ -23,6 +24,7 @@ interface JobsOptions {
   readonly step?: number;
   readonly follow?: true;
   readonly json?: true;
+  readonly to?: string;
 }
 
 interface WireJob {
@@ -95,6 +97,7 @@ Examples:
   hadal jobs show ftjob-1f0c9a2b
   hadal jobs events ftjob-1f0c9a2b --follow
   hadal jobs rollouts ftjob-1f0c9a2b --step 20
+  hadal jobs download ftjob-1f0c9a2b --to adapters/mine
   hadal jobs pause ftjob-1f0c9a2b
   hadal jobs checkpoints ftjob-1f0c9a2b --url http://gpu.example:10935`,
     );
@@ -136,6 +139,9 @@ Examples:
   add('show', 'How far a job is, with its curve', showJob);
   add('events', 'What a job tells', showEvents).option('-f, --follow', 'go on until the job is over');
   add('checkpoints', 'The models that a job has made', showCheckpoints);
+  add('download', "Fetch a model's files, for Transformers or, of an adapter, for PEFT", fetchModel)
+    .option('--step <number>', 'of the checkpoint (default: the latest)', integerFrom(1))
+    .option('--to <directory>', 'a new one (default: what the model is called)');
   add('rollouts', 'What a step of reinforcement asked, and what each answer was worth', showRollouts)
     .option('--step <number>', 'which (default: the latest)', integerFrom(1))
     .option('--limit <count>', 'so many answers at most', integerFrom(1, 1000), 16);
@@ -211,7 +217,7 @@ async function showEvents(id: string, options: JobsOptions, terminal: Terminal):
 }
 
 async function showCheckpoints(id: string, options: JobsOptions, terminal: Terminal): Promise<void> {
-  const { data } = await serverJson<Page<WireCheckpoint>>(remoteOf(options), pathOf(id, '/checkpoints?limit=100'));
+  const data = await allOf<WireCheckpoint>(remoteOf(options), pathOf(id, '/checkpoints?limit=100&order=desc'));
   if (options.json) return terminal.out(data.map((one) => `${JSON.stringify(one)}\n`).join(''));
   const rows = data.map(({ step_number: step, fine_tuned_model_checkpoint: model, metrics }) => [
     step,
@@ -222,6 +228,17 @@ async function showCheckpoints(id: string, options: JobsOptions, terminal: Termi
       .join(', '),
   ]);
   terminal.out(rows.length === 0 ? 'There are none yet.\n' : tableText(['step', 'model', 'metrics'], rows));
+}
+
+async function fetchModel(id: string, options: JobsOptions, terminal: Terminal): Promise<void> {
+  const checkpoints = await allOf<WireCheckpoint>(remoteOf(options), pathOf(id, '/checkpoints?limit=100&order=desc'));
+  const { step } = options;
+  const found = checkpoints.find(({ step_number: number }) => step === undefined || number === step);
+  if (found === undefined) {
+    const steps = checkpoints.map(({ step_number: number }) => number).join(', ');
+    throw new Error(steps === '' ? `${id} has made no model yet` : `expected one of the steps ${steps}, got ${step}`);
+  }
+  await downloadModel(found.fine_tuned_model_checkpoint, options.to, remoteOf(options), terminal);
 }
 
 async function showRollouts(id: string, options: JobsOptions, terminal: Terminal): Promise<void> {
@@ -265,11 +282,16 @@ function changeJob(change: 'pause' | 'resume' | 'cancel') {
 
 /** Oldest first. */
 async function allEvents(remote: Remote, id: string): Promise<WireEvent[]> {
-  const events: WireEvent[] = [];
+  return await allOf<WireEvent>(remote, pathOf(id, '/events?limit=1000&order=asc'));
+}
+
+/** What is on all pages of a list. */
+async function allOf<T>(remote: Remote, path: string): Promise<T[]> {
+  const all: T[] = [];
   for (let after = ''; ; ) {
-    const page = await serverJson<Page<WireEvent>>(remote, pathOf(id, `/events?limit=1000&order=asc${after}`));
-    events.push(...page.data);
-    if (!page.has_more || page.last_id === null) return events;
+    const page = await serverJson<Page<T>>(remote, path + after);
+    all.push(...page.data);
+    if (!page.has_more || page.last_id === null) return all;
     after = `&after=${page.last_id}`;
   }
 }

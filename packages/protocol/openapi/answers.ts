@@ -299,6 +299,10 @@ export const file = z.object({
   ...{ filename: z.string(), purpose: z.string(), status: z.literal('processed') },
 }) satisfies z.ZodType<WireFile>;
 export const fileList = openaiList(file);
+export const modelFileList = z.object({
+  object: z.literal('list'),
+  data: z.array(z.object({ object: z.literal('model.file'), name: z.string(), bytes: count })),
+});
 export const modelDeleted = z.object({ id: z.string(), object: z.literal('model'), deleted: z.literal(true) });
 export const fileDeleted = z.object({ id: z.string(), object: z.literal('file'), deleted: z.literal(true) });
 

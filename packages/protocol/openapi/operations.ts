@@ -104,6 +104,7 @@ const estimate = {
 };
 const form = 'multipart/form-data';
 const uploadErrors = ['file-too-large', 'storage-full'] as const;
+const tunedModelId = 'The name of a model that a job has made.';
 const fileContent = {
   ...{ schema: z.string(), mediaType: 'application/octet-stream' },
   description: 'Its bytes, with the type that it was uploaded with.',
@@ -466,9 +467,23 @@ export const operations = {
   deleteModel: {
     description:
       'A checkpoint of a fine-tuning job, with its files: under its other name, if it is the last one, it is gone too. Its job stays.',
-    id: 'The name of a model that a job has made.',
+    id: tunedModelId,
     answer: { schema: answers.modelDeleted, description: 'It is gone.' },
     errors: ['unknown-model', 'undeletable-model'],
+  },
+  listModelFiles: {
+    description:
+      'A checkpoint as Transformers reads it: `config.json`, `model.safetensors` and the tokenizer, or, of an adapter, ' +
+      '`adapter_config.json` and `adapter_model.safetensors` as PEFT does.',
+    id: tunedModelId,
+    answer: { schema: answers.modelFileList, description: 'By name.' },
+    errors: ['unknown-model', 'unknown-object'],
+  },
+  downloadModelFile: {
+    id: tunedModelId,
+    query: { name: { description: 'As the list of them says.', schema: z.string() } },
+    answer: { ...{ schema: z.string(), mediaType: 'application/octet-stream' }, description: 'Its bytes.' },
+    errors: ['unknown-model', 'unknown-object'],
   },
 
   getBalance: {

@@ -1,0 +1,60 @@
+// `hadal jobs download`: a model that a job has made, on this machine.
+//
+// Owns the directory that it comes to: it is there when all files are whole, and never in part. Speaks with the server over its API,
+// like everybody.
+
+import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { bytesInWords } from '../quantities.ts';
+import { callServer, type Remote, serverJson } from '../remote-model.ts';
+import { printable, type Terminal } from '../terminal.ts';
+
+interface WireModelFile {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** Fetches the files of `model` into `to`, a directory that is not there yet; where none is named, one that is called as the model. */
+export async function downloadModel(
+  model: string,
+  to: string | undefined,
+  remote: Remote,
+  terminal: Terminal,
+): Promise<void> {
+  const directory = resolve(to ?? model.replaceAll(/[^\w.-]+/g, '-'));
+  if (existsSync(directory)) throw new Error(`${directory}: expected a directory that is not there yet; see --to`);
+  const path = `models/${encodeURIComponent(model)}/files`;
+  const { data } = await serverJson<{ data: readonly WireModelFile[] }>(remote, path);
+  const partial = `${directory}.part`;
+  rmSync(partial, { recursive: true, force: true });
+  mkdirSync(partial, { recursive: true });
+  try {
+    for (const { name, bytes } of data) {
+      // A server names files, not places.
+      if (name !== basename(name) || name === '..')
+        throw new Error(`expected the name of a file, got ${printable(name)}`);
+      terminal.err(`${printable(name)}, ${bytesInWords(bytes)}\n`);
+      await fetchInto(
+        join(partial, name),
+        bytes,
+        await callServer(remote, `${path}/content?name=${encodeURIComponent(name)}`, {}),
+      );
+    }
+    mkdirSync(dirname(directory), { recursive: true });
+    renameSync(partial, directory);
+  } catch (error) {
+    rmSync(partial, { recursive: true, force: true });
+    throw error;
+  }
+  terminal.out(`${directory}\n`);
+}
+
+async function fetchInto(path: string, bytes: number, { body }: Response): Promise<void> {
+  const file = createWriteStream(path);
+  await pipeline(body === null ? Readable.from([]) : Readable.fromWeb(body as never), file);
+  if (file.bytesWritten !== bytes) {
+    throw new Error(`${basename(path)}: expected ${bytes} bytes, got ${file.bytesWritten}`);
+  }
+}
