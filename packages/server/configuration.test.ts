@@ -27,7 +27,7 @@ test('the table in the documentation is the one that ships', () => {
   assert.deepEqual(server, {
     ...{ host: '127.0.0.1', port: 10_935, keepAliveMs: 10_000, startTimeoutMs: 600_000, missingReasoning: 'recover' },
     ...{ metricsAt: 'on', traces: 'off', cors: [], stallTimeoutMs: 300_000 },
-    ...{ localModel: true, upstreams: [], webhooks: [], training: { concurrent: 1, openCheckpoints: 2 } },
+    ...{ localModel: true, upstreams: [], webhooks: [], training: { concurrent: 1, openCheckpoints: 2, limits: {} } },
   });
 });
 
@@ -38,6 +38,9 @@ test('webhooks are told what they ask for, by URLs that are reached from outside
   assert.deepEqual(plain, { url: 'https://a.example', secret: 's', events: undefined, isPrivate: false });
   assert.deepEqual([own?.events, own?.isPrivate], [['fine_tuning.job.failed'], true]);
   assert.throws(() => parse('webhooks: [{ url: "ftp://a", secret: s }]'), /webhooks\[0\]\.url: expected a URL of http/);
+  const { training } = parse('training: { job_limits: { memory_bytes: 8000000000, seconds: 3600 } }');
+  assert.deepEqual(training, { limits: { maxMemoryBytes: 8e9, maxSeconds: 3600 } });
+  assert.throws(() => parse('training: { job_limits: { hours: 1 } }'), /training\.job_limits\.hours/);
   assert.throws(() => parse('training: { concurrent_jobs: 0 }'), /concurrent_jobs: expected integer from 1 to 1000/);
 });
 

@@ -15,7 +15,7 @@ import { noPrices, type PriceList } from './prices.ts';
 import { noRetention, type Retention } from './retention.ts';
 import type { MetricsPlace } from './server.ts';
 import type { TracingOptions } from './tracing.ts';
-import type { Training } from './training-desk.ts';
+import type { JobLimits, Training } from './training-desk.ts';
 import { type ConfiguredUpstream, upstreamOf, upstreamSchema } from './upstream/upstream-configuration.ts';
 
 export type TracesPlace = 'off' | Omit<TracingOptions, 'logger'>;
@@ -43,7 +43,7 @@ export interface Configuration {
   /** Who is told of jobs that are over. */
   readonly webhooks: readonly WebhookPlace[];
   /** Of the jobs that train models. */
-  readonly training: Pick<Training, 'concurrent' | 'openCheckpoints'>;
+  readonly training: Pick<Training, 'concurrent' | 'openCheckpoints' | 'limits'>;
 }
 
 /** Where a file says what a running server cannot take over, or that it can. */
@@ -110,8 +110,11 @@ const traces = z.strictObject({
   headers: z.record(z.string(), z.string()).optional(),
   ratio: z.number(share).min(0, share).max(1, share).optional(),
 });
-const tokens = integer(1, Number.MAX_SAFE_INTEGER);
+const positive = integer(1, Number.MAX_SAFE_INTEGER);
 const few = integer(1, 1000);
+const jobLimits = z.strictObject({
+  ...{ threads: few.optional(), memory_bytes: positive.optional(), seconds: positive.optional() },
+});
 const webhook = z.strictObject({
   url: z.url({ protocol: /^https?$/, error: 'expected a URL of http or https' }),
   secret: z.string().min(1, expecting('a text that is not empty')),
@@ -126,9 +129,9 @@ const model = z.strictObject({
   name: z.string().optional(),
   thinking: z.enum(['off', 'high']).optional(),
   profile: z.enum(['current', 'r1']).optional(),
-  context_window: tokens.optional(),
-  max_output_tokens: tokens.optional(),
-  max_reasoning_tokens: tokens.optional(),
+  context_window: positive.optional(),
+  max_output_tokens: positive.optional(),
+  max_reasoning_tokens: positive.optional(),
   temperature: z.number(temperature).min(0, temperature).max(2, temperature).optional(),
   top_p: z.number(topP).gt(0, topP).max(1, topP).optional(),
 });
@@ -163,7 +166,12 @@ const fileSchema = z.strictObject({
     })
     .nullish(),
   webhooks: z.array(webhook).nullish(),
-  training: z.strictObject({ concurrent_jobs: few.optional(), loaded_checkpoints: few.optional() }).nullish(),
+  training: z
+    .strictObject({
+      ...{ concurrent_jobs: few.optional(), loaded_checkpoints: few.optional() },
+      job_limits: jobLimits.optional(),
+    })
+    .nullish(),
 });
 
 /** Throws `ConfigurationError` with every mistake. `file` is how the person who wrote it calls it. */
@@ -212,7 +220,16 @@ export function parseConfiguration(text: string, file: string): Configuration {
     training: {
       ...(training?.concurrent_jobs !== undefined && { concurrent: training.concurrent_jobs }),
       ...(training?.loaded_checkpoints !== undefined && { openCheckpoints: training.loaded_checkpoints }),
+      ...(training?.job_limits && { limits: limitsOf(training.job_limits) }),
     },
+  };
+}
+
+function limitsOf(wire: z.infer<typeof jobLimits>): JobLimits {
+  return {
+    ...(wire.threads !== undefined && { threads: wire.threads }),
+    ...(wire.memory_bytes !== undefined && { maxMemoryBytes: wire.memory_bytes }),
+    ...(wire.seconds !== undefined && { maxSeconds: wire.seconds }),
   };
 }
 

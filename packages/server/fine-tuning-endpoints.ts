@@ -44,11 +44,12 @@ import { readJsonLines } from './json-lines.ts';
 import { modelAsker } from './model-asker.ts';
 import { modelBehind, providerOf } from './provider.ts';
 import type { Trainer } from './trainer.ts';
-import type { ServedCheckpoint } from './training-desk.ts';
+import type { JobLimits, ServedCheckpoint } from './training-desk.ts';
 
 /** Where a job of each status can go. */
 const pausable: readonly JobStatus[] = ['validating_files', 'queued', 'running'];
 const cancellable: readonly JobStatus[] = [...pausable, 'paused'];
+const limitNames = { threads: 'threads', maxMemoryBytes: 'memory_bytes', maxSeconds: 'seconds' } as const;
 const eventsTogether = 100;
 const maxLineBytes = 48 * 1024 * 1024;
 /** Of a server that trains nothing: how often it looks whether another one has got on. */
@@ -84,6 +85,7 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
     const { method } = request;
     if (method.type === 'distillation' && method.teacher.baseUrl === undefined)
       account.checkModel(method.teacher.model);
+    checkLimits(request);
     const { training, tuned } = trainer();
     const base = baseOf(request.model);
     const adapter = adapterOf(request, tuned.checkpointOf(owner, request.model));
@@ -153,7 +155,8 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       ...{ id, model: base, suffix: request.suffix, seed: request.seed ?? randomInt(2 ** 31 - 1) },
       trainingFile: dataFiles.training,
       ...(validation && { validationFile: dataFiles.validation }),
-      ...{ method: withTeacher(request.method), ...request.options, ...(adapter && { adapter }) },
+      ...{ ...trainer().training.limits, ...request.options },
+      ...{ method: withTeacher(request.method), ...(adapter && { adapter }) },
     };
 
     /** What a teacher expects beside what it says can be known only where its checkpoint lies. */
@@ -161,6 +164,17 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       if (method.type !== 'distillation' || method.teacher.baseUrl !== undefined) return method;
       const directory = directoryOf(method.teacher.model);
       return directory === undefined ? method : { ...method, teacher: { ...method.teacher, directory } };
+    }
+  }
+
+  /** Throws where the caller asks for more than the operator allows. */
+  function checkLimits({ method, options: asked }: FineTuningRequest): void {
+    const { limits = {} } = trainer().training;
+    for (const [name, wireName] of Object.entries(limitNames) as [keyof JobLimits, string][]) {
+      const most = limits[name] ?? Infinity;
+      if ((asked[name] ?? 0) <= most) continue;
+      const problem = `expected at most the ${most} that this server allows, got ${asked[name]}`;
+      throw requestError('invalid-field', { field: `method.${method.type}.limits.${wireName}`, problem });
     }
   }
 

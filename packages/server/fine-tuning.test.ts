@@ -212,6 +212,24 @@ test('a job that takes more than it may, or whose grader fails, ends with the re
   assert.equal((await client.fineTuning.jobs.checkpoints.list(failing.id)).data.length, 1);
 });
 
+test('a job may take what the operator allows, who asks for more learns how much that is', async () => {
+  await using trainer = await openToyTraining({ limits: { maxSeconds: 1, threads: 2 } });
+  await using toy = await serveToy({ script, training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const limited = (limits: object) =>
+    ({ method: { type: 'supervised', supervised: { limits } } }) as Partial<JobCreateParams>;
+  await assert.rejects(create(client, {}, limited({ seconds: 3600 })), {
+    ...{ status: 400, param: 'method.supervised.limits.seconds' },
+    message: /expected at most the 1 that this server allows, got 3600/,
+  });
+  const silent = await create(client, { steps: 1000 });
+  assert.equal((await ended(client, silent.id)).error?.code, 'time_limit');
+  const order = JSON.parse(readFileSync(join(trainer.training.directory, silent.id, 'order.json'), 'utf8'));
+  assert.deepEqual([order.maxSeconds, order.threads, order.maxMemoryBytes], [1, 2, undefined]);
+  const modest = await create(client, { steps: 1 }, limited({ threads: 1 }));
+  assert.equal((await ended(client, modest.id)).status, 'succeeded');
+});
+
 test('what a job would go on from is kept while it may go on, and no longer', async () => {
   await using trainer = await openToyTraining();
   await using store = await openStore<BatchDetails>({ path: ':memory:' });

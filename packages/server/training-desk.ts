@@ -68,6 +68,9 @@ export interface TrainingDesk {
   openCheckpoint(checkpoint: ServedCheckpoint): Promise<Provider & AsyncDisposable>;
 }
 
+/** The most that a job may take, and what it may take where it says nothing. */
+export type JobLimits = Pick<TrainingOrder, 'threads' | 'maxMemoryBytes' | 'maxSeconds'>;
+
 /** Who trains, and where. */
 export interface Training {
   readonly desk: TrainingDesk;
@@ -75,6 +78,7 @@ export interface Training {
   readonly directory: string;
   /** Jobs that run at the same time. Default 1. */
   readonly concurrent?: number;
+  readonly limits?: JobLimits;
   /** How often journals and limits are looked at, at the least. Default 1 second. */
   readonly pollMs?: number;
   /** How long a process may take to stop before it is killed. Default 30 seconds. */
