@@ -94,7 +94,9 @@ const options = {
   limits: z
     .strictObject({ threads: count.optional(), memory_bytes: count.optional(), seconds: count.optional() })
     .nullish()
-    .describe('What the job may take; whoever takes more is stopped, and its checkpoints stay.'),
+    .describe(
+      'What the job may take, at most what the operator allows; whoever takes more is stopped, and its checkpoints stay.',
+    ),
   recompute: z
     .boolean()
     .nullish()

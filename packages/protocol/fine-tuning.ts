@@ -127,7 +127,17 @@ function hyperparametersOf({ wireMethod, settled }: JobDetails): JsonObject {
 function wireMethod(details: JobDetails): JsonObject {
   const type = String(details.wireMethod.type);
   const given = Reflect.get(details.wireMethod, type) as JsonObject;
-  return { type, [type]: { ...given, hyperparameters: hyperparametersOf(details) } };
+  return { type, [type]: { ...given, ...limitsOf(details), hyperparameters: hyperparametersOf(details) } };
+}
+
+/** Those that hold, the operator's too. */
+function limitsOf({ order: { threads, maxMemoryBytes, maxSeconds } }: JobDetails): JsonObject {
+  const limits = {
+    ...(threads !== undefined && { threads }),
+    ...(maxMemoryBytes !== undefined && { memory_bytes: maxMemoryBytes }),
+    ...(maxSeconds !== undefined && { seconds: maxSeconds }),
+  };
+  return Object.keys(limits).length === 0 ? {} : { limits };
 }
 
 function estimatedFinish({ settled, progress }: JobDetails, nowMs: number): number | null {

@@ -351,6 +351,10 @@ test("nobody sees anything of another organization's, by any route", async () =>
   for (const refused of [() => ask(bob, { model: tuned }), () => bob.models.retrieve(tuned)]) {
     await assert.rejects(refused, is(400));
   }
+  for (const path of [`/models/${tuned}/files`, `/models/${tuned}/files/content?name=config.json`]) {
+    await assert.rejects(bob.get(path), is(400));
+    await ann.get(path);
+  }
   assert.equal((await post('/responses', { model: tuned, input: 'a' })).status, 400);
   assert.equal((await post('/fine_tuning/jobs', { model: tuned, training_file: rows })).status, 400);
   assert.equal((await ask(ann, { model: tuned })).model, tuned);

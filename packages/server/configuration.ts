@@ -169,7 +169,7 @@ const fileSchema = z.strictObject({
   training: z
     .strictObject({
       ...{ concurrent_jobs: few.optional(), loaded_checkpoints: few.optional() },
-      job_limits: jobLimits.optional(),
+      job_limits: jobLimits.nullish(),
     })
     .nullish(),
 });

@@ -35,6 +35,22 @@ export class FileDownload {
   }
 }
 
+/** Of content whose beginning can be read; rejects with what is thrown where it cannot. */
+export async function downloadOf(
+  file: DownloadedFile,
+  content: AsyncGenerator<Uint8Array, void, void>,
+): Promise<FileDownload> {
+  return new FileDownload(file, resumed(await content.next(), content));
+}
+
+async function* resumed<T>(
+  first: IteratorResult<T, void>,
+  rest: AsyncGenerator<T, void, void>,
+): AsyncGenerator<T, void, void> {
+  if (!first.done) yield first.value;
+  yield* rest;
+}
+
 function escapeByte(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
 }

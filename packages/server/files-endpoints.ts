@@ -15,7 +15,7 @@ import { requestError } from '@hadal/protocol/request-error';
 import type { Files, StoredFile } from '@hadal/store/files';
 import type { EndpointOptions } from './answer-plan.ts';
 import type { ApiCall } from './api-call.ts';
-import { FileDownload } from './file-download.ts';
+import { downloadOf, type FileDownload } from './file-download.ts';
 
 export interface FileLimits {
   readonly fileBytes: number;
@@ -64,9 +64,8 @@ export function filesEndpoints({ store: { files }, fileLimits, now, newId }: End
 
   async function download(call: ApiCall): Promise<FileDownload> {
     const file = await named(call);
-    const content = files.read(file);
     try {
-      return new FileDownload(file, resumed(await content.next(), content));
+      return await downloadOf(file, files.read(file));
     } catch (error) {
       // Where it was deleted after it had been found, that is what the caller hears.
       await named(call);
@@ -119,14 +118,6 @@ export function filesEndpoints({ store: { files }, fileLimits, now, newId }: End
       },
     },
   };
-}
-
-async function* resumed<T>(
-  first: IteratorResult<T, void>,
-  rest: AsyncGenerator<T, void, void>,
-): AsyncGenerator<T, void, void> {
-  if (!first.done) yield first.value;
-  yield* rest;
 }
 
 /** `field`: where the caller named it. Throws `RequestError` where there is none. */

@@ -7,6 +7,7 @@
 import { randomInt } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import {
@@ -36,7 +37,7 @@ import type { StoredFile } from '@hadal/store/files';
 import type { Account } from './accounts.ts';
 import { type AnswerPlan, type Endpoint, type EndpointOptions, serverSentEvent } from './answer-plan.ts';
 import type { ApiCall } from './api-call.ts';
-import { FileDownload } from './file-download.ts';
+import { downloadOf } from './file-download.ts';
 import { findFile, unknownCursor } from './files-endpoints.ts';
 import { completionExamples, dataFiles, orderData, writeOrder } from './job-files.ts';
 import { rolloutsOf } from './job-journal.ts';
@@ -155,7 +156,7 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       ...{ id, model: base, suffix: request.suffix, seed: request.seed ?? randomInt(2 ** 31 - 1) },
       trainingFile: dataFiles.training,
       ...(validation && { validationFile: dataFiles.validation }),
-      ...{ ...trainer().training.limits, ...request.options },
+      ...{ ...usualLimits(), ...request.options },
       ...{ method: withTeacher(request.method), ...(adapter && { adapter }) },
     };
 
@@ -176,6 +177,13 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       const problem = `expected at most the ${most} that this server allows, got ${asked[name]}`;
       throw requestError('invalid-field', { field: `method.${method.type}.limits.${wireName}`, problem });
     }
+  }
+
+  /** Of a job that asks for none. */
+  function usualLimits(): JobLimits {
+    const { limits = {} } = trainer().training;
+    // More threads than processors make nothing faster.
+    return { ...limits, ...(limits.threads && { threads: Math.min(limits.threads, availableParallelism()) }) };
   }
 
   /** What is learned from, where it is no file of the caller's. */
@@ -270,14 +278,18 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
     const id = knownModel(call);
     const directory = options.trainer?.tuned.checkpointOf(call.account.owner, id)?.directory;
     if (directory === undefined) throw requestError('unknown-object', { field: 'id', kind: 'Checkpoint', id });
-    const entries = await readdir(directory, { withFileTypes: true });
-    const names = entries.flatMap((entry) => (entry.isFile() ? [entry.name] : [])).sort();
-    return await Promise.all(
-      names.map(async (name) => ({
-        ...{ name, path: join(directory, name) },
-        bytes: (await stat(join(directory, name))).size,
-      })),
-    );
+    try {
+      const entries = await readdir(directory, { withFileTypes: true });
+      const names = entries.flatMap((entry) => (entry.isFile() ? [entry.name] : [])).sort();
+      return await Promise.all(
+        names.map(async (name) => ({
+          ...{ name, path: join(directory, name) },
+          bytes: (await stat(join(directory, name))).size,
+        })),
+      );
+    } catch (error) {
+      throw isMissing(error) ? requestError('unknown-object', { field: 'id', kind: 'Checkpoint', id }) : error;
+    }
   }
 
   return {
@@ -365,7 +377,12 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       const file = (await filesOfModel(call)).find((one) => one.name === name);
       if (file === undefined) throw requestError('unknown-object', { field: 'name', kind: 'File', id: name });
       const described = { filename: name, mimeType: 'application/octet-stream', bytes: file.bytes };
-      return new FileDownload(described, bytesOf(file.path));
+      try {
+        return await downloadOf(described, bytesOf(file.path));
+      } catch (error) {
+        // Deleted after it had been found.
+        throw isMissing(error) ? requestError('unknown-object', { field: 'name', kind: 'File', id: name }) : error;
+      }
     },
 
     async rollouts(call: ApiCall) {
@@ -426,6 +443,10 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       return { grader };
     },
   };
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
 async function* bytesOf(path: string): AsyncGenerator<Uint8Array, void, void> {

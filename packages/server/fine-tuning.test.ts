@@ -213,7 +213,7 @@ test('a job that takes more than it may, or whose grader fails, ends with the re
 });
 
 test('a job may take what the operator allows, who asks for more learns how much that is', async () => {
-  await using trainer = await openToyTraining({ limits: { maxSeconds: 1, threads: 2 } });
+  await using trainer = await openToyTraining({ limits: { maxSeconds: 1, threads: 1 } });
   await using toy = await serveToy({ script, training: trainer.training });
   const client = clientOf(toy, '/v1');
   const limited = (limits: object) =>
@@ -225,9 +225,10 @@ test('a job may take what the operator allows, who asks for more learns how much
   const silent = await create(client, { steps: 1000 });
   assert.equal((await ended(client, silent.id)).error?.code, 'time_limit');
   const order = JSON.parse(readFileSync(join(trainer.training.directory, silent.id, 'order.json'), 'utf8'));
-  assert.deepEqual([order.maxSeconds, order.threads, order.maxMemoryBytes], [1, 2, undefined]);
+  assert.deepEqual([order.maxSeconds, order.threads, order.maxMemoryBytes], [1, 1, undefined]);
   const modest = await create(client, { steps: 1 }, limited({ threads: 1 }));
-  assert.equal((await ended(client, modest.id)).status, 'succeeded');
+  const { method } = (await client.fineTuning.jobs.retrieve(modest.id)) as { method?: object };
+  assert.deepEqual(Reflect.get(method ?? {}, 'supervised').limits, { threads: 1, seconds: 1 });
 });
 
 test('what a job would go on from is kept while it may go on, and no longer', async () => {

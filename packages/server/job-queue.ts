@@ -348,8 +348,10 @@ export class JobQueue implements AsyncDisposable {
 
   /** Why a job is to end that takes more than it may. */
   async #excess({ details }: Job, pid: number | undefined): Promise<JobFailure | undefined> {
-    const { timeLeewayMs = 60_000 } = this.#options.training;
-    const { maxMemoryBytes, maxSeconds } = details.order;
+    const { timeLeewayMs = 60_000, limits = {} } = this.#options.training;
+    // The operator's of today hold for orders of any day.
+    const maxMemoryBytes = least(details.order.maxMemoryBytes, limits.maxMemoryBytes);
+    const maxSeconds = least(details.order.maxSeconds, limits.maxSeconds);
     const bytes = maxMemoryBytes === undefined || pid === undefined ? undefined : await residentBytes(pid);
     if (bytes !== undefined && maxMemoryBytes !== undefined && bytes > maxMemoryBytes) {
       const message = `The job took ${bytes} bytes of memory, ${maxMemoryBytes} are allowed`;
@@ -455,4 +457,8 @@ function exitText({ code, signal, lastWords }: JobExit): string {
   const how = signal !== null ? `signal ${signal}` : code === null ? 'it could not be started' : `exit code ${code}`;
   const last = lastWords.split('\n').at(-1) ?? '';
   return last === '' ? how : `${how}: ${last.slice(0, 300)}`;
+}
+
+function least(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }

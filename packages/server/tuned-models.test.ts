@@ -63,7 +63,7 @@ test('a model that a job has made can be deleted, with its other name, unless so
   await assert.rejects(client.models.delete('toy'), { status: 409, message: /no job of this server has made it/ });
 });
 
-test('the files of a model that a job has made can be fetched by whoever owns it, and no others', async () => {
+test('the files of a model that a job has made can be fetched, and nothing beside them', async () => {
   await using trainer = await openToyTraining();
   await using toy = await serveToy({ script, training: trainer.training });
   const client = clientOf(toy, '/v1');

@@ -6,7 +6,7 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ChatRequest } from '@hadal/protocol/chat-request';
 import type { CompletionRequest } from '@hadal/protocol/completions-request';
@@ -105,8 +105,13 @@ export class TunedModels implements AsyncDisposable {
     const jobs = await this.#options.store.jobs.inState(unfinished);
     const job = jobs.find(({ details: { order } }) => needs(order, directory));
     if (job) throw requestError('undeletable-model', { model: name, problem: `${job.id} is not over and needs it` });
-    await rm(directory, { recursive: true, force: true });
+    // At once: nobody is to find half of it.
+    const gone = `${directory}.deleted`;
+    await rename(directory, gone).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
     await this.refresh();
+    await rm(gone, { recursive: true, force: true });
     if (this.#opened.get(directory)?.users === 0) await this.#close(directory);
     return true;
   }

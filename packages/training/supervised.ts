@@ -25,13 +25,16 @@ export async function supervised(job: JobRun, method: Common, { documents, heldO
   const { batchSize, steps } = job.settleEpochs(method, documents.length);
   const order = new EpochOrder(documents.length, `${job.order.seed}/documents`);
   const validation = packDocuments(heldOut.slice(0, heldOutDocuments), jobRowTokens);
-  const wholeValidation = packDocuments(heldOut, jobRowTokens);
+  const isSmall = heldOut.length <= heldOutDocuments;
   while (job.goesOn(at)) {
     const seen = Array.from({ length: batchSize }, (_, i) => documents[order.at(at.next + i)] as TrainingDocument);
     const { rows } = packDocuments(seen, jobRowTokens);
     const { loss, accuracy, gradientNorm } = job.update(at, rows);
     const tokens = tokenCount(rows);
     const isTime = heldOut.length > 0 && isValidationTime(at.step + 1, steps);
+    const isWhole = heldOut.length > 0 && job.isCheckpoint(at.step + 1);
+    const valid = isTime || (isWhole && isSmall) ? await job.measure(at, validation.rows) : undefined;
+    const whole = isWhole && !isSmall ? await job.measure(at, packDocuments(heldOut, jobRowTokens).rows) : valid;
     at = await job.finishStep(
       {
         ...{ ...at, step: at.step + 1, update: at.update + 1, next: at.next + batchSize },
@@ -40,19 +43,18 @@ export async function supervised(job: JobRun, method: Common, { documents, heldO
       {
         ...{ train_loss: loss, loss, grad_norm: gradientNorm, num_tokens: tokens },
         ...(accuracy !== undefined && { train_mean_token_accuracy: accuracy }),
-        ...(isTime && measures('valid', job.trainer.evaluate(validation))),
-        ...(heldOut.length > 0 &&
-          job.isCheckpoint(at.step + 1) &&
-          measures('full_valid', job.trainer.evaluate(wholeValidation))),
+        ...(isTime && measures('valid', valid)),
+        ...(isWhole && measures('full_valid', whole)),
       },
     );
   }
   return at;
 }
 
-/** With OpenAI's names. */
-function measures(prefix: string, { loss, accuracy }: Prediction): Record<string, number> {
-  return { [`${prefix}_loss`]: loss, [`${prefix}_mean_token_accuracy`]: accuracy };
+/** With OpenAI's names; none where the job is to stop. */
+function measures(prefix: string, measured: Prediction | undefined): Record<string, number> {
+  if (measured === undefined) return {};
+  return { [`${prefix}_loss`]: measured.loss, [`${prefix}_mean_token_accuracy`]: measured.accuracy };
 }
 
 /** Whether the loss on held-out rows is taken after `step`: some twenty times, and in the end. */

@@ -48,7 +48,7 @@ export interface StepSettings {
 export interface StepResult {
   /** Mean negative log-likelihood over the supervised tokens, in nats. */
   readonly loss: number;
-  /** Share of the supervised tokens that are the likeliest in their place; of a likelihood alone. */
+  /** Share of the supervised tokens, by their weights, that are the likeliest in their place; of a likelihood alone. */
   readonly accuracy: number | undefined;
   readonly predictorLoss: number | undefined;
   /** Before clipping. */
@@ -90,12 +90,19 @@ const blockBytes = 16 * 2 ** 20;
 
 const likelihood: Objective = { type: 'likelihood' };
 
-/** How well supervised tokens are predicted. */
+/** How well supervised tokens are predicted, by their weights. */
 export interface Prediction {
   /** Mean negative log-likelihood, in nats. */
   readonly loss: number;
   /** Share of them that are the likeliest in their place. */
   readonly accuracy: number;
+}
+
+/** The same of one row, to be added to others': `weight` is what the sums are to be divided by. */
+export interface PredictionSums {
+  readonly weight: number;
+  readonly loss: number;
+  readonly hits: number;
 }
 
 /** A loss that is being summed up on the device: `nll` [n] and the weights that make it a mean. */
@@ -104,10 +111,10 @@ interface RecordedLoss {
   readonly weights: Float32Array;
 }
 
-/** With the likeliest tokens, i32 [n], in the places of the supervised `tokens`. */
+/** With the likeliest tokens, i32 [n], in the places of the supervised ones. */
 interface RecordedPrediction extends RecordedLoss {
   readonly likeliest: Tensor;
-  readonly tokens: Int32Array;
+  readonly targets: Targets;
 }
 
 export class Trainer {
@@ -164,7 +171,7 @@ export class Trainer {
     const { gradients } = this.parameters;
     const counts = supervised(packed);
     fill(commands, gradients, 0);
-    let [loss, accuracy, predictorLoss] = [0, 0, 0];
+    let [loss, hits, predictorLoss] = [0, 0, 0];
     for (const [index, row] of packed.rows.entries()) {
       this.#arena.reset();
       const graph = this.#trainingGraph(routing?.ofPass(index));
@@ -178,7 +185,7 @@ export class Trainer {
       const recorded = this.#recordRow(graph, row, counts, settings.predictorWeight);
       commands.run();
       loss += this.#sum(recorded.main);
-      accuracy += this.#sumOfHits(recorded.main);
+      hits += this.#sumOfHits(recorded.main);
       if (recorded.predictor) predictorLoss += this.#sum(recorded.predictor) / settings.predictorWeight;
     }
 
@@ -198,26 +205,26 @@ export class Trainer {
     const imbalance = this.#balance(settings.balanceRate);
     return {
       ...{ loss, gradientNorm, imbalance, supervisedTokens: counts.main },
-      accuracy: objective.type === 'likelihood' ? accuracy : undefined,
+      accuracy: objective.type === 'likelihood' ? hits / counts.main : undefined,
       predictorLoss: settings.predictorWeight > 0 ? predictorLoss : undefined,
     };
   }
 
   /** How well the supervised tokens of `packed` are predicted; changes nothing. */
   evaluate(packed: Pick<PackedStep, 'rows'>): Prediction {
-    const counts = supervised(packed);
-    let [loss, accuracy] = [0, 0];
-    for (const row of packed.rows) {
-      this.#arena.reset();
-      const graph = new Graph(this.#device, this.#arena, 'inference');
-      const { hidden } = this.#forward(graph, row);
-      const recorded = this.#recordPrediction(graph, hidden, scaled(targets(row, 1), 1 / counts.main));
-      graph.run();
-      loss += this.#sum(recorded);
-      accuracy += this.#sumOfHits(recorded);
-    }
+    return meanPrediction(packed.rows.map((row) => this.evaluateRow(row)));
+  }
+
+  evaluateRow(row: PackedRow): PredictionSums {
+    const these = targets(row, 1);
+    this.#arena.reset();
+    const graph = new Graph(this.#device, this.#arena, 'inference');
+    const { hidden } = this.#forward(graph, row);
+    const recorded = this.#recordPrediction(graph, hidden, these, 1);
+    graph.run();
     this.#clearLoads();
-    return { loss, accuracy };
+    const weight = these.weights.reduce((sum, one) => sum + one, 0);
+    return { weight, loss: this.#sum(recorded), hits: this.#sumOfHits(recorded) };
   }
 
   /** Log-probabilities of the supervised tokens of each document of `row`, in nats; changes nothing. */
@@ -240,7 +247,7 @@ export class Trainer {
   #recordRow(graph: Graph, row: PackedRow, counts: { main: number; predictor: number }, predictorWeight: number) {
     const { predictor: module } = this.#network;
     const { hidden, documents } = this.#forward(graph, row);
-    const main = this.#recordPrediction(graph, hidden, scaled(targets(row, 1), 1 / counts.main));
+    const main = this.#recordPrediction(graph, hidden, targets(row, 1), 1 / counts.main);
     let predictor: RecordedLoss | undefined;
     if (module && predictorWeight > 0) {
       const next = this.#arena.integers(tokensOf(row).following);
@@ -331,10 +338,11 @@ export class Trainer {
     return { nll: graph.linearCrossEntropy(chosen, head, ids, shares, likeliest), weights };
   }
 
-  #recordPrediction(graph: Graph, hidden: Tensor, these: Targets): RecordedPrediction {
+  /** `scale`: of the weights in the loss. */
+  #recordPrediction(graph: Graph, hidden: Tensor, these: Targets, scale: number): RecordedPrediction {
     const likeliest = this.#arena.take([these.rows.length], 'i32');
-    const recorded = this.#recordLoss(graph, hidden, this.#network.head, these, likeliest);
-    return { ...recorded, likeliest, tokens: these.tokens };
+    const recorded = this.#recordLoss(graph, hidden, this.#network.head, scaled(these, scale), likeliest);
+    return { ...recorded, likeliest, targets: these };
   }
 
   /** What only looked must not count as load. */
@@ -347,7 +355,7 @@ export class Trainer {
     return values.reduce((sum, value, i) => sum + value * (weights[i] as number), 0);
   }
 
-  #sumOfHits({ likeliest, tokens, weights }: RecordedPrediction): number {
+  #sumOfHits({ likeliest, targets: { tokens, weights } }: RecordedPrediction): number {
     const ids = new Int32Array(tokens.length);
     if (ids.length > 0) this.#device.memory.read(likeliest, ids);
     return weights.reduce((sum, weight, i) => sum + (ids[i] === tokens[i] ? weight : 0), 0);
@@ -381,6 +389,12 @@ export class Trainer {
     }
     return worst;
   }
+}
+
+export function meanPrediction(rows: readonly PredictionSums[]): Prediction {
+  const total = (of: keyof PredictionSums) => rows.reduce((sum, row) => sum + row[of], 0);
+  if (total('weight') === 0) throw new Error('expected at least one supervised token');
+  return { loss: total('loss') / total('weight'), accuracy: total('hits') / total('weight') };
 }
 
 function scaled(these: Targets, factor: number): Targets {

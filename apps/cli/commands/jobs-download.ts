@@ -1,9 +1,9 @@
 // `hadal jobs download`: a model that a job has made, on this machine.
 //
-// Owns the directory that it comes to: it is there when all files are whole, and never in part. Speaks with the server over its API,
-// like everybody.
+// Owns the directory that it comes to: it is there when all files are whole and on the disk, and never in part. Speaks with the server
+// over its API, like everybody.
 
-import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -27,13 +27,12 @@ export async function downloadModel(
   if (existsSync(directory)) throw new Error(`${directory}: expected a directory that is not there yet; see --to`);
   const path = `models/${encodeURIComponent(model)}/files`;
   const { data } = await serverJson<{ data: readonly WireModelFile[] }>(remote, path);
-  const partial = `${directory}.part`;
-  rmSync(partial, { recursive: true, force: true });
-  mkdirSync(partial, { recursive: true });
+  mkdirSync(dirname(directory), { recursive: true });
+  const partial = mkdtempSync(`${directory}.part-`);
   try {
     for (const { name, bytes } of data) {
       // A server names files, not places.
-      if (name !== basename(name) || name === '..')
+      if (name !== basename(name) || ['', '.', '..'].includes(name))
         throw new Error(`expected the name of a file, got ${printable(name)}`);
       terminal.err(`${printable(name)}, ${bytesInWords(bytes)}\n`);
       await fetchInto(
@@ -42,7 +41,6 @@ export async function downloadModel(
         await callServer(remote, `${path}/content?name=${encodeURIComponent(name)}`, {}),
       );
     }
-    mkdirSync(dirname(directory), { recursive: true });
     renameSync(partial, directory);
   } catch (error) {
     rmSync(partial, { recursive: true, force: true });
@@ -52,7 +50,7 @@ export async function downloadModel(
 }
 
 async function fetchInto(path: string, bytes: number, { body }: Response): Promise<void> {
-  const file = createWriteStream(path);
+  const file = createWriteStream(path, { flush: true });
   await pipeline(body === null ? Readable.from([]) : Readable.fromWeb(body as never), file);
   if (file.bytesWritten !== bytes) {
     throw new Error(`${basename(path)}: expected ${bytes} bytes, got ${file.bytesWritten}`);

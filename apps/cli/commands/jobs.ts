@@ -1,7 +1,8 @@
 // `hadal jobs`: the fine-tuning jobs of a server.
 //
 // Owns how jobs, what they tell, their curves and their rollouts are shown in a terminal, and how they are paused, resumed and
-// cancelled from one; how they are made is `jobs-create`'s, how their models are fetched `jobs-download`'s. Speaks with the server over its API, like everybody.
+// cancelled from one; how they are made is `jobs-create`'s, how their models are fetched `jobs-download`'s. Speaks with the server
+// over its API, like everybody.
 
 import process from 'node:process';
 import { Command, Option } from 'commander';
@@ -233,10 +234,16 @@ async function showCheckpoints(id: string, options: JobsOptions, terminal: Termi
 async function fetchModel(id: string, options: JobsOptions, terminal: Terminal): Promise<void> {
   const checkpoints = await allOf<WireCheckpoint>(remoteOf(options), pathOf(id, '/checkpoints?limit=100&order=desc'));
   const { step } = options;
-  const found = checkpoints.find(({ step_number: number }) => step === undefined || number === step);
+  const { data: models } = await serverJson<Page<{ id: string }>>(remoteOf(options), 'models');
+  const there = checkpoints.filter(({ fine_tuned_model_checkpoint: name }) => models.some(({ id }) => id === name));
+  const found = there.find(({ step_number: number }) => step === undefined || number === step);
   if (found === undefined) {
-    const steps = checkpoints.map(({ step_number: number }) => number).join(', ');
-    throw new Error(steps === '' ? `${id} has made no model yet` : `expected one of the steps ${steps}, got ${step}`);
+    const steps = there.map(({ step_number: number }) => number).join(', ');
+    throw new Error(
+      steps === ''
+        ? `${id} has made no model yet, or all of them were deleted`
+        : `expected one of the steps ${steps}, got ${step}`,
+    );
   }
   await downloadModel(found.fine_tuned_model_checkpoint, options.to, remoteOf(options), terminal);
 }

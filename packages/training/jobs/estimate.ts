@@ -17,12 +17,12 @@ import { runTimeWeights } from '@hadal/models/run-time-weights';
 import { recordRequests } from '@hadal/models/weight-source';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
 import { askedAtOnce } from '../in-flight.ts';
-import { jobRowTokens, type PackedRow, packDocuments } from '../packing.ts';
+import { jobRowTokens, type PackedRow, packDocuments, type TrainingDocument } from '../packing.ts';
 import { usualRolloutLimits } from '../rollout-engine.ts';
 import { Trainer } from '../trainer.ts';
 import { type JobData, readJobData, rendererOf } from './job-data.ts';
 import { trainedContext, trainerSettings } from './job-run.ts';
-import { epochPlan, grpoPlan } from './plans.ts';
+import { checkpointInterval, epochPlan, grpoPlan } from './plans.ts';
 
 export interface TrainingEstimate {
   /** Read and learned from, over all epochs; of answers yet to be sampled at most so many. */
@@ -49,12 +49,12 @@ export function estimateOrder(
   const definition = readDefinition(base);
   const context = trainedContext(definition);
   const { data } = readJobData(order, rendererOf(base), context, at);
-  const { steps, trained, sampled, longest } = workOf(order, data, context);
+  const { steps, trained, measured, sampled, longest } = workOf(order, data, context);
   const { active } = countParameters(definition);
   const rate = measureRate(order.threads);
   // Forward and twice as much backward; an adapter needs no gradient of the weights below it. Computed again: forward twice.
   const passes = (order.adapter ? 4 : 6) + (order.recompute ? 2 : 0);
-  const training = (passes * active * trained) / (rate * trainingShare);
+  const training = (active * (passes * trained + 2 * measured)) / (rate * trainingShare);
   const sampling = (2 * active * sampled) / (rate * samplingShare);
   return { tokens: trained, steps, memoryBytes: memoryOf(order, longest), seconds: training + sampling };
 }
@@ -69,22 +69,26 @@ export function estimateMemory(order: TrainingOrder, at: (path: string) => strin
 
 interface Work {
   readonly steps: number;
-  /** Tokens of forward and backward passes, and of sampling. */
+  /** Tokens of forward and backward passes, of forward passes over held-out rows, and of sampling. */
   readonly trained: number;
+  readonly measured: number;
   readonly sampled: number;
   /** Tokens of the largest pass. */
   readonly longest: number;
 }
 
-function workOf({ method }: TrainingOrder, data: JobData, context: number): Work {
+function workOf(order: TrainingOrder, data: JobData, context: number): Work {
+  const { method } = order;
   switch (data.type) {
     case 'documents':
     case 'answered': {
       const learned = data.type === 'answered' ? data.learned.map(({ document }) => document) : data.learned;
       const { epochs, steps } = epochPlan(method, learned.length);
-      const tokens = learned.reduce((sum, document) => sum + document.tokens.length, 0);
+      const tokens = tokensOf(learned);
+      const checkpoints = Math.ceil(steps / checkpointInterval(order, steps / epochs));
+      const measured = data.type === 'documents' ? checkpoints * tokensOf(data.heldOut) : 0;
       const largest = Math.max(0, ...packDocuments(learned, jobRowTokens).rows.map((row) => row.tokens));
-      return { steps, trained: tokens * epochs, sampled: 0, longest: largest };
+      return { steps, trained: tokens * epochs, measured, sampled: 0, longest: largest };
     }
     case 'pairs': {
       const { epochs, steps } = epochPlan(method, data.pairs.length);
@@ -94,7 +98,7 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
       return {
         steps,
         trained: Math.round(tokens * epochs * (4 / 3)),
-        sampled: 0,
+        ...{ measured: 0, sampled: 0 },
         longest: Math.max(largest, Math.min(jobRowTokens, tokens)),
       };
     }
@@ -108,7 +112,7 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
         return {
           steps,
           trained,
-          sampled: answers * answer,
+          ...{ measured: 0, sampled: answers * answer },
           longest: Math.max(jobRowTokens, Math.min(context, 2 * answer)),
         };
       }
@@ -118,11 +122,15 @@ function workOf({ method }: TrainingOrder, data: JobData, context: number): Work
       return {
         steps,
         trained: answers * answer * epochs,
-        sampled: answers * answer,
+        ...{ measured: 0, sampled: answers * answer },
         longest: Math.max(jobRowTokens, answer),
       };
     }
   }
+}
+
+function tokensOf(documents: readonly TrainingDocument[]): number {
+  return documents.reduce((sum, { tokens }) => sum + tokens.length, 0);
 }
 
 /** Weights, their gradients and moments, and everything that the largest pass keeps for its backward pass. */

@@ -28,7 +28,15 @@ import type { PackedRow } from '../packing.ts';
 import { ReferencePolicy } from '../reference-policy.ts';
 import { RolloutEngine } from '../rollout-engine.ts';
 import { type Schedule, scheduleFactor } from '../schedule.ts';
-import { type Objective, type StepResult, Trainer, type TrainerSettings } from '../trainer.ts';
+import {
+  meanPrediction,
+  type Objective,
+  type Prediction,
+  type PredictionSums,
+  type StepResult,
+  Trainer,
+  type TrainerSettings,
+} from '../trainer.ts';
 import { readTrainerFiles, writeTrainerFiles } from '../trainer-files.ts';
 import type { Renderer } from './conversation-documents.ts';
 import { exportCheckpoint } from './export-checkpoint.ts';
@@ -188,6 +196,21 @@ export class JobRun implements Disposable {
     return this.trainer.step(at.update + 1, { rows }, settings, objective, routing);
   }
 
+  /**
+   * How well `rows` are predicted; row by row, so that signals are heard meanwhile. Undefined where the job is then to stop, or has no
+   * time left.
+   */
+  async measure(at: JobPosition, rows: readonly PackedRow[]): Promise<Prediction | undefined> {
+    const sums: PredictionSums[] = [];
+    for (const row of rows) {
+      await setImmediate();
+      const seconds = at.seconds + (performance.now() - this.#begunMs) / 1000;
+      if (this.isStopping || seconds > (this.order.maxSeconds ?? Infinity)) return undefined;
+      sums.push(this.trainer.evaluateRow(row));
+    }
+    return meanPrediction(sums);
+  }
+
   /** Closes a step, whose time `next` lacks: notes what was measured, and saves where that is due. */
   async finishStep(next: JobPosition, data: Readonly<Record<string, number>>): Promise<JobPosition> {
     const took = (performance.now() - this.#begunMs) / 1000;
@@ -275,7 +298,7 @@ export class JobRun implements Disposable {
     const { parameters } = this.trainer;
     const isAdapter = !(parameters instanceof ParameterSet);
     try {
-      if (isAdapter) writeAdapter(temporary, parameters, { base: this.base.path, dtype: 'F32' });
+      if (isAdapter) writeAdapter(temporary, parameters, { base: this.order.model.name, dtype: 'F32' });
       else exportCheckpoint(temporary, this.base, parameters);
     } catch (error) {
       // The journal needs room to tell why.
