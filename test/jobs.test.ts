@@ -84,6 +84,8 @@ test('a job is made from files of this machine, estimated before, and followed t
   assert.match(fetched.stderr, /^config\.json, \d+ B\n$/);
   assert.deepEqual(JSON.parse(readFileSync(join(to, 'config.json'), 'utf8')), { model_type: 'deepseek_v4' });
   assert.deepEqual(readdirSync(dirname(to)), ['mine'], 'no part is left');
+  const again = join(directory, 'models', 'again');
+  assert.equal(JSON.parse((await download('--to', again, '--json')).stdout).directory, again);
   assert.match((await download('--to', to)).stderr, /expected a directory that is not there yet; see --to\n$/);
   assert.match((await download('--step', '9')).stderr, /expected one of the steps (\d+, )*\d+, got 9\n$/);
   assert.match(followed.stdout, /Step 3\/3: .*\n(.*\n)*Talk with it: hadal chat/);

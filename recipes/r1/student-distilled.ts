@@ -1,6 +1,6 @@
 // A student of a quarter of the size, distilled from the last model of R1 (section 2.4): three answers to each of 1,000 prompts, drawn
 // as it searches. Greedily it tries the same over and over: one answer to each of 3,000 prompts left 849 right ones, three to each of
-// 1,000 some 2,000 for the same price, and the student that learned from them searches as its teacher does. Three draws:
+// 1,000 some 2,000 in less time, and the student that learned from them searches as its teacher does. Three draws:
 // `npx hadal train r1/student-distilled --seed 1`, 2 and 3.
 
 import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';

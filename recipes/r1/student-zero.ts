@@ -1,5 +1,5 @@
-// The same student, trained by rewards alone (section 4.1 of DeepSeek-R1 compares the two), for as long as the other takes to be asked
-// and taught: 22 steps. Three draws: `npx hadal train r1/student-zero --seed 1`, 2 and 3.
+// The same student, trained by rewards alone (section 4.1 of DeepSeek-R1 compares the two), for about as long as the other's teacher is
+// asked and it is taught: 22 steps. Three draws: `npx hadal train r1/student-zero --seed 1`, 2 and 3.
 
 import { type JobRecipe, taskRows } from '@hadal/training/job-recipe';
 import { countdownGrpo, promptsPerStep } from './countdown-grpo.ts';

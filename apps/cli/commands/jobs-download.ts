@@ -22,6 +22,7 @@ export async function downloadModel(
   to: string | undefined,
   remote: Remote,
   terminal: Terminal,
+  { json }: { readonly json?: true },
 ): Promise<void> {
   const directory = resolve(to ?? model.replaceAll(/[^\w.-]+/g, '-'));
   if (existsSync(directory)) throw new Error(`${directory}: expected a directory that is not there yet; see --to`);
@@ -46,7 +47,7 @@ export async function downloadModel(
     rmSync(partial, { recursive: true, force: true });
     throw error;
   }
-  terminal.out(`${directory}\n`);
+  terminal.out(json ? `${JSON.stringify({ model, directory })}\n` : `${directory}\n`);
 }
 
 async function fetchInto(path: string, bytes: number, { body }: Response): Promise<void> {

@@ -245,7 +245,7 @@ async function fetchModel(id: string, options: JobsOptions, terminal: Terminal):
         : `expected one of the steps ${steps}, got ${step}`,
     );
   }
-  await downloadModel(found.fine_tuned_model_checkpoint, options.to, remoteOf(options), terminal);
+  await downloadModel(found.fine_tuned_model_checkpoint, options.to, remoteOf(options), terminal, options);
 }
 
 async function showRollouts(id: string, options: JobsOptions, terminal: Terminal): Promise<void> {
