@@ -64,6 +64,10 @@ export const teacher = z.object({
   directory: z.string().optional(),
 });
 
+/** What a million tokens cost, in millionths of the currency: read for the first time, and written. */
+const tokenPrice = z.object({ input: z.int().nonnegative(), output: z.int().nonnegative() });
+export type TokenPrice = z.output<typeof tokenPrice>;
+
 export const trainingMethod = z.discriminatedUnion('type', [
   z.object({ type: z.literal('supervised'), ...common }),
   z.object({ type: z.literal('dpo'), ...common, beta: z.union([auto, z.number().min(0).max(2)]).default('auto') }),
@@ -93,6 +97,10 @@ export const trainingMethod = z.discriminatedUnion('type', [
     grader: graderSchema.optional(),
     minScore: z.number().optional(),
     maxCompletionTokens: count.default(512),
+    /** What callers pay, as far as anybody knows, so that it can be told what an answer of either costs. */
+    prices: z
+      .object({ currency: z.string(), teacher: tokenPrice.optional(), student: tokenPrice.optional() })
+      .optional(),
   }),
 ]);
 export type TrainingMethod = z.output<typeof trainingMethod>;

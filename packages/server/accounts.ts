@@ -98,6 +98,11 @@ export class Accounts {
     return { account: this.#account(key), [Symbol.dispose]: release };
   }
 
+  /** As they are now. */
+  get prices(): PriceList {
+    return this.#options.prices();
+  }
+
   /** What must have ended before the store is closed: answers, until they are charged. */
   goOn(whole: Promise<void>, onError: (error: unknown) => void): void {
     const over = whole.catch(onError).finally(() => this.#going.delete(over));

@@ -32,7 +32,7 @@ import { parseListPage, parseRolloutPage, wireList } from '@hadal/protocol/list-
 import { parseMetadataQuery } from '@hadal/protocol/metadata';
 import { cardNamed } from '@hadal/protocol/models';
 import { requestError } from '@hadal/protocol/request-error';
-import type { TrainingOrder } from '@hadal/protocol/training-order';
+import type { TokenPrice, TrainingOrder } from '@hadal/protocol/training-order';
 import type { StoredFile } from '@hadal/store/files';
 import type { Account } from './accounts.ts';
 import { type AnswerPlan, type Endpoint, type EndpointOptions, serverSentEvent } from './answer-plan.ts';
@@ -43,6 +43,7 @@ import { completionExamples, dataFiles, orderData, writeOrder } from './job-file
 import { rolloutsOf } from './job-journal.ts';
 import { readJsonLines } from './json-lines.ts';
 import { modelAsker } from './model-asker.ts';
+import { priceOf } from './prices.ts';
 import { modelBehind, providerOf } from './provider.ts';
 import type { Trainer } from './trainer.ts';
 import type { JobLimits, ServedCheckpoint } from './training-desk.ts';
@@ -57,7 +58,7 @@ const maxLineBytes = 48 * 1024 * 1024;
 const lookMs = 1000;
 
 export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
-  const { store, models, now, jobChanges, stopping } = options;
+  const { store, models, accounts, now, jobChanges, stopping } = options;
   const { jobs, files, completions } = store;
   const shown = (job: Job) => wireJob(job, now());
 
@@ -157,8 +158,24 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       trainingFile: dataFiles.training,
       ...(validation && { validationFile: dataFiles.validation }),
       ...{ ...usualLimits(), ...request.options },
-      ...{ method: withTeacher(request.method), ...(adapter && { adapter }) },
+      ...{ method: withPrices(withTeacher(request.method)), ...(adapter && { adapter }) },
     };
+
+    /** What an answer costs is told where the server's callers pay: not for a teacher elsewhere, whose price nobody here knows. */
+    function withPrices(method: TrainingOrder['method']): TrainingOrder['method'] {
+      if (method.type !== 'distillation') return method;
+      const { model, baseUrl } = method.teacher;
+      const student = tokenPrice(request.model);
+      const teacher = baseUrl === undefined ? tokenPrice(model) : undefined;
+      if (!student && !teacher) return method;
+      const { currency } = accounts.prices;
+      return { ...method, prices: { currency, ...(teacher && { teacher }), ...(student && { student }) } };
+    }
+
+    function tokenPrice(model: string): TokenPrice | undefined {
+      const price = priceOf(accounts.prices, model);
+      return price && { input: price.cacheMiss, output: price.output };
+    }
 
     /** What a teacher expects beside what it says can be known only where its checkpoint lies. */
     function withTeacher(method: TrainingOrder['method']): TrainingOrder['method'] {

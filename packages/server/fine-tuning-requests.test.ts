@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { APIError, toFile } from 'openai';
 import type { ChatCompletionCreateParamsNonStreaming } from 'openai/resources';
 import type { JobCreateParams } from 'openai/resources/fine-tuning/jobs/jobs';
+import { noPrices } from './prices.ts';
 import { serveToy } from './testing/serve-toy.ts';
 import { openToyTraining } from './testing/toy-desk.ts';
 import { create, ended, upload } from './testing/toy-jobs.ts';
@@ -168,6 +169,23 @@ test('options of every method reach the order as its names have them', async () 
   assert.deepEqual((await orderOf({ type: 'dpo', dpo: { hyperparameters: { beta: 0.2 } } })).method, {
     ...{ type: 'dpo', epochs: 'auto', batchSize: 'auto', learningRateMultiplier: 'auto', beta: 0.2 },
   });
+});
+
+test('what an answer costs is told of models that have a price here, and not of a teacher elsewhere', async () => {
+  await using trainer = await openToyTraining();
+  const models = new Map([['toy', { cacheHit: 1, cacheMiss: 20, output: 80, windows: [] }]]);
+  const prices = { ...noPrices, currency: 'CNY', models };
+  await using toy = await serveToy({ script, training: trainer.training, prices });
+  const client = clientOf(toy, '/v1');
+  const pricesWith = async (teacher: object) => {
+    const method = { type: 'distillation', distillation: { teacher } };
+    const { id } = await ended(client, (await create(client, {}, { method } as object)).id);
+    return JSON.parse(readFileSync(join(trainer.training.directory, id, 'order.json'), 'utf8')).method.prices;
+  };
+  const toyPrice = { input: 20, output: 80 };
+  assert.deepEqual(await pricesWith({ model: 'toy' }), { currency: 'CNY', teacher: toyPrice, student: toyPrice });
+  const elsewhere = { model: 'toy', base_url: 'http://b' };
+  assert.deepEqual(await pricesWith(elsewhere), { currency: 'CNY', student: toyPrice });
 });
 
 test('a student learns from completions that were stored, and from none of others', async () => {

@@ -52,7 +52,12 @@ export const noPrices: PriceList = {
   clock: openClock('UTC') as Intl.DateTimeFormat,
 };
 
-/** In millionths of the list's currency. One that a job has made costs what it was made of; others not on it, nothing. */
+/** One that a job has made costs what it was made of. */
+export function priceOf(list: PriceList, model: string): ModelPrice | undefined {
+  return list.models.get(model) ?? list.models.get(trainedFrom(model) ?? '');
+}
+
+/** In millionths of the list's currency. A model without a price costs nothing. */
 export function costOf(
   list: PriceList,
   {
@@ -67,7 +72,7 @@ export function costOf(
     readonly isBatch: boolean;
   },
 ): number {
-  const entry = list.models.get(model) ?? list.models.get(trainedFrom(model) ?? '');
+  const entry = priceOf(list, model);
   if (entry === undefined) return 0;
   const window = windowAt(list, entry, endedMs);
   const { cacheHit, cacheMiss, output } = window?.price ?? entry;

@@ -20,7 +20,7 @@ function plainTeacher(answer: () => Promise<Partial<Sample>>): () => Promise<Tea
     name: 'far',
     async answer() {
       const sample = { text: 'plankton', reasoning: '', toolCalls: [], isTruncated: false, ...(await answer()) };
-      return { sample, completionTokens: 3 };
+      return { sample, promptTokens: 40, completionTokens: 3 };
     },
   });
 }
@@ -36,7 +36,8 @@ test('a student learns from a teacher by its logits, on policy or not, and by it
   const tokenizer = engine.tokenizer;
   const stopTokens = [tokenizer.tokenId('<｜end▁of▁sentence｜>') as number];
   const openTeacher = async () => engineTeacher({ engine, dialect: deepseekV4, stopTokens });
-  const distillation = { type: 'distillation', teacher: { model: 'hadal-nano' }, batchSize: 2, epochs: 1 };
+  const prices = { currency: 'CNY', teacher: { input: 2_000_000, output: 8_000_000 } };
+  const distillation = { type: 'distillation', teacher: { model: 'hadal-nano' }, batchSize: 2, epochs: 1, prices };
   const few = { 'train.jsonl': taskRows('add-and-subtract', 4), ...heldOut };
   const common = { logits: { topK: 8 }, maxCompletionTokens: 64 };
   const services = { judge: taskJudge, openTeacher };
@@ -55,6 +56,10 @@ test('a student learns from a teacher by its logits, on policy or not, and by it
     const [teacher, student] = JSON.parse(readFileSync(join(job.path, 'comparison.json'), 'utf8'));
     assert.equal(teacher.model, 'hadal-nano');
     assert.ok(student.score >= 0 && student.tokensPerSecond > 0);
+    // 8 yuan for a million tokens that are written, 2 for one that are read, of which a prompt has some tens.
+    const read = teacher.costPer1000Answers - (8 * teacher.meanCompletionTokens) / 1000;
+    assert.ok(read > 2 * 0.01 && read < 2 * 0.1, `${read}`);
+    assert.deepEqual([teacher.currency, student.costPer1000Answers], ['CNY', undefined]);
   }
 });
 

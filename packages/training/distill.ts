@@ -8,9 +8,9 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import type { ChatMessage } from '@hadal/formats/chat/message';
 import type { Divergence, DivergenceShape } from '@hadal/kernels/divergence';
-import type { GraderRun } from '@hadal/protocol/grader-run';
 import type { LogitsOptions, TrainingMethod } from '@hadal/protocol/training-order';
-import { type Candidate, converse, type ExchangeOptions, greedyExchange } from './exchange.ts';
+import { compare } from './comparison.ts';
+import { type Candidate, converse, greedyExchange } from './exchange.ts';
 import type { Sample } from './graders/sample.ts';
 import { askedAtOnce, inFlight } from './in-flight.ts';
 import { conversationDocument, learnedTokens } from './jobs/conversation-documents.ts';
@@ -19,14 +19,14 @@ import type { AnsweredRow } from './jobs/job-data.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import { JobFailure } from './jobs/job-failure.ts';
 import type { JobRun } from './jobs/job-run.ts';
-import { type Judge, noteGradings, sampleOf } from './jobs/judge.ts';
+import { type Judge, noteGradings } from './jobs/judge.ts';
 import type { TrainingPrompt } from './jobs/prompts.ts';
 import { jobRowTokens, packDocuments, type TrainingDocument, tokenCount } from './packing.ts';
 import { meanOf } from './policy-objective.ts';
 import { sampledDocuments } from './rollouts.ts';
 import { supervised } from './supervised.ts';
 import { Random } from './tasks/random.ts';
-import type { TaughtAnswer, Teacher, TeacherScoring } from './teacher.ts';
+import type { Teacher, TeacherScoring } from './teacher.ts';
 
 export type Distillation = Extract<TrainingMethod, { type: 'distillation' }>;
 
@@ -50,7 +50,7 @@ export async function distill(job: JobRun, method: Distillation, data: Distillat
   if (taught.length === 0) throw noAnswers();
   at = await supervised(job, method, { documents: taught, heldOut: [] }, at);
   job.refreshEngine();
-  if (job.isDone(at)) await compare(job, data, method.maxCompletionTokens);
+  if (job.isDone(at)) await compare(job, data, method);
   return at;
 }
 
@@ -220,7 +220,7 @@ async function distillLogits(job: JobRun, method: Distillation, data: Distillati
       'completions/mean_length': meanOf(documents.map(learnedTokens)),
     });
   }
-  if (job.isDone(at)) await compare(job, data, method.maxCompletionTokens);
+  if (job.isDone(at)) await compare(job, data, method);
   return at;
 
   /** Answers to be learned from: on policy the student's. */
@@ -279,72 +279,4 @@ function joined<T extends Int32Array | Float32Array>(make: new (length: number) 
     begin += part.length;
   }
   return whole;
-}
-
-/** One side of the comparison that a job ends with. */
-export interface ComparedModel {
-  readonly model: string;
-  /** Mean reward; absent where nobody grades. */
-  readonly score?: number;
-  readonly meanCompletionTokens: number;
-  readonly tokensPerSecond: number;
-  readonly secondsPerAnswer: number;
-}
-
-/**
- * Teacher and student on the same held-out prompts, greedily: what each scores, how fast it is, and what an answer takes. A teacher
- * that fails now leaves the student without the comparison; what was learned is not lost with it.
- */
-async function compare(job: JobRun, data: DistillationData, maxTokens: number): Promise<void> {
-  if (data.heldOut.length === 0) return;
-  try {
-    const sides = await comparedModels(job, data, { ...greedyExchange, maxTokens });
-    for (const one of sides) {
-      const score = one.score === undefined ? '' : `score ${one.score.toFixed(3)}, `;
-      const cost = `${one.meanCompletionTokens.toFixed(0)} tokens and ${one.secondsPerAnswer.toFixed(3)} s an answer`;
-      job.note(`${one.model}: ${score}${one.tokensPerSecond.toFixed(0)} tokens/s, ${cost}`);
-    }
-    job.writeResult('comparison.json', `${JSON.stringify(sides, undefined, 2)}\n`);
-  } catch (error) {
-    if (!(error instanceof JobFailure)) throw error;
-    job.note(`teacher and student could not be compared: ${error.message}`, 'warn');
-  }
-}
-
-async function comparedModels(
-  job: JobRun,
-  { teacher, heldOut, judge }: DistillationData,
-  options: ExchangeOptions,
-): Promise<readonly ComparedModel[]> {
-  async function side(
-    model: string,
-    answerTo: (question: TrainingPrompt['question']) => Promise<TaughtAnswer>,
-  ): Promise<ComparedModel> {
-    const begunMs = performance.now();
-    const answers: TaughtAnswer[] = [];
-    await inFlight(heldOut, askedAtOnce, async ({ question }, i) => {
-      answers[i] = await answerTo(question);
-    });
-    const seconds = (performance.now() - begunMs) / 1000;
-    const tokens = answers.reduce((sum, { completionTokens }) => sum + completionTokens, 0);
-    const runs: GraderRun[] = [];
-    if (judge) {
-      await inFlight(heldOut, askedAtOnce, async ({ item }, i) => {
-        runs[i] = await judge(item, (answers[i] as TaughtAnswer).sample);
-      });
-      noteGradings(job, runs);
-    }
-    return {
-      ...{ model, meanCompletionTokens: tokens / heldOut.length, tokensPerSecond: tokens / seconds },
-      secondsPerAnswer: seconds / heldOut.length,
-      ...(judge && { score: meanOf(runs.map(({ reward }) => reward)) }),
-    };
-  }
-  return [
-    await side(teacher.name, (question) => teacher.answer(question, options)),
-    await side('student', async (question) => {
-      const exchange = await converse(job.candidate, question, options);
-      return { sample: sampleOf(exchange), completionTokens: exchange.completionTokens };
-    }),
-  ];
 }

@@ -55,6 +55,8 @@ export interface Turn {
 export interface Exchange {
   readonly turns: readonly Turn[];
   readonly answer: Answer;
+  /** Of all turns; what several of them read counts as often. */
+  readonly promptTokens: number;
   readonly completionTokens: number;
 }
 
@@ -69,18 +71,20 @@ export async function converse(
   const messages: ChatMessage[] = [...question.messages];
   const toolCalls: ToolCall[] = [];
   const turns: Turn[] = [];
-  let completionTokens = 0;
+  let [promptTokens, completionTokens] = [0, 0];
   for (;;) {
     const prompt = dialect.prompt(messages, { thinking, tools });
     const { text, turn } = await complete(candidate, promptText(prompt), options, turns.length, signal);
     turns.push(turn);
+    promptTokens += turn.prompt.length;
     completionTokens += turn.completion.length;
     const said = parseAnswer(dialect.openParser(prompt.beginning), text, turn.isTruncated ? 'cut-off' : 'finished');
     // The engine's clients name the calls; what a model writes has no ids.
     const calls = said.toolCalls.map((call, i) => ({ ...call, id: `call_${turns.length}_${i}` }));
     toolCalls.push(...calls);
     if (calls.length === 0 || !question.respond || turns.length === options.maxTurns) {
-      return { turns, answer: { reasoning: said.reasoning, content: said.content, toolCalls }, completionTokens };
+      const answer = { reasoning: said.reasoning, content: said.content, toolCalls };
+      return { turns, answer, promptTokens, completionTokens };
     }
     messages.push({ ...said, toolCalls: calls });
     for (const call of calls) {

@@ -5,7 +5,7 @@
 
 import { type Engine, plainRequest } from '@hadal/engine/engine';
 import type { Teacher as TopTokens } from '@hadal/kernels/divergence';
-import { type Candidate, converse, type ExchangeOptions, type Question } from './exchange.ts';
+import { type Candidate, converse, type Exchange, type ExchangeOptions, type Question } from './exchange.ts';
 import type { Sample } from './graders/sample.ts';
 import { sampleOf } from './jobs/judge.ts';
 
@@ -19,6 +19,7 @@ export interface Teacher {
 /** `sample`: what graders see of it. */
 export interface TaughtAnswer {
   readonly sample: Sample;
+  readonly promptTokens: number;
   readonly completionTokens: number;
 }
 
@@ -37,11 +38,15 @@ export function engineTeacher(candidate: Candidate, name: string = candidate.eng
   return {
     name,
     async answer(question, options) {
-      const exchange = await converse(candidate, question, options);
-      return { sample: sampleOf(exchange), completionTokens: exchange.completionTokens };
+      return taughtBy(await converse(candidate, question, options));
     },
     scoring: { candidate, topTokens: (tokens, from, topK) => topTokens(engine, tokens, from, topK) },
   };
+}
+
+export function taughtBy(exchange: Exchange): TaughtAnswer {
+  const { promptTokens, completionTokens } = exchange;
+  return { sample: sampleOf(exchange), promptTokens, completionTokens };
 }
 
 async function topTokens(

@@ -67,7 +67,8 @@ function wordsTeacher(model: string, ask: AskServer): Teacher {
         throw new JobFailure('teacher_failed', `teacher ${model}: ${reply.message}`, 'method.distillation.teacher');
       }
       const { content: text, reasoning, toolCalls, isTruncated, usage } = reply;
-      return { sample: { text, reasoning, toolCalls, isTruncated }, completionTokens: usage.completionTokens };
+      const { promptTokens, completionTokens } = usage;
+      return { sample: { text, reasoning, toolCalls, isTruncated }, promptTokens, completionTokens };
     },
   };
 }
