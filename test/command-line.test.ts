@@ -319,6 +319,26 @@ test('train makes a model that ask can open, and goes on after an interruption t
   ]);
   assert.ok(stdout.length > 0);
   assert.equal(code, 0);
+
+  // Another recipe begins with what this one has made; at a rate of 0 it ends with it too.
+  const still = {
+    learningRates: { adamw: 0, muon: 0 },
+    balanceRate: 0,
+    schedule: { steps: 2, warmupSteps: 0, decayShare: 0 },
+  };
+  const further = { ...tinyRecipe, name: 'further', seed: 'other', stages: [{ ...tinyRecipe.stages[0], ...still }] };
+  const begin = async (from: string) => {
+    writeFileSync(recipe, `export const recipe = ${JSON.stringify({ ...further, model: from })};`);
+    return await hadal([...train, join(directory, 'further')]);
+  };
+  assert.match((await begin('no/model')).stderr, /no\/model: expected a model, found none; train it first/);
+  assert.equal((await begin(join(whole, 'model'))).code, 0);
+  for (const file of ['model.safetensors', 'tokenizer.json']) {
+    assert.ok(
+      readFileSync(join(directory, 'further/model', file)).equals(readFileSync(join(whole, 'model', file))),
+      file,
+    );
+  }
 });
 
 test('a reader that leaves early ends the program quietly', async () => {

@@ -27,15 +27,13 @@ export function prepareJob(directory: string, recipe: JobRecipe, root: string): 
   const order = trainingOrder.parse({
     ...{ ...rest, method: withTeacher(method, root), id: name, suffix: name, trainingFile: 'training.jsonl' },
     ...(heldOut && { validationFile: 'validation.jsonl' }),
-    model: { name, directory: modelIn(resolve(root, model)) },
+    model: { name, directory: modelIn(root, model) },
   });
   const path = `${directory}/${jobFiles.order}`;
   if (existsSync(path)) {
     if (JSON.stringify(readOrder(directory)) === JSON.stringify(order)) return order;
     throw new Error(`${directory}: expected the job of recipe ${name} as it is now, found another; name a new --out`);
   }
-  if (!existsSync(order.model.directory))
-    throw new Error(`${model}: expected a model to begin with, found none; train it first`);
   mkdirSync(directory, { recursive: true });
   replaceFileInParts(`${directory}/training.jsonl`, lines(rows()));
   if (heldOut) replaceFileInParts(`${directory}/validation.jsonl`, lines(heldOut()));
@@ -46,10 +44,12 @@ export function prepareJob(directory: string, recipe: JobRecipe, root: string): 
 /** Teachers are found as models are. */
 function withTeacher(method: Order['method'], root: string): Order['method'] {
   if (method.type !== 'distillation' || method.teacher.directory === undefined) return method;
-  return { ...method, teacher: { ...method.teacher, directory: modelIn(resolve(root, method.teacher.directory)) } };
+  return { ...method, teacher: { ...method.teacher, directory: modelIn(root, method.teacher.directory) } };
 }
 
-function modelIn(directory: string): string {
+/** The directory of a model that a recipe begins with: itself, or the last that a job has made. Throws where there is none. */
+export function modelIn(root: string, path: string): string {
+  const directory = resolve(root, path);
   if (existsSync(join(directory, 'config.json'))) return directory;
   if (existsSync(join(directory, jobFiles.order)) && !hasSucceeded(directory)) {
     const hint = 'the command that began it goes on with it, or name one of its checkpoints';

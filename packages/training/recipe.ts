@@ -24,11 +24,16 @@ export interface Stage {
 export interface Recipe {
   readonly name: string;
   readonly seed: string;
+  /**
+   * A model to begin with, from the root of the repository: its directory, or a job's for what it has made. Weights and tokenizer are
+   * its own; without, both are made anew.
+   */
+  readonly model?: string;
   /** `config.json` of the model, as Hugging Face knows it; `vocab_size` is the tokenizer's. */
   readonly config: Readonly<Record<string, unknown>> & { readonly vocab_size: number };
   /** `generation_config.json`: how the model wants to be sampled. */
   readonly generation: Readonly<Record<string, unknown>>;
-  /** The tokenizer is trained on the first documents of this mixture. */
+  /** The tokenizer is trained on the first documents of this mixture, where there is no model to begin with. */
   readonly tokenizer: { readonly documents: number; readonly mixture: Mixture; readonly splitting?: Splitting };
   readonly optimizer: OptimizerSettings;
   readonly clipNorm: number;

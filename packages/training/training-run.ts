@@ -4,20 +4,23 @@
 // step: metrics, progress, checkpoints in time. The methods are loops that hand it packed steps. A run that is killed and
 // opened again goes on from its last checkpoint and ends with the same weights, bit for bit.
 
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { tokenizerConfig, trainBpe } from '@hadal/formats/bpe-trainer';
 import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
 import type { ChatDialect } from '@hadal/formats/chat/dialect';
+import { type Checkpoint, openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import { replaceFile } from '@hadal/formats/replace-file';
 import { writeSafetensors } from '@hadal/formats/safetensors';
 import { openTokenizer, type Tokenizer } from '@hadal/formats/tokenizer';
 import { type Device, openDevice } from '@hadal/kernels/device';
 import type { ModelDefinition } from '@hadal/models/architecture';
 import { defineModel } from '@hadal/models/architectures';
+import { openWeights } from '@hadal/models/language-model';
 import { mixtureProblem, problemSegments } from './documents.ts';
 import { initialize } from './initialize.ts';
+import { modelIn } from './job-recipe.ts';
 import { withFloats } from './jobs/export-checkpoint.ts';
 import type { PackedStep } from './packing.ts';
 import { pretrain } from './pretrain.ts';
@@ -39,6 +42,8 @@ export interface Progress extends Metrics {
 export interface TrainingOptions {
   /** Where checkpoints, metrics and the finished model are kept. */
   readonly directory: string;
+  /** Where the paths of a recipe begin. */
+  readonly root: string;
   readonly threads?: number;
   readonly checkpointSeconds?: number;
   readonly onProgress?: (progress: Progress) => void;
@@ -88,7 +93,7 @@ export class TrainingRun {
     this.#totalSteps = recipe.stages.reduce((sum, stage) => sum + stage.schedule.steps, 0);
   }
 
-  /** Fresh weights, or those of the last checkpoint; where to go on. */
+  /** Fresh weights, those of the model that the recipe begins with, or those of the last checkpoint; where to go on. */
   start(): Position {
     const { parameters } = this.#trainer;
     const resumed = this.#directory.resume(this.#device, this.#trainer);
@@ -100,7 +105,9 @@ export class TrainingRun {
       this.#event(`going on after step ${resumed.step} of ${this.#totalSteps}`);
       return resumed;
     }
-    initialize(this.#device, parameters, this.recipe.seed, this.#definition.initializerRange);
+    const { model } = this.recipe;
+    if (model === undefined) initialize(this.#device, parameters, this.recipe.seed, this.#definition.initializerRange);
+    else this.#trainer.load(openWeights(this.#begunWith(model)));
     return startPosition;
   }
 
@@ -170,9 +177,16 @@ export class TrainingRun {
     this.#options.onEvent?.(text);
   }
 
+  #begunWith(model: string): Checkpoint {
+    return openCheckpointDirectory(modelIn(this.#options.root, model));
+  }
+
   #tokenizerPath(): string {
     const path = join(this.#directory.path, 'tokenizer.json');
-    if (!existsSync(path)) {
+    const { model } = this.recipe;
+    if (!existsSync(path) && model !== undefined) {
+      replaceFile(path, readFileSync(join(this.#begunWith(model).directory, 'tokenizer.json'), 'utf8'));
+    } else if (!existsSync(path)) {
       this.#event(`training the tokenizer on ${this.recipe.tokenizer.documents} documents`);
       replaceFile(path, JSON.stringify(trainTokenizer(this.recipe)));
     }

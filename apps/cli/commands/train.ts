@@ -17,7 +17,8 @@ import { integerFrom } from '../option-parsers.ts';
 import { secondsInWords } from '../quantities.ts';
 import type { Terminal } from '../terminal.ts';
 
-const recipesDirectory = join(import.meta.dirname, '../../../recipes');
+const root = join(import.meta.dirname, '../../..');
+const recipesDirectory = join(root, 'recipes');
 
 interface TrainOptions {
   readonly out?: string;
@@ -60,7 +61,7 @@ async function runTraining(name: string, options: TrainOptions, terminal: Termin
   process.once('SIGTERM', () => controller.abort());
   const progress = progressLine(terminal);
   const isFinished = await train(recipe, {
-    directory: out,
+    ...{ directory: out, root },
     checkpointSeconds: checkpointEvery,
     onProgress: progress.show,
     onEvent: progress.note,
@@ -88,7 +89,7 @@ async function runJobRecipe(recipe: JobRecipe, options: TrainOptions, terminal: 
   const name = seed === undefined ? recipe.name : `${recipe.name}-${seed}`;
   const { out = join('runs', name) } = options;
   const changed = { ...recipe, name, ...(seed !== undefined && { seed }), ...(threads !== undefined && { threads }) };
-  const order = prepareJob(out, changed, join(recipesDirectory, '..'));
+  const order = prepareJob(out, changed, root);
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort());
   await using stack = new AsyncDisposableStack();
