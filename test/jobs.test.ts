@@ -1,7 +1,10 @@
 // Jobs from the command line, against a server whose trainer trains nothing.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -48,6 +51,32 @@ test('a job is listed, shown with its curve, followed, paused, resumed and cance
   const again = await run('cancel', long);
   assert.match(again.stderr, /^hadal: http:\S+: id: expected a job that is not over, ftjob-\w+ is cancelled\n$/);
   assert.equal(again.code, 1);
+});
+
+test('a download that is stopped leaves nothing', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'hadal-download-'));
+  using _ = { [Symbol.dispose]: () => rmSync(directory, { recursive: true }) };
+  const stalled = Promise.withResolvers<void>();
+  await using server = createServer(({ url = '' }, response) => {
+    const { pathname } = new URL(url, 'http://a');
+    const [id, bytes] = ['ft:toy', 1000];
+    if (pathname.endsWith('/content')) {
+      response.write('the beginning');
+      stalled.resolve();
+    } else if (pathname.endsWith('/checkpoints')) {
+      const data = [{ id, step_number: 1, fine_tuned_model_checkpoint: id, metrics: {} }];
+      response.end(JSON.stringify({ data, has_more: false }));
+    } else response.end(JSON.stringify({ data: [pathname.endsWith('/files') ? { name: 'a', bytes } : { id }] }));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await using running = startHadal(['jobs', 'download', 'ftjob-1', '--to', join(directory, 'mine'), '--url', url]);
+  await stalled.promise;
+  assert.equal(readdirSync(directory).length, 1);
+  running.interrupt();
+  const { code, stderr } = await running.ended;
+  assert.match(stderr, /^a, 1\.00 kB\nstopped, and nothing of it kept\n$/);
+  assert.deepEqual([code, readdirSync(directory)], [130, []]);
 });
 
 test('a job is made from files of this machine, estimated before, and followed to its end', async () => {

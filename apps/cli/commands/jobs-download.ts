@@ -7,6 +7,7 @@ import { createWriteStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSy
 import { basename, dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { exitCodes } from '../failure.ts';
 import { bytesInWords } from '../quantities.ts';
 import { callServer, type Remote, serverJson } from '../remote-model.ts';
 import { printable, type Terminal } from '../terminal.ts';
@@ -29,6 +30,9 @@ export async function downloadModel(
   const path = `models/${encodeURIComponent(model)}/files`;
   const { data } = await serverJson<{ data: readonly WireModelFile[] }>(remote, path);
   mkdirSync(dirname(directory), { recursive: true });
+  const controller = new AbortController();
+  const { signal } = controller;
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
   const partial = mkdtempSync(`${directory}.part-`);
   try {
     for (const { name, bytes } of data) {
@@ -39,20 +43,24 @@ export async function downloadModel(
       await fetchInto(
         join(partial, name),
         bytes,
-        await callServer(remote, `${path}/content?name=${encodeURIComponent(name)}`, {}),
+        await callServer(remote, `${path}/content?name=${encodeURIComponent(name)}`, { signal }),
+        signal,
       );
     }
     renameSync(partial, directory);
   } catch (error) {
     rmSync(partial, { recursive: true, force: true });
-    throw error;
+    if (!signal.aborted) throw error;
+    terminal.err('stopped, and nothing of it kept\n');
+    process.exitCode = exitCodes.interrupted;
+    return;
   }
   terminal.out(json ? `${JSON.stringify({ model, directory })}\n` : `${directory}\n`);
 }
 
-async function fetchInto(path: string, bytes: number, { body }: Response): Promise<void> {
+async function fetchInto(path: string, bytes: number, { body }: Response, signal: AbortSignal): Promise<void> {
   const file = createWriteStream(path, { flush: true });
-  await pipeline(body === null ? Readable.from([]) : Readable.fromWeb(body as never), file);
+  await pipeline(body === null ? Readable.from([]) : Readable.fromWeb(body as never), file, { signal });
   if (file.bytesWritten !== bytes) {
     throw new Error(`${basename(path)}: expected ${bytes} bytes, got ${file.bytesWritten}`);
   }
