@@ -155,6 +155,11 @@ function sealFiles(files: EmscriptenFiles, sockets: Record<string, unknown>): vo
     ],
   ];
   for (const name of changes) files[name] = refuse;
+  // Where Python is, and its own streams, lie outside of its memory: what one program did to them the next one would find.
+  files.chdir = refuse;
+  const { close } = files;
+  const own = new Set(files.streams);
+  files.close = (stream) => (own.has(stream) ? refuse() : close(stream));
   for (const name of Object.keys(files.filesystems)) {
     if (name !== 'MEMFS') Reflect.deleteProperty(files.filesystems, name);
   }

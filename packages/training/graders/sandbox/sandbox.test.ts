@@ -308,6 +308,11 @@ def grade(sample, item):
     sys.setrecursionlimit(50)
     random.random()
     os.open("/lib/python314.zip", os.O_RDONLY)
+    for change in (lambda: os.chdir("/lib"), lambda: os.close(1), lambda: os.dup2(0, 2), lambda: os.closerange(0, 3)):
+        try:
+            change()
+        except OSError:
+            pass
     return 1
 `,
     ),
@@ -318,6 +323,7 @@ import builtins, decimal, json, math, os, random, sys
 def grade(sample, item):
     assert not any(hasattr(each, "left") for each in (builtins, math, sys))
     assert math.sqrt(4) == 2 and json.loads("[1]") == [1] and decimal.getcontext().prec == 28
+    assert os.getcwd() != "/lib" and all(os.fstat(each) for each in range(3))
     assert "LEFT" not in os.environ and "left" not in sys.modules and sys.getrecursionlimit() == 1000
     return random.random()
 `;
