@@ -122,6 +122,7 @@ test('a job is made from files of this machine, estimated before, and followed t
   const failing = await run(fileOf('failing.jsonl', { toy: { failAt: 1 } }), '--follow');
   assert.match(failing.stdout, /error: the grader fails\n/);
   assert.equal(failing.code, 1);
+  assert.match((await run()).stderr, /training_file: expected string, but it is missing\n$/);
   assert.match((await run(join(directory, 'none'))).stderr, /none: expected a file of JSON Lines, there is none\n$/);
   assert.match((await run(rows, '--method', rows)).stderr, /expected a method in \S+rows\.jsonl, such as/);
   assert.match(

@@ -49,9 +49,9 @@ export function methodFrom(text: string): object {
   );
 }
 
-/** `follow`: shows what a job tells until it is over. */
+/** `rows`: none where the method says where there is something to learn from. `follow`: shows what a job tells until it is over. */
 export async function createJob(
-  rows: string,
+  rows: string | undefined,
   options: CreateOptions,
   remote: Remote,
   terminal: Terminal,
@@ -67,7 +67,7 @@ export async function createJob(
   };
   let job: WireMadeJob | undefined;
   try {
-    const training_file = await send(rows);
+    const training_file = rows === undefined ? undefined : await send(rows);
     const validation_file = validation === undefined ? undefined : await send(validation);
     const order = { model, training_file, validation_file, suffix, seed, method };
     if (options.estimate) {

@@ -3,7 +3,7 @@
 // Owns the directory that it comes to: it is there when all files are whole and on the disk, and never in part. Speaks with the server
 // over its API, like everybody.
 
-import { createWriteStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, createWriteStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -47,6 +47,8 @@ export async function downloadModel(
         signal,
       );
     }
+    // As any directory that a person makes; the temporary one is its maker's alone.
+    chmodSync(partial, 0o777 & ~process.umask());
     renameSync(partial, directory);
   } catch (error) {
     rmSync(partial, { recursive: true, force: true });

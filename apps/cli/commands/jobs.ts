@@ -113,7 +113,7 @@ Examples:
       .action((id: string, options: JobsOptions) => run(id, options, terminal));
   withServer(jobs.command('create'))
     .description('Train on a file of JSON Lines; what is wrong with it is told with its line')
-    .argument('<rows>', 'the file that is learned from')
+    .argument('[rows]', 'the file that is learned from; none where the method has stored completions')
     .option('--model <name>', 'what to begin with (default: the first of the server)')
     .addOption(
       new Option(
@@ -128,7 +128,7 @@ Examples:
     .option('--seed <number>', 'the same again with the same one', integerFrom(0, 2 ** 31 - 1))
     .option('--estimate', 'only say what it would take')
     .option('-f, --follow', 'show what it tells until it is over')
-    .action((rows: string, options: JobsOptions & CreateOptions) =>
+    .action((rows: string | undefined, options: JobsOptions & CreateOptions) =>
       createJob(rows, options, remoteOf(options), terminal, (id) =>
         showEvents(id, { ...options, follow: true }, terminal),
       ),
