@@ -40,7 +40,14 @@ export type ChannelReply =
       readonly isTruncated: boolean;
       readonly usage: GraderUsage;
     }
-  | { readonly type: 'failure'; readonly message: string };
+  | { readonly type: 'failure'; readonly message: string }
+  /** Nobody has answered: the server stops, or is no more. The question is to be asked again by whoever goes on. */
+  | { readonly type: 'gone' };
+
+/** Whether an answer with this `finish_reason` came to its end: what broke off otherwise is nothing to learn from. */
+export function isWhole(finishReason: string | null | undefined): boolean {
+  return ['stop', 'tool_calls', '', null, undefined].includes(finishReason);
+}
 
 export type ToServer = { readonly type: 'ask'; readonly id: number; readonly question: ChannelQuestion };
 export type ToTrainer = { readonly type: 'reply'; readonly id: number; readonly reply: ChannelReply };

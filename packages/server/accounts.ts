@@ -129,10 +129,27 @@ export class Accounts {
     return this.#account(key, owner);
   }
 
+  /**
+   * The same for what is asked in its name now. Throws `RequestError` where the key has been revoked or has expired meanwhile, and where
+   * there is nothing to pay with.
+   */
+  async readmit(owner: string, keyId: string | undefined): Promise<Account> {
+    if (keyId === undefined) return this.#account(undefined, owner);
+    const key = (await this.#options.store.keys.list(owner)).find(({ id }) => id === keyId);
+    if (key === undefined || this.#isOver(key)) {
+      throw requestError('not-permitted', { problem: 'the key in whose name this is asked is no longer valid' });
+    }
+    await this.#checkMoney(key);
+    return this.#account(key);
+  }
+
+  #isOver({ revokedMs, expiresMs = Infinity }: StoredKey): boolean {
+    return revokedMs !== undefined || expiresMs <= this.#options.now();
+  }
+
   async #keyOf(secret: string | undefined): Promise<StoredKey> {
     const key = secret === undefined ? undefined : await this.#options.store.keys.find(secret);
-    const nowMs = this.#options.now();
-    if (key === undefined || key.revokedMs !== undefined || (key.expiresMs ?? Infinity) <= nowMs) {
+    if (key === undefined || this.#isOver(key)) {
       throw requestError('wrong-key', { lastFour: (secret ?? '').slice(-4) });
     }
     return key;

@@ -165,7 +165,8 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
     function withPrices(method: TrainingOrder['method']): TrainingOrder['method'] {
       if (method.type !== 'distillation') return method;
       const { model, baseUrl } = method.teacher;
-      const student = tokenPrice(request.model);
+      // A name may stand for another, which is what the student is going to be called after and paid as.
+      const student = tokenPrice(base.name);
       const teacher = baseUrl === undefined ? tokenPrice(model) : undefined;
       if (!student && !teacher) return method;
       const { currency } = accounts.prices;
@@ -425,7 +426,7 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
 
     async estimate(call: ApiCall) {
       const asked = await understood(call);
-      const { training } = trainer();
+      const { training, queue } = trainer();
       const { request, trainingFile, validation } = asked;
       const id = `estimate-${jobChanges.newId()}`;
       const directory = join(training.directory, id);
@@ -435,7 +436,7 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       const order = orderOf(id, asked);
       try {
         await writeOrder(directory, order, data);
-        const [first] = await training.desk.check(order, directory);
+        const [first] = await training.desk.check(order, directory, await queue.runningBytes());
         if (first !== undefined) {
           const place = first.line === null ? '' : `line ${first.line}: `;
           throw requestError('invalid-field', { field: first.param ?? 'body', problem: place + first.message });

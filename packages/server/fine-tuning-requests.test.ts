@@ -195,7 +195,7 @@ test('a student learns from completions that were stored, and from none of other
   const tools = [{ type: 'function' as const, function: { name: 'add', parameters: { type: 'object' } } }];
   for (const [task, more] of [
     ['sum', {}],
-    ['sum', { tools }],
+    ['sum', { tools, messages: [...hello.messages, { role: 'assistant', content: 'no' }, ...hello.messages] }],
     // Cut off: nobody is to learn to end there.
     ['sum', { max_tokens: 1 }],
     ['other', {}],
@@ -224,6 +224,16 @@ test('a student learns from completions that were stored, and from none of other
   assert.deepEqual(
     rows[0].messages.map(({ role }: { role: string }) => role),
     ['user', 'assistant'],
+  );
+  // Of a conversation only what was answered in it, not what it was asked with.
+  assert.deepEqual(
+    rows[1].messages.map(({ role, weight }: { role: string; weight?: number }) => [role, weight]),
+    [
+      ['user', undefined],
+      ['assistant', 0],
+      ['user', undefined],
+      ['assistant', undefined],
+    ],
   );
   assert.deepEqual(
     rows.map(({ tools: its, metadata }) => [its?.[0].function.name, metadata]),

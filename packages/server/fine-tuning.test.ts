@@ -12,6 +12,7 @@ import { unboundedScope } from '@hadal/store/keys';
 import { openStore } from '@hadal/store/store';
 import OpenAI, { toFile } from 'openai';
 import type { JobCreateParams } from 'openai/resources/fine-tuning/jobs/jobs';
+import { noPrices } from './prices.ts';
 import { serveToy } from './testing/serve-toy.ts';
 import { openToyTraining } from './testing/toy-desk.ts';
 import { create, ended, untilJob } from './testing/toy-jobs.ts';
@@ -390,6 +391,63 @@ test('a server that is killed leaves no process behind that works beside the nex
   for (const [i, step] of told.entries())
     assert.ok(i === 0 || step === told[i - 1] + 1 || step <= told[i - 1], `${told}`);
   assert.ok(told.length < 60 + 4 * 4, `${told.length} steps told in all`);
+});
+
+test('a job asks in the name of a key for as long as that is valid and has something to pay with', async () => {
+  await using trainer = await openToyTraining();
+  const models = new Map([['toy', { cacheHit: 1_000_000, cacheMiss: 1_000_000, output: 1_000_000, windows: [] }]]);
+  const prices = { ...noPrices, models };
+  await using toy = await serveToy({ script: () => ['yes'], training: trainer.training, prices });
+  const clientWith = async (secret: string, scope: object = {}) => {
+    await toy.store.keys.add(
+      {
+        ...{ id: `key_${secret}`, organization: '', member: undefined, role: 'member', name: secret, createdMs: 0 },
+        ...{ expiresMs: undefined, keepsText: false, scope: { ...unboundedScope, ...scope } },
+      },
+      secret,
+    );
+    return new OpenAI({ baseURL: `${toy.server.url}/v1`, apiKey: secret, maxRetries: 0 });
+  };
+  const looking = await clientWith('sk-looking');
+  const askedBy = async (client: OpenAI, meanwhile: () => Promise<unknown>) => {
+    const { id } = await create(client, { asks: 'toy', stepMs: 500 });
+    await meanwhile();
+    await ended(looking, id);
+    return JSON.parse((await messagesOf(looking, id)).find((message) => message.startsWith('{')) ?? '');
+  };
+  const poor = await clientWith('sk-poor', { budget: 1 });
+  const spent = await askedBy(poor, async () => await poor.chat.completions.create(hello));
+  assert.deepEqual([spent.type, /budget/.test(spent.message)], ['failure', true], JSON.stringify(spent));
+  const revoked = await askedBy(await clientWith('sk-old'), () => toy.store.keys.revoke('key_sk-old', 1));
+  assert.deepEqual([revoked.type, /no longer valid/.test(revoked.message)], ['failure', true], JSON.stringify(revoked));
+});
+
+test('a job that waits behind another one may need what that one holds', async () => {
+  await using trainer = await openToyTraining();
+  await using toy = await serveToy({ script: () => ['yes'], training: trainer.training });
+  const client = clientOf(toy, '/v1');
+  const first = await create(client, { steps: 10_000, bytes: 100_000_000 });
+  await untilJob(client, first.id, (job) => (job as { step?: number }).step !== undefined);
+  await create(client);
+  while (trainer.desk.freed.length < 2) await delay(10);
+  assert.ok(trainer.desk.freed[0] === 0 && (trainer.desk.freed[1] ?? 0) > 100_000_000, `${trainer.desk.freed}`);
+  await client.fineTuning.jobs.cancel(first.id);
+});
+
+test('an answer that the end of the server cuts short is none, and is told as such', async () => {
+  await using trainer = await openToyTraining();
+  const begun = Promise.withResolvers<void>();
+  async function* script() {
+    yield 'half of';
+    begun.resolve();
+    await new Promise(() => {});
+  }
+  const toy = await serveToy({ script, training: trainer.training });
+  const { id } = await create(clientOf(toy, '/v1'), { asks: 'toy' });
+  await begun.promise;
+  await toy[Symbol.asyncDispose]();
+  const journal = readFileSync(join(trainer.training.directory, id, 'journal.jsonl'), 'utf8');
+  assert.match(journal, /"message":"{\\"type\\":\\"gone\\"}"/);
 });
 
 test('the process of a job asks models by its server, in the name of whoever ordered it', async () => {

@@ -7,7 +7,7 @@ import type { BatchEndpoint } from '@hadal/protocol/batches';
 import { refuseEmbedding } from '@hadal/protocol/embeddings-request';
 import { anthropicModel, anthropicModels, cardNamed, wireModel, wireModels } from '@hadal/protocol/models';
 import { openApiDocument } from '@hadal/protocol/openapi/document';
-import { requestError } from '@hadal/protocol/request-error';
+import { RequestError, requestError } from '@hadal/protocol/request-error';
 import type { OperationId } from '@hadal/protocol/routes';
 import type { Endpoint, EndpointOptions } from './answer-plan.ts';
 import { anthropicEndpoints } from './anthropic-messages-endpoints.ts';
@@ -62,7 +62,11 @@ export function openApi(options: EndpointOptions, logger: Logger): Api {
       const { accounts, newId, stopping } = options;
       return async (question, signal) => {
         const id = `${jobId}-${newId()}`;
-        const account = await accounts.accountOf(owner, details.keyId);
+        const account = await accounts.readmit(owner, details.keyId).catch((error) => {
+          if (error instanceof RequestError) return error;
+          throw error;
+        });
+        if (account instanceof RequestError) return { type: 'failure', message: account.message };
         const explain = (error: unknown) => explainFailure(error, { logger, requestId: id });
         const ask = modelAsker(patient['/chat/completions'], { id, account, explain, signal: stopping });
         return await ask(question, signal);

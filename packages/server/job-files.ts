@@ -8,6 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile, replaceFileByStream } from '@hadal/formats/replace-file';
 import type { CompletionFilter } from '@hadal/protocol/fine-tuning-request';
+import { isWhole } from '@hadal/protocol/job-channel';
 import { jobFiles, type TrainingOrder } from '@hadal/protocol/training-order';
 import type { Completions } from '@hadal/store/completions';
 import type { Files, StoredFile } from '@hadal/store/files';
@@ -39,7 +40,7 @@ interface KeptCompletion {
 
 /**
  * A line of training data for each answer of each completion that the filter lets through, oldest first. What was cut off teaches not
- * to come to an end, and is left out.
+ * to come to an end, and is left out; what was said before the answer was not asked of this model, or is a completion of its own.
  */
 export async function* completionExamples(
   completions: Completions,
@@ -52,11 +53,16 @@ export async function* completionExamples(
       if (createdMs < afterMs || createdMs >= beforeMs) continue;
       const { choices, tools } = completion as KeptCompletion;
       for (const { message, finish_reason: reason } of choices) {
-        const row = { messages: [...messages, message], ...(tools && { tools }), metadata: about };
-        if (reason !== 'length') yield Buffer.from(`${JSON.stringify(row)}\n`);
+        const row = { messages: [...messages.map(unlearned), message], ...(tools && { tools }), metadata: about };
+        if (isWhole(reason)) yield Buffer.from(`${JSON.stringify(row)}\n`);
       }
     }
     if (page === undefined || !page.hasMore) return;
     after = page.rows.at(-1)?.id;
   }
+}
+
+/** An assistant's message as one that is read and not learned: OpenAI's `weight`. */
+function unlearned(message: object): object {
+  return 'role' in message && message.role === 'assistant' ? { ...message, weight: 0 } : message;
 }

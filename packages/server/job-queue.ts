@@ -48,6 +48,8 @@ const maxAttempts = 3;
 interface Work {
   readonly kind: 'validation' | 'run';
   readonly done: Promise<void>;
+  /** Of its process, while there is one. */
+  pid?: number | undefined;
   /** It has been told something, or is to be looked at. */
   stirred: PromiseWithResolvers<void>;
 }
@@ -248,7 +250,7 @@ export class JobQueue implements AsyncDisposable {
     this.#notify(id);
     const directory = this.directoryOf(id);
     await writeOrder(directory, order, orderData(store.files, file, validation));
-    const problems = await training.desk.check(order, directory);
+    const problems = await training.desk.check(order, directory, await this.runningBytes());
     const [first] = problems;
     if (first !== undefined) {
       const { code, param } = first;
@@ -311,6 +313,8 @@ export class JobQueue implements AsyncDisposable {
   async #watch(id: string, process: JobProcess): Promise<JobExit> {
     const { stopping, logger, now, training } = this.#options;
     const { stopMs = 30_000 } = training;
+    const work = this.#work.get(id);
+    if (work) work.pid = process.pid;
     const begunMs = now();
     let exit: JobExit | undefined;
     let killer: NodeJS.Timeout | undefined;
@@ -343,7 +347,15 @@ export class JobQueue implements AsyncDisposable {
       }
     }
     clearTimeout(killer);
+    if (work) work.pid = undefined;
     return exit;
+  }
+
+  /** What the jobs that run now take: one that waits for them will have it. */
+  async runningBytes(): Promise<number> {
+    const pids = [...this.#work.values()].flatMap(({ pid }) => pid ?? []);
+    const sizes = await Promise.all(pids.map(residentBytes));
+    return sizes.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
   }
 
   /** Why a job is to end that takes more than it may. */

@@ -3,7 +3,7 @@
 // Owns how a question becomes a chat completion in the name of an account, which pays for it, and what becomes of its answer. A
 // mistake, such as a model that is not there, is an answer too: whoever asks is no caller of the API.
 
-import { type ChannelQuestion, type ChannelReply, wireAskedMessage } from '@hadal/protocol/job-channel';
+import { type ChannelQuestion, type ChannelReply, isWhole, wireAskedMessage } from '@hadal/protocol/job-channel';
 import { RequestError } from '@hadal/protocol/request-error';
 import type { Call, Endpoint } from './answer-plan.ts';
 
@@ -31,18 +31,21 @@ export function modelAsker(chat: Endpoint, call: Omit<Call, 'body'>): AskModels 
     try {
       const plan = await chat({ ...call, id: `${call.id}-${count++}`, body: bodyOf(question), signal });
       const { choices } = (await (await plan.start()).whole()) as Completion;
+      // What was cut short is no answer.
+      if (call.signal.aborted) return { type: 'gone' };
       const usage = plan.usage();
-      const { message, finish_reason: reason = '' } = choices[0] ?? {};
+      const { message, finish_reason: reason } = choices[0] ?? {};
       return {
         ...{ type: 'answer', content: message?.content ?? '', reasoning: message?.reasoning_content ?? '' },
         toolCalls: (message?.tool_calls ?? []).map(({ id, function: called }) => ({ id, ...called })),
-        isTruncated: reason === 'length',
+        isTruncated: !isWhole(reason),
         usage: {
           ...{ promptTokens: usage?.prompt ?? 0, completionTokens: usage?.completion ?? 0 },
           cachedTokens: usage?.cacheHit ?? 0,
         },
       };
     } catch (error) {
+      if (call.signal.aborted) return { type: 'gone' };
       if (!(error instanceof RequestError)) throw error;
       return { type: 'failure', message: error.message };
     }

@@ -56,8 +56,8 @@ export interface ServedCheckpoint {
 export interface TrainingDesk {
   /** The checkpoint of a model that is served, by the id of the model behind a name; undefined where it cannot be trained. */
   checkpointOf(model: string): string | undefined;
-  /** What is wrong with an order whose files lie in `directory`. */
-  check(order: TrainingOrder, directory: string): Promise<readonly OrderProblem[]>;
+  /** What is wrong with an order whose files lie in `directory`; `freedBytes`: memory that jobs before it are going to give back. */
+  check(order: TrainingOrder, directory: string, freedBytes: number): Promise<readonly OrderProblem[]>;
   estimate(order: TrainingOrder, directory: string): Promise<TrainingEstimate>;
   /** `ask`: what the process may ask of the server's models, in the name of whoever ordered the job. */
   start(directory: string, ask: AskModels): JobProcess;

@@ -8,7 +8,7 @@ import type { TokenPrice } from '@hadal/protocol/training-order';
 import type { Distillation, DistillationData } from './distill.ts';
 import { converse, type ExchangeOptions, greedyExchange } from './exchange.ts';
 import { askedAtOnce, inFlight } from './in-flight.ts';
-import { JobFailure } from './jobs/job-failure.ts';
+import { JobFailure, JobStopped } from './jobs/job-failure.ts';
 import type { JobRun } from './jobs/job-run.ts';
 import { noteGradings } from './jobs/judge.ts';
 import type { TrainingPrompt } from './jobs/prompts.ts';
@@ -38,6 +38,7 @@ export async function compare(
   { maxCompletionTokens: maxTokens, prices }: Distillation,
 ): Promise<void> {
   if (data.heldOut.length === 0) return;
+  if (job.isStopping) throw new JobStopped();
   try {
     const sides = await comparedModels(job, data, { ...greedyExchange, maxTokens }, prices);
     for (const one of sides) {
@@ -68,6 +69,7 @@ async function comparedModels(
     const begunMs = performance.now();
     const answers: TaughtAnswer[] = [];
     await inFlight(heldOut, askedAtOnce, async ({ question }, i) => {
+      if (job.isStopping) throw new JobStopped();
       answers[i] = await answerTo(question);
     });
     const seconds = (performance.now() - begunMs) / 1000;

@@ -2,12 +2,17 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Engine, openEngine } from '@hadal/engine/engine';
 import { deepseekV4 } from '@hadal/formats/chat/deepseek-v4';
+import type { ChatMessage } from '@hadal/formats/chat/message';
 import { openCheckpointDirectory } from '@hadal/formats/checkpoint';
 import type { Sample } from './graders/sample.ts';
-import { JobFailure } from './jobs/job-failure.ts';
+import { conversationDocument } from './jobs/conversation-documents.ts';
+import { JobFailure, JobStopped } from './jobs/job-failure.ts';
 import { runJob } from './jobs/run-job.ts';
+import { taskNamed } from './tasks/registry.ts';
+import type { ChatProblem } from './tasks/task.ts';
 import { engineTeacher, type Teacher } from './teacher.ts';
 import { metricsOf, nanoDirectory, type ToyJob, taskJudge, taskRows, toyJob } from './testing/toy-job.ts';
 
@@ -20,7 +25,9 @@ function plainTeacher(answer: () => Promise<Partial<Sample>>): () => Promise<Tea
     name: 'far',
     async answer() {
       const sample = { text: 'plankton', reasoning: '', toolCalls: [], isTruncated: false, ...(await answer()) };
-      return { sample, promptTokens: 40, completionTokens: 3 };
+      const { text: content, reasoning, toolCalls } = sample;
+      const said = [{ role: 'assistant' as const, content, reasoning, toolCalls }];
+      return { sample, said, promptTokens: 40, completionTokens: 3 };
     },
   });
 }
@@ -124,6 +131,87 @@ test('of the answers of a teacher those are learned that come to an end and are 
     assert.equal(end, 'succeeded', JSON.stringify(job.entries().at(-1)));
     assert.ok(told(job).includes(`${learned === 3 ? 2 : 1} of 6 answers of far are learned`), told(job).join('\n'));
   }
+});
+
+test('an answer whose grading failed is not learned, however little is asked of it', async () => {
+  const method = { ...sequence, teacher: { model: 'far' }, minScore: 0 };
+  using job = toyJob({ method }, { 'train.jsonl': taskRows('multiply', 4) });
+  let graded = 0;
+  const problems = [{ kind: 'other', grader: 'webhook', message: 'no answer' }] as const;
+  const judge: typeof taskJudge = async (item, answer) => ({
+    ...(await taskJudge(item, answer)),
+    ...(graded++ === 0 && { problems }),
+  });
+  assert.equal(await runJob(job.path, { openTeacher: plainTeacher(async () => ({})), judge }), 'succeeded');
+  assert.ok(told(job).includes('3 of 4 answers of far are learned'), told(job).join('\n'));
+});
+
+test('an answer that takes tools is learned with what they told it, turn by turn', async () => {
+  await using engine = await openEngine({ checkpoint: openCheckpointDirectory(nanoDirectory), threads: 1 });
+  const stopTokens = [engine.tokenizer.tokenId('<｜end▁of▁sentence｜>') as number];
+  const openTeacher = async () => engineTeacher({ engine, dialect: deepseekV4, stopTokens });
+  const method = { ...sequence, teacher: { model: 'hadal-nano' }, batchSize: 8, maxCompletionTokens: 256 };
+  using job = toyJob({ method }, { 'train.jsonl': taskRows('use-tools', 8) });
+  const end = await runJob(job.path, { openTeacher, judge: taskJudge });
+  assert.equal(end, 'succeeded', JSON.stringify(job.entries().at(-1)));
+  const lines = readFileSync(join(job.path, 'teacher-answers.jsonl'), 'utf8').trimEnd().split('\n');
+  const right = lines.map((line) => JSON.parse(line)).filter(({ score }) => score === 1);
+  const roles = right.map(({ said }) => said.map(({ role }: ChatMessage) => role).join(' '));
+  assert.ok(roles.includes('assistant tool assistant'), roles.join('\n'));
+  const sizes = right.map(({ prompt, said }) => {
+    const problem = taskNamed('use-tools').generate('train', prompt) as ChatProblem;
+    const messages = [...problem.messages, ...said];
+    const { tools, thinking } = problem;
+    const isLearned = messages.map(({ role }, i) => role === 'assistant' && i >= problem.messages.length);
+    const renderer = { tokenizer: engine.tokenizer, dialect: deepseekV4 };
+    const { tokens, weights } = conversationDocument({ messages, tools, thinking, isLearned }, renderer, 2048);
+    // Every turn that was said is learned, and only that.
+    const learned = tokens.flatMap((token, i) => (weights[i] === 1 ? [token] : []));
+    const text = engine.tokenizer.decode(learned);
+    for (const { role, content } of said as ChatMessage[]) {
+      if (role === 'assistant') assert.ok(text.includes(content), content);
+    }
+    return tokens.length;
+  });
+  const total = metricsOf(job.entries()).reduce((sum, { data }) => sum + (data.num_tokens ?? 0), 0);
+  assert.equal(
+    total,
+    sizes.reduce((sum, size) => sum + size, 0),
+  );
+});
+
+test('a teacher that takes more time than the job has ends it with the reason', async () => {
+  const method = { ...sequence, teacher: { model: 'far' } };
+  using job = toyJob({ method, maxSeconds: 1 }, { 'train.jsonl': taskRows('multiply', 40) });
+  let asked = 0;
+  const openTeacher = plainTeacher(async () => {
+    asked++;
+    await delay(1000);
+    return {};
+  });
+  assert.equal(await runJob(job.path, { openTeacher }), 'failed');
+  const last = job.entries().at(-1);
+  assert.ok(last?.type === 'failed' && last.code === 'time_limit', JSON.stringify(last));
+  assert.ok(asked <= 32, `${asked}`);
+});
+
+test('a teacher whose server is gone leaves the job to be gone on with, with the answers that came', async () => {
+  const method = { ...sequence, teacher: { model: 'far' } };
+  using job = toyJob({ method, validationFile: 'valid.jsonl' }, { 'train.jsonl': taskRows('multiply', 4), ...heldOut });
+  let asked = 0;
+  let goneAt = 2;
+  const openTeacher = plainTeacher(async () => {
+    if (++asked === goneAt) throw new JobStopped();
+    return {};
+  });
+  assert.equal(await runJob(job.path, { openTeacher }), 'stopped', JSON.stringify(job.entries().at(-1)));
+  assert.equal(asked, 4);
+  // Then in the comparison.
+  goneAt = 6;
+  assert.equal(await runJob(job.path, { openTeacher }), 'stopped', JSON.stringify(job.entries().at(-1)));
+  assert.ok(!existsSync(join(job.path, 'comparison.json')));
+  assert.equal(await runJob(job.path, { openTeacher }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  assert.equal(JSON.parse(readFileSync(join(job.path, 'comparison.json'), 'utf8')).length, 2);
 });
 
 test('answers that are there already are graded too, and what they were called with is read', async () => {

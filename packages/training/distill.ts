@@ -11,6 +11,7 @@ import type { Divergence, DivergenceShape } from '@hadal/kernels/divergence';
 import type { LogitsOptions, TrainingMethod } from '@hadal/protocol/training-order';
 import { compare } from './comparison.ts';
 import { type Candidate, converse, greedyExchange } from './exchange.ts';
+import { isSound } from './graders/grader.ts';
 import type { Sample } from './graders/sample.ts';
 import { askedAtOnce, inFlight } from './in-flight.ts';
 import { conversationDocument, learnedTokens } from './jobs/conversation-documents.ts';
@@ -44,7 +45,9 @@ export interface DistillationData {
 export async function distill(job: JobRun, method: Distillation, data: DistillationData, at: JobPosition) {
   if (method.objective === 'logits') return await distillLogits(job, method, data, at);
   const taught =
-    method.source === 'stored_completions' ? await goodAnswers(job, method, data) : await teach(job, method, data);
+    method.source === 'stored_completions'
+      ? await goodAnswers(job, method, data, at)
+      : await teach(job, method, data, at);
   // Not all that there is to learn from is there, and of that nothing may be learned.
   if (job.isStopping) return at;
   if (taught.length === 0) throw noAnswers();
@@ -59,10 +62,17 @@ function noAnswers(): JobFailure {
 }
 
 /** The teacher's answers as documents; kept as they come, so that none is asked for twice. */
-async function teach(job: JobRun, method: Distillation, { prompts, teacher, judge }: DistillationData) {
+async function teach(
+  job: JobRun,
+  method: Distillation,
+  { prompts, teacher, judge }: DistillationData,
+  at: JobPosition,
+) {
   const file = job.directory.at('teacher-answers.jsonl');
   const { samplesPerPrompt, minScore = 1 } = method;
-  const known = new Map(readLines<TaughtLine>(file).map((line) => [`${line.prompt}/${line.sample}`, line]));
+  const known = new Map(
+    readLines<TaughtLine>(file, (line) => 'said' in line).map((line) => [`${line.prompt}/${line.sample}`, line]),
+  );
   const wanted = prompts.flatMap((_, prompt) =>
     Array.from({ length: samplesPerPrompt }, (_, sample) => ({ prompt, sample })),
   );
@@ -78,14 +88,16 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
   };
   await inFlight(missing, askedAtOnce, async ({ prompt, sample }) => {
     if (job.isStopping) return;
+    job.checkTime(at);
     const { question, item } = prompts[prompt] as TrainingPrompt;
     const seed = new Random(`${job.order.seed}/teacher/${prompt}/${sample}`).integer(0, 2 ** 32 - 1);
     // One answer is the teacher's best; of several, each is to be another.
     const temperature = samplesPerPrompt === 1 ? 0 : 1;
     const options = { ...greedyExchange, temperature, seed, maxTokens: method.maxCompletionTokens };
-    const { sample: answer } = await teacher.answer(question, options);
+    const { sample: answer, said } = await teacher.answer(question, options);
     const run = await judge?.(item, answer);
-    const line: TaughtLine = { prompt, sample, answer, score: run?.reward ?? null, problems: run?.problems ?? [] };
+    const graded = { score: run?.reward ?? null, problems: run?.problems ?? [] };
+    const line: TaughtLine = { prompt, sample, answer, said, ...graded };
     // At once: it was paid for, whatever becomes of the others.
     appendFileSync(file, `${JSON.stringify(line)}\n`);
     known.set(`${prompt}/${sample}`, line);
@@ -94,13 +106,11 @@ async function teach(job: JobRun, method: Distillation, { prompts, teacher, judg
   });
   tell();
   // What was cut off teaches not to come to an end.
-  const kept = [...known.values()].filter(
-    ({ score, answer }) => !answer.isTruncated && (score === null || score >= minScore),
-  );
+  const kept = [...known.values()].filter((line) => !line.answer.isTruncated && isGoodEnough(line, minScore));
   job.note(`${kept.length} of ${known.size} answers of ${teacher.name} are learned`);
   return kept
     .sort((a, b) => a.prompt - b.prompt || a.sample - b.sample)
-    .map(({ prompt, answer }) => answeredDocument(job, (prompts[prompt] as TrainingPrompt).question, answer))
+    .map(({ prompt, said }) => answeredDocument(job, (prompts[prompt] as TrainingPrompt).question, said))
     .filter((document) => learnedTokens(document) > 0);
 }
 
@@ -109,6 +119,7 @@ async function goodAnswers(
   job: JobRun,
   { minScore = 1 }: Distillation,
   { answered, judge }: DistillationData,
+  at: JobPosition,
 ): Promise<TrainingDocument[]> {
   if (!judge) return answered.map(({ document }) => document);
   const file = job.directory.at('gradings.jsonl');
@@ -116,13 +127,17 @@ async function goodAnswers(
   const missing = answered.flatMap((row, index) => (known.has(index) ? [] : [{ row, index }]));
   await inFlight(missing, askedAtOnce, async ({ row: { item, sample }, index }) => {
     if (job.isStopping) return;
+    job.checkTime(at);
     const { reward: score, problems } = await judge(item, sample);
     const line: GradedLine = { row: index, score, problems };
     appendFileSync(file, `${JSON.stringify(line)}\n`);
     known.set(index, line);
   });
   noteGradings(job, [...known.values()]);
-  const kept = answered.filter((_, index) => (known.get(index)?.score ?? -Infinity) >= minScore);
+  const kept = answered.filter((_, index) => {
+    const line = known.get(index);
+    return line !== undefined && isGoodEnough(line, minScore);
+  });
   job.note(`${kept.length} of ${answered.length} stored answers are learned`);
   return kept.map(({ document }) => document);
 }
@@ -135,6 +150,7 @@ interface TaughtLine extends Graded {
   readonly prompt: number;
   readonly sample: number;
   readonly answer: Sample;
+  readonly said: readonly ChatMessage[];
 }
 
 interface Graded {
@@ -142,28 +158,35 @@ interface Graded {
   readonly problems: Awaited<ReturnType<Judge>>['problems'];
 }
 
-function readLines<T>(file: string): T[] {
-  if (!existsSync(file)) return [];
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .flatMap((line) => {
-      try {
-        return line === '' ? [] : [JSON.parse(line) as T];
-      } catch {
-        return []; // the last line of a process that was killed while writing it
-      }
-    });
+/** A grading that failed says nothing of the answer, least of all that it is good. */
+function isGoodEnough({ score, problems }: Graded, minScore: number): boolean {
+  return isSound({ problems }) && (score === null || score >= minScore);
 }
 
-function answeredDocument(job: JobRun, question: TrainingPrompt['question'], answer: Sample): TrainingDocument {
-  const { messages, thinking, tools } = question;
-  const { text: content, reasoning, toolCalls } = answer;
-  const said: ChatMessage = { role: 'assistant', content, reasoning, toolCalls };
-  return conversationDocument(
-    { ...{ messages: [...messages, said], thinking, tools }, isLearned: [...messages.map(() => false), true] },
-    job.renderer,
-    job.contextLength,
-  );
+/** Those that are whole, of the shape that `isOne` knows. What is written next begins on a line of its own. */
+function readLines<T extends object>(file: string, isOne: (line: object) => boolean = () => true): T[] {
+  if (!existsSync(file)) return [];
+  const text = readFileSync(file, 'utf8');
+  if (!text.endsWith('\n')) appendFileSync(file, '\n');
+  return text.split('\n').flatMap((line) => {
+    try {
+      const value = line === '' ? undefined : (JSON.parse(line) as T);
+      return value !== undefined && isOne(value) ? [value] : [];
+    } catch {
+      return []; // the last line of a process that was killed while writing it
+    }
+  });
+}
+
+/** Of all that is said after the question the assistant's part is learned, whatever tools have told it meanwhile. */
+function answeredDocument(
+  job: JobRun,
+  { messages, thinking, tools }: TrainingPrompt['question'],
+  said: readonly ChatMessage[],
+): TrainingDocument {
+  const isLearned = [...messages.map(() => false), ...said.map(({ role }) => role === 'assistant')];
+  const conversation = { messages: [...messages, ...said], thinking, tools, isLearned };
+  return conversationDocument(conversation, job.renderer, job.contextLength);
 }
 
 /** Steps on answers of the student, or of the teacher, whose places the teacher has scored. */
@@ -174,7 +197,7 @@ async function distillLogits(job: JobRun, method: Distillation, data: Distillati
     throw new JobFailure('teacher_without_logits', `${teacher.name}: only its words can be had, not what it expects`);
   const shape = divergenceShape(method.logits);
   const isStored = method.source === 'stored_completions';
-  const answered = isStored ? await goodAnswers(job, method, data) : [];
+  const answered = isStored ? await goodAnswers(job, method, data, at) : [];
   if (job.isStopping) return at;
   if (isStored && answered.length === 0) throw noAnswers();
   const { batchSize } = job.settleEpochs(method, isStored ? answered.length : prompts.length);

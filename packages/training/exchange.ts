@@ -52,12 +52,37 @@ export interface Turn {
   readonly isTruncated: boolean;
 }
 
-export interface Exchange {
+export interface Exchange extends Said {
   readonly turns: readonly Turn[];
-  readonly answer: Answer;
   /** Of all turns; what several of them read counts as often. */
   readonly promptTokens: number;
   readonly completionTokens: number;
+}
+
+/** What a turn says: of an answer the calls are that turn's alone. */
+export type Speak = (messages: readonly ChatMessage[], turn: number) => Promise<Answer>;
+
+/** What is said after a question, turn by turn, tools' results included; and the last turn with the calls of all of them. */
+export interface Said {
+  readonly said: readonly ChatMessage[];
+  readonly answer: Answer;
+}
+
+/** Has `speak` say one turn after the other, and the environment answer its calls, until there are none. */
+export async function inTurns(question: Question, maxTurns: number, speak: Speak): Promise<Said> {
+  const said: ChatMessage[] = [];
+  const toolCalls: ToolCall[] = [];
+  for (let turn = 0; ; turn++) {
+    const one = await speak([...question.messages, ...said], turn);
+    said.push({ role: 'assistant', ...one });
+    toolCalls.push(...one.toolCalls);
+    if (one.toolCalls.length === 0 || !question.respond || turn + 1 >= maxTurns) {
+      return { said, answer: { ...one, toolCalls } };
+    }
+    for (const call of one.toolCalls) {
+      said.push({ role: 'tool', toolCallId: call.id, content: await question.respond(call) });
+    }
+  }
 }
 
 export async function converse(
@@ -68,29 +93,18 @@ export async function converse(
 ): Promise<Exchange> {
   const { dialect } = candidate;
   const { thinking, tools } = question;
-  const messages: ChatMessage[] = [...question.messages];
-  const toolCalls: ToolCall[] = [];
   const turns: Turn[] = [];
-  let [promptTokens, completionTokens] = [0, 0];
-  for (;;) {
+  const { said, answer } = await inTurns(question, options.maxTurns, async (messages, place) => {
     const prompt = dialect.prompt(messages, { thinking, tools });
-    const { text, turn } = await complete(candidate, promptText(prompt), options, turns.length, signal);
+    const { text, turn } = await complete(candidate, promptText(prompt), options, place, signal);
     turns.push(turn);
-    promptTokens += turn.prompt.length;
-    completionTokens += turn.completion.length;
-    const said = parseAnswer(dialect.openParser(prompt.beginning), text, turn.isTruncated ? 'cut-off' : 'finished');
+    const one = parseAnswer(dialect.openParser(prompt.beginning), text, turn.isTruncated ? 'cut-off' : 'finished');
     // The engine's clients name the calls; what a model writes has no ids.
-    const calls = said.toolCalls.map((call, i) => ({ ...call, id: `call_${turns.length}_${i}` }));
-    toolCalls.push(...calls);
-    if (calls.length === 0 || !question.respond || turns.length === options.maxTurns) {
-      const answer = { reasoning: said.reasoning, content: said.content, toolCalls };
-      return { turns, answer, promptTokens, completionTokens };
-    }
-    messages.push({ ...said, toolCalls: calls });
-    for (const call of calls) {
-      messages.push({ role: 'tool', toolCallId: call.id, content: await question.respond(call) });
-    }
-  }
+    const toolCalls = one.toolCalls.map((call, i) => ({ ...call, id: `call_${place + 1}_${i}` }));
+    return { reasoning: one.reasoning, content: one.content, toolCalls };
+  });
+  const tokens = (part: 'prompt' | 'completion') => turns.reduce((sum, turn) => sum + turn[part].length, 0);
+  return { turns, said, answer, promptTokens: tokens('prompt'), completionTokens: tokens('completion') };
 }
 
 /** Completes a prompt, up to the end of the sentence or of the room there is. */
@@ -110,8 +124,7 @@ export async function complete(
   if (room >= 1) {
     const request = {
       ...{ ...plainRequest, prompt: ids, maxTokens: room, stopTokens, temperature },
-      // Turns of one exchange must not draw alike.
-      ...{ seed: (seed + Math.imul(place, 0x9e3779b1)) >>> 0, topLogprobs: isScored ? 0 : undefined },
+      ...{ seed: seedOfTurn(seed, place), topLogprobs: isScored ? 0 : undefined },
     };
     for await (const event of engine.generate(request, signal)) {
       if (event.type === 'token') {
@@ -128,4 +141,9 @@ export async function complete(
   }
   const turn = { prompt: ids, completion, logprobs: Float32Array.from(isScored ? logprobs : []), isTruncated };
   return { text, turn };
+}
+
+/** Turns of one exchange must not draw alike. */
+export function seedOfTurn(seed: number, turn: number): number {
+  return (seed + Math.imul(turn, 0x9e3779b1)) >>> 0;
 }

@@ -7,15 +7,17 @@
 import type { GraderRun } from '@hadal/protocol/grader-run';
 import type { TrainingMethod } from '@hadal/protocol/training-order';
 import { KeptRouting } from '@hadal/tensor/kept-routing';
+import { isSound } from './graders/grader.ts';
 import { EpochOrder } from './jobs/epoch-order.ts';
 import type { JobPosition } from './jobs/job-directory.ts';
 import type { JobRun } from './jobs/job-run.ts';
-import { type Judge, languageShare, noteGradings, sampleOf } from './jobs/judge.ts';
+import { type Judge, languageShare, noteGradings, sampleOf, unlessStopped } from './jobs/judge.ts';
 import { checkpointInterval, grpoPlan } from './jobs/plans.ts';
 import type { TrainingPrompt } from './jobs/prompts.ts';
 import { jobRowTokens, type PackedRow, packDocuments, tokenCount } from './packing.ts';
 import {
   groupAdvantages,
+  known,
   meanOf,
   type PolicyLoss,
   type PolicySample,
@@ -30,6 +32,8 @@ export type Reinforcement = Extract<TrainingMethod, { type: 'reinforcement' }>;
 /** A document with what it is worth. */
 interface WorthDocument extends SampledDocument {
   readonly advantage: number;
+  /** Sampled tokens of the whole answer, of whose turns this may be one. */
+  readonly answerTokens: number;
 }
 
 export interface GrpoData {
@@ -71,21 +75,27 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
       seed: `${seed}/rollouts/${at.step}`,
     });
     const sampledMs = performance.now();
-    const graded = await Promise.all(groups.map((group) => Promise.all(group.map(grade))));
+    const graded = await unlessStopped(Promise.all(groups.map((group) => Promise.all(group.map(grade)))));
+    // The same answers are sampled again when the job goes on.
+    if (graded === undefined) return at;
     noteGradings(job, graded.flat());
-    const rewards_P_G = graded.map((group) => group.map(({ reward }) => reward));
+    // A grading that failed says nothing of the answer: it is no 0, which might be the best of its group.
+    const rewards_P_G = graded.map((group) => group.map((run) => (isSound(run) ? run.reward : undefined)));
     const advantages_P_G = groupAdvantages(rewards_P_G, options.scaleRewards);
     const gradedMs = performance.now();
 
     // A group in which all are alike says nothing of what is better (DAPO, arXiv 2503.14476, section 3.2).
-    const isEqual = rewards_P_G.map((rewards) => rewards.every((reward) => reward === rewards[0]));
+    const isEqual = rewards_P_G.map((rewards) => new Set(known(rewards)).size <= 1);
     const kept = groups.flatMap((group, p) =>
       group.flatMap((rollout, g) => {
         if (options.dropEqualGroups && isEqual[p]) return [];
+        if (rewards_P_G[p]?.[g] === undefined) return [];
         // What was cut off was not judged by what it was going to say (DAPO, section 3.4).
         if (options.maskTruncated && isTruncated(rollout)) return [];
         const advantage = advantages_P_G[p]?.[g] as number;
-        return sampledDocuments(rollout.exchange).map((document): WorthDocument => ({ ...document, advantage }));
+        const documents = sampledDocuments(rollout.exchange);
+        const answerTokens = documents.reduce((sum, { sampled }) => sum + sampled.length, 0);
+        return documents.map((document): WorthDocument => ({ ...document, advantage, answerTokens }));
       }),
     );
     const { rows, places } = packDocuments(
@@ -147,15 +157,15 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
     for (let update = 0; update < options.updatesPerStep; update++) {
       const ofRow = (row: number, logprobs_D_T: readonly Float32Array[]): RowLoss => {
         const rowTokenCount = logprobs_D_T.reduce((sum, { length }) => sum + length, 0);
-        // Groups that say nothing count: a step with few that do is to be a small one.
+        // By `samples` groups that say nothing count: a step with few that do is a small one. Averages over tokens are of what is kept.
         const sizes = {
           ...{ samples: batchSize * groupSize, tokens: rowTokenCount * rows.length, meanTokens: tokens },
         };
         const losses = logprobs_D_T.map((logprobs, d): PolicyLoss => {
           const place = places[row]?.[d] as number;
-          const { sampled, advantage } = documents[place] as WorthDocument;
+          const { sampled, advantage, answerTokens } = documents[place] as WorthDocument;
           if (update === 0) difference = Math.max(difference, largestDifference(sampled, logprobs));
-          const sample: PolicySample = { sampled, advantage, reference: references?.[row]?.[d] };
+          const sample: PolicySample = { sampled, advantage, answerTokens, reference: references?.[row]?.[d] };
           return policyLoss(sample, logprobs, options, sizes);
         });
         for (const one of losses) {
@@ -189,7 +199,8 @@ export async function grpo(job: JobRun, method: Reinforcement, { prompts, heldOu
     });
     const runs = await Promise.all(groups.flat().map(grade));
     noteGradings(job, runs);
-    return { valid_reward_mean: meanOf(runs.map(({ reward }) => reward)), ...partMeans('valid_', runs) };
+    const sound = runs.filter(isSound);
+    return { valid_reward_mean: meanOf(sound.map(({ reward }) => reward)), ...partMeans('valid_', sound) };
   }
 }
 
@@ -203,14 +214,14 @@ function largestDifference(a: Float32Array, b: Float32Array): number {
 
 function rewardMeasures(
   graded: readonly (readonly GraderRun[])[],
-  rewards_P_G: readonly (readonly number[])[],
+  rewards_P_G: readonly (readonly (number | undefined)[])[],
   isEqual: readonly boolean[],
 ): Record<string, number> {
   return {
-    reward: meanOf(rewards_P_G.flat()),
-    reward_std: meanOf(rewards_P_G.map(spreadOf)),
+    reward: meanOf(known(rewards_P_G.flat())),
+    reward_std: meanOf(rewards_P_G.map((rewards) => spreadOf(known(rewards)))),
     frac_reward_zero_std: meanOf(isEqual.map(Number)),
-    ...partMeans('rewards/', graded.flat()),
+    ...partMeans('rewards/', graded.flat().filter(isSound)),
   };
 }
 

@@ -54,6 +54,19 @@ test('the derivative is that of the loss, wherever it has one, for every option'
   );
 });
 
+test('of several documents of one answer each counts by its share of it', () => {
+  const part = { sampled: Float32Array.of(-1, -2), reference: undefined, advantage: 1 };
+  const weightOf = (more: object) =>
+    policyLoss({ ...part, ...more }, part.sampled, { ...plain, lossType: 'grpo' }, sizes).derivative[0] as number;
+  assert.equal(weightOf({}), -1 / (4 * 2));
+  assert.equal(weightOf({ answerTokens: 8 }), -1 / (4 * 8));
+});
+
+test('an answer of unknown worth counts for none of its group, and is worth nothing itself', () => {
+  assert.deepEqual(groupAdvantages([[-1, undefined, -3]], 'none'), [[1, 0, -1]]);
+  assert.deepEqual(groupAdvantages([[undefined, undefined]], 'group'), [[0, 0]]);
+});
+
 test('at the first update the ratio is 1, nothing is clipped, and the derivative is the policy gradient', () => {
   const sampled = Float32Array.of(-0.5, -1.25, -3);
   for (const importanceLevel of ['token', 'sequence'] as const) {

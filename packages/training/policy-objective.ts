@@ -13,6 +13,8 @@ export interface PolicySample {
   /** Of its tokens under the reference, [T]; needed where the divergence has a weight. */
   readonly reference: Float32Array | undefined;
   readonly advantage: number;
+  /** Of the whole answer, where this is a turn of it that cannot be one document with the others; else T. */
+  readonly answerTokens?: number;
 }
 
 export type PolicyOptions = Pick<
@@ -46,23 +48,24 @@ export interface PolicyLoss {
  *
  * The surrogate is min(r A, clip(r, 1 - clipLow, 1 + clipHigh) A), negated: PPO (arXiv 1707.06347), as GRPO uses it (DeepSeekMath,
  * arXiv 2402.03300, eq. 3). `clipHigh` above `clipLow`: DAPO (arXiv 2503.14476, section 3.1). r is the ratio of a token's
- * probabilities, or for `sequence` the geometric mean of them all (GSPO, arXiv 2507.18071, eq. 7).
+ * probabilities, or for `sequence` the geometric mean of them all (GSPO, arXiv 2507.18071, eq. 7); of an answer whose turns are several
+ * documents each has its own.
  *
  * The divergence is estimated by k3 (Schulman 2020; DeepSeekMath, eq. 4), or by k3 times the ratio, whose gradient is unbiased
  * where the sample is no longer the policy's own (DeepSeek-V3.2, arXiv 2512.02556, section 3.1).
  *
- * Averages: `grpo` of each sample's mean; `bnpo` of each packed row's; `dapo` over all tokens alike, whichever row they
+ * Averages: `grpo` of each answer's mean; `bnpo` of each packed row's; `dapo` over all tokens alike, whichever row they
  * are in (DAPO, section 3.3); `dr_grpo` over a constant, so that no length is favoured (arXiv 2503.20783, section 3.1).
  */
 export function policyLoss(
-  { sampled, reference, advantage }: PolicySample,
+  { sampled, reference, advantage, answerTokens }: PolicySample,
   logprobs: Float32Array,
   options: PolicyOptions,
   sizes: PolicySizes,
 ): PolicyLoss {
   const T = sampled.length;
   const { clipLow, clipHigh, klCoefficient, klEstimator } = options;
-  const weight = tokenWeight(options, sizes, T);
+  const weight = tokenWeight(options, sizes, answerTokens ?? T);
   const derivative = new Float32Array(T);
   const bySequence = options.importanceLevel === 'sequence';
   let logRatioSum = 0;
@@ -113,22 +116,28 @@ function tokenWeight(
 /**
  * What each answer of a group is worth beyond its fellows: its reward less their mean, divided by their spread (DeepSeekMath,
  * section 4.1.2), by that of the whole step, or by nothing (Dr. GRPO, arXiv 2503.20783, section 3.1). rewards_P_G; the same shape.
+ * undefined: nobody knows what that answer is worth. It counts for none of the others, and its own advantage is 0.
  */
 export function groupAdvantages(
-  rewards_P_G: readonly (readonly number[])[],
+  rewards_P_G: readonly (readonly (number | undefined)[])[],
   scale: GrpoOptions['scaleRewards'],
 ): number[][] {
   const centered = rewards_P_G.map((rewards_G) => {
-    const mean = meanOf(rewards_G);
-    return rewards_G.map((reward) => reward - mean);
+    const mean = meanOf(known(rewards_G));
+    return rewards_G.map((reward) => (reward ?? mean) - mean);
   });
-  const all = scale === 'batch' ? spreadOf(rewards_P_G.flat()) : 1;
+  const all = scale === 'batch' ? spreadOf(known(rewards_P_G.flat())) : 1;
   // As TRL does: no group is divided by nothing.
   const epsilon = 1e-4;
   return centered.map((values, p) => {
-    const spread = scale === 'group' ? spreadOf(rewards_P_G[p] as readonly number[]) : all;
+    const spread = scale === 'group' ? spreadOf(known(rewards_P_G[p] ?? [])) : all;
     return values.map((value) => (scale === 'none' ? value : value / (spread + epsilon)));
   });
+}
+
+/** Those there are. */
+export function known(values: readonly (number | undefined)[]): number[] {
+  return values.filter((value) => value !== undefined);
 }
 
 export function meanOf(values: readonly number[]): number {

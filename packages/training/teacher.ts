@@ -4,6 +4,7 @@
 // have expected in every place of a text. Where the teacher runs is its maker's business.
 
 import { type Engine, plainRequest } from '@hadal/engine/engine';
+import type { ChatMessage } from '@hadal/formats/chat/message';
 import type { Teacher as TopTokens } from '@hadal/kernels/divergence';
 import { type Candidate, converse, type Exchange, type ExchangeOptions, type Question } from './exchange.ts';
 import type { Sample } from './graders/sample.ts';
@@ -19,6 +20,8 @@ export interface Teacher {
 /** `sample`: what graders see of it. */
 export interface TaughtAnswer {
   readonly sample: Sample;
+  /** All that was said after the question, tools' results included: what there is to learn. */
+  readonly said: readonly ChatMessage[];
   readonly promptTokens: number;
   readonly completionTokens: number;
 }
@@ -45,8 +48,8 @@ export function engineTeacher(candidate: Candidate, name: string = candidate.eng
 }
 
 export function taughtBy(exchange: Exchange): TaughtAnswer {
-  const { promptTokens, completionTokens } = exchange;
-  return { sample: sampleOf(exchange), promptTokens, completionTokens };
+  const { said, promptTokens, completionTokens } = exchange;
+  return { sample: sampleOf(exchange), said, promptTokens, completionTokens };
 }
 
 async function topTokens(

@@ -4,10 +4,14 @@
 
 import type { ChannelQuestion, ChannelReply } from '@hadal/protocol/job-channel';
 import type { AskModel } from '@hadal/training/graders/score-model';
+import { JobStopped } from '@hadal/training/jobs/job-failure';
 
 type Ask = (question: ChannelQuestion, signal: AbortSignal | undefined) => Promise<ChannelReply>;
 
 export function graderAsk(ask: Ask): AskModel {
-  return async ({ schema, ...question }, signal) =>
-    await ask({ ...question, schema: schema as never, thinking: undefined }, signal);
+  return async ({ schema, ...question }, signal) => {
+    const reply = await ask({ ...question, schema: schema as never, thinking: undefined }, signal);
+    if (reply.type === 'gone') throw new JobStopped();
+    return reply;
+  };
 }

@@ -3,10 +3,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { thinkEnd } from '@hadal/formats/special-tokens';
+import type { ChannelQuestion, ChannelReply } from '@hadal/protocol/job-channel';
 import { trainingOrder } from '@hadal/protocol/training-order';
 import { serveToy } from '@hadal/server/testing/serve-toy';
 import { greedyExchange } from '@hadal/training/exchange';
 import { SandboxPool } from '@hadal/training/graders/sandbox/sandbox-pool';
+import { JobStopped } from '@hadal/training/jobs/job-failure';
 import { jobServices } from './job-services.ts';
 
 const question = { messages: [{ role: 'user', content: 'Hello' }], tools: [], thinking: true } as const;
@@ -29,6 +31,51 @@ test('a teacher behind another server answers in words, with its reasoning and w
   const taught = await teacher?.answer(question, greedyExchange);
   assert.deepEqual(taught?.sample, { text: 'yes', reasoning: 'hm', toolCalls: [], isTruncated: false });
   assert.ok((taught?.completionTokens ?? 0) > 0);
+});
+
+test('a teacher that knows no tools of ours has them executed, and is asked on', async () => {
+  await using sandboxes = new SandboxPool();
+  await using stack = new AsyncDisposableStack();
+  const call = { id: 'call_a', name: 'add', arguments: '{"a": 1}' };
+  const usage = { promptTokens: 5, completionTokens: 2, cachedTokens: 0 };
+  const asked: ChannelQuestion[] = [];
+  const ask = async (one: ChannelQuestion): Promise<ChannelReply> => {
+    const toolCalls = asked.push(one) === 1 ? [call] : [];
+    return { type: 'answer', content: '2', reasoning: '', toolCalls, isTruncated: false, usage };
+  };
+  const teacher = await jobServices(orderFor({ model: 'a' }), ask, sandboxes, stack).openTeacher?.();
+  const taught = await teacher?.answer({ ...question, respond: () => 'it is 2' }, greedyExchange);
+  const said = taught?.said ?? [];
+  assert.deepEqual(
+    said.map(({ role, content }) => [role, content]),
+    [
+      ['assistant', '2'],
+      ['tool', 'it is 2'],
+      ['assistant', '2'],
+    ],
+  );
+  assert.deepEqual(asked[1]?.messages, [...question.messages, ...said.slice(0, 2)]);
+  assert.deepEqual([taught?.sample.toolCalls, taught?.promptTokens, taught?.completionTokens], [[call], 10, 4]);
+});
+
+test('what a teacher elsewhere broke off, for whatever reason, is no whole answer; a server that is gone has given none', async () => {
+  await using sandboxes = new SandboxPool();
+  await using stack = new AsyncDisposableStack();
+  const reasons = ['stop', 'tool_calls', null, 'length', 'content_filter', 'insufficient_system_resource'];
+  const left = [...reasons];
+  const body = () => JSON.stringify({ choices: [{ message: { content: 'a' }, finish_reason: left.shift() }] });
+  const server = createServer((_, response) => response.end(body()));
+  stack.defer(() => void server.close());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const order = orderFor({ model: 'toy', baseUrl: `http://127.0.0.1:${port}/v1` });
+  const gone = async () => ({ type: 'gone' as const });
+  const teacher = await jobServices(order, gone, sandboxes, stack).openTeacher?.();
+  const isCut = [];
+  for (const _ of reasons) isCut.push((await teacher?.answer(question, greedyExchange))?.sample.isTruncated);
+  assert.deepEqual(isCut, [false, false, false, true, true, true]);
+  const known = await jobServices(orderFor({ model: 'a' }), gone, sandboxes, stack).openTeacher?.();
+  await assert.rejects(async () => await known?.answer(question, greedyExchange), JobStopped);
 });
 
 test('a teacher elsewhere is asked again where its failure may pass, and no more where it may not', async () => {

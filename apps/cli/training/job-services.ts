@@ -12,15 +12,16 @@ import {
   type AskedMessage,
   type ChannelQuestion,
   type ChannelReply,
+  isWhole,
   wireAskedMessage,
 } from '@hadal/protocol/job-channel';
 import type { TrainingOrder } from '@hadal/protocol/training-order';
 import { SafeFetchError, safeFetch } from '@hadal/server/safe-fetch';
-import type { ExchangeOptions, Question } from '@hadal/training/exchange';
+import { type ExchangeOptions, inTurns, type Question, seedOfTurn } from '@hadal/training/exchange';
 import { grade } from '@hadal/training/graders/grader';
 import type { SandboxPool } from '@hadal/training/graders/sandbox/sandbox-pool';
 import { rendererOf } from '@hadal/training/jobs/job-data';
-import { JobFailure } from '@hadal/training/jobs/job-failure';
+import { JobFailure, JobStopped } from '@hadal/training/jobs/job-failure';
 import type { JobServices } from '@hadal/training/jobs/run-job';
 import { engineTeacher, type Teacher } from '@hadal/training/teacher';
 import { graderAsk } from './grader-ask.ts';
@@ -62,13 +63,22 @@ function wordsTeacher(model: string, ask: AskServer): Teacher {
   return {
     name: model,
     async answer(question, options) {
-      const reply = await ask(questionOf(model, question, options));
-      if (reply.type === 'failure') {
-        throw new JobFailure('teacher_failed', `teacher ${model}: ${reply.message}`, 'method.distillation.teacher');
-      }
-      const { content: text, reasoning, toolCalls, isTruncated, usage } = reply;
-      const { promptTokens, completionTokens } = usage;
-      return { sample: { text, reasoning, toolCalls, isTruncated }, promptTokens, completionTokens };
+      let [promptTokens, completionTokens, isTruncated] = [0, 0, false];
+      const { said, answer } = await inTurns(question, options.maxTurns, async (messages, turn) => {
+        const seed = seedOfTurn(options.seed, turn);
+        const reply = await ask(questionOf(model, { ...question, messages }, { ...options, seed }));
+        if (reply.type === 'gone') throw new JobStopped();
+        if (reply.type === 'failure') {
+          throw new JobFailure('teacher_failed', `teacher ${model}: ${reply.message}`, 'method.distillation.teacher');
+        }
+        const { content, reasoning, toolCalls, usage } = reply;
+        ({ isTruncated } = reply);
+        promptTokens += usage.promptTokens;
+        completionTokens += usage.completionTokens;
+        return { content, reasoning, toolCalls };
+      });
+      const { content: text, ...rest } = answer;
+      return { sample: { text, ...rest, isTruncated }, said, promptTokens, completionTokens };
     },
   };
 }
@@ -97,6 +107,8 @@ const answerTimeoutMs = 600_000;
 
 /** An OpenAI-compatible server that this one does not know. */
 function askElsewhere(baseUrl: string, key: string | undefined, retryDelaysMs: readonly number[]): AskServer {
+  // Whoever orders a job from a server names the address; whoever runs a recipe is at home. A server that is gone was one.
+  const isAtHome = process.connected !== true;
   return async (question) => {
     for (let attempt = 0; ; attempt++) {
       const { reply, mayPass } = await askOnce(question);
@@ -124,8 +136,7 @@ function askElsewhere(baseUrl: string, key: string | undefined, retryDelaysMs: r
           maxBytes: maxAnswerBytes,
           timeoutMs: answerTimeoutMs,
         },
-        // Whoever orders a job from a server names the address; whoever runs a recipe is at home.
-        ...(!process.connected && { isAllowed: () => true }),
+        ...(isAtHome && { isAllowed: () => true }),
       });
       const text = response.body.toString('utf8');
       const { status } = response;
@@ -168,7 +179,7 @@ function replyOf({ choices, usage }: WireCompletion): ChannelReply {
   return {
     ...{ type: 'answer', content: content ?? '', reasoning: reasoning_content ?? reasoning ?? '' },
     toolCalls: (tool_calls ?? []).map((call) => ({ id: call.id, ...call.function })),
-    isTruncated: choice.finish_reason === 'length',
+    isTruncated: !isWhole(choice.finish_reason),
     usage: {
       ...{ promptTokens: usage?.prompt_tokens ?? 0, completionTokens: usage?.completion_tokens ?? 0, cachedTokens: 0 },
     },

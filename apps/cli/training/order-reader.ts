@@ -14,6 +14,8 @@ interface Task {
   readonly kind: 'check' | 'estimate';
   readonly order: TrainingOrder;
   readonly directory: string;
+  /** Memory that jobs before it are going to give back. */
+  readonly freedBytes?: number;
 }
 
 type Result =
@@ -21,8 +23,12 @@ type Result =
   | { readonly type: 'estimate'; readonly estimate: TrainingEstimate };
 
 /** What is wrong with an order whose files lie in `directory`. */
-export async function checkOrderApart(order: TrainingOrder, directory: string): Promise<readonly OrderProblem[]> {
-  const result = await inThread({ kind: 'check', order, directory });
+export async function checkOrderApart(
+  order: TrainingOrder,
+  directory: string,
+  freedBytes: number,
+): Promise<readonly OrderProblem[]> {
+  const result = await inThread({ kind: 'check', order, directory, freedBytes });
   return result.type === 'problems' ? result.problems : [];
 }
 
@@ -45,7 +51,7 @@ async function inThread(task: Task): Promise<Result> {
   }
 }
 
-async function carryOut({ kind, order, directory }: Task): Promise<Result> {
+async function carryOut({ kind, order, directory, freedBytes = 0 }: Task): Promise<Result> {
   const at = (path: string) => join(directory, path);
   try {
     if (kind === 'estimate') {
@@ -57,7 +63,8 @@ async function carryOut({ kind, order, directory }: Task): Promise<Result> {
       import('@hadal/training/graders/sandbox/sandbox-pool'),
     ]);
     await using sandboxes = new SandboxPool();
-    return { type: 'problems', problems: [...teacherProblems(order), ...(await checkOrder(order, at, { sandboxes }))] };
+    const problems = await checkOrder(order, at, { sandboxes, freedBytes });
+    return { type: 'problems', problems: [...teacherProblems(order), ...problems] };
   } catch (error) {
     // Packages throw an `Error` for what is wrong outside of them; the language's own kinds are bugs.
     if (!(error instanceof Error) || error.constructor !== Error) throw error;

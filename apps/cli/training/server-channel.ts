@@ -11,16 +11,18 @@ export type AskServer = (question: ChannelQuestion) => Promise<ChannelReply>;
 export function openServerChannel(): AskServer {
   const waiting = new Map<number, (reply: ChannelReply) => void>();
   let nextId = 0;
+  const hadServer = process.connected === true;
   process.on('message', (message: ToTrainer) => {
     if (message?.type !== 'reply') return;
     waiting.get(message.id)?.(message.reply);
     waiting.delete(message.id);
   });
   process.once('disconnect', () => {
-    for (const reply of waiting.values()) reply({ type: 'failure', message: 'the server is gone' });
+    for (const reply of waiting.values()) reply({ type: 'gone' });
     waiting.clear();
   });
   return async (question) => {
+    if (!process.connected && hadServer) return { type: 'gone' };
     if (!process.connected) {
       return { type: 'failure', message: `${question.model}: expected a server that knows this model, there is none` };
     }

@@ -15,15 +15,19 @@ export interface ToyDesk extends TrainingDesk {
   /** Checkpoints that are open now, and all that ever were, by their directories' names. */
   readonly open: Set<string>;
   readonly opened: string[];
+  /** Of each order that was checked, the memory that others are to give back. */
+  readonly freed: number[];
 }
 
 export function openToyDesk(): ToyDesk {
   const open = new Set<string>();
   const opened: string[] = [];
+  const freed: number[] = [];
   return {
-    ...{ open, opened },
+    ...{ open, opened, freed },
     checkpointOf: (model) => (model === 'toy' ? '/toy' : undefined),
-    async check({ trainingFile }, directory) {
+    async check({ trainingFile }, directory, freedBytes) {
+      freed.push(freedBytes);
       const lines = (await readFile(join(directory, trainingFile), 'utf8')).trimEnd().split('\n');
       return lines.flatMap((text, i) => {
         if (text.startsWith('{') && text.endsWith('}')) return [];
@@ -52,7 +56,7 @@ export function openToyDesk(): ToyDesk {
       const sampling = { seed: 1, maxTokens: 9, effort: 'none' } as const;
       const messages = [{ role: 'user', content: sample }] as const;
       const reply = await ask({ model: grader.model, messages, ...sampling, schema: { type: 'object' } }, signal);
-      if (reply.type === 'failure') throw new Error(reply.message);
+      if (reply.type === 'failure' || reply.type === 'gone') throw new Error(JSON.stringify(reply));
       return { ...run, reward: Number(reply.content), usage: { [grader.model]: reply.usage } };
     },
     async openCheckpoint({ directory }) {

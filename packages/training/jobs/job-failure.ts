@@ -1,5 +1,14 @@
 // Why a job cannot go on, where that is nobody's bug.
 
+/** There is nobody left to ask, for the server stops or is gone: the job is not over, and goes on when it is started again. */
+export class JobStopped extends Error {
+  override readonly name = 'JobStopped';
+
+  constructor() {
+    super('expected a server that answers, it is gone');
+  }
+}
+
 export class JobFailure extends Error {
   override readonly name = 'JobFailure';
   readonly code: string;

@@ -88,8 +88,10 @@ export class JobRun implements Disposable {
   #plan: JobPlan | undefined;
   readonly #results = new Set<string>();
   #savedMs = performance.now();
-  /** When what is counted as training began. */
+  /** When the step at hand began. */
   #begunMs = performance.now();
+  /** Up to when the time of the job is in its position. */
+  #countedMs = performance.now();
 
   constructor(directory: JobDirectory, options: JobRunOptions = {}) {
     this.directory = directory;
@@ -167,9 +169,25 @@ export class JobRun implements Disposable {
 
   /** Whether there is a next step to make. Throws where there is no time for it. */
   goesOn(at: JobPosition): boolean {
-    this.#checkTime(at);
+    this.checkTime(at);
     this.#begunMs = performance.now();
     return !this.isDone(at) && !this.isStopping;
+  }
+
+  /** Throws where the job has had all its time; what it has learned by then is written first. */
+  checkTime(at: JobPosition): void {
+    const { maxSeconds } = this.order;
+    const seconds = this.#secondsOf(at);
+    if (maxSeconds === undefined || seconds < maxSeconds || this.isDone(at)) return;
+    // One of this very step may be there, and be answering.
+    if (at.step > 0 && !this.isCheckpoint(at.step)) this.writeCheckpoint(at, {});
+    const took = Math.floor(seconds);
+    throw new JobFailure('time_limit', `The job took ${took} seconds, ${maxSeconds} are allowed`, 'method');
+  }
+
+  /** All that it has taken: what comes before the first step, and saving between steps, too. */
+  #secondsOf(at: JobPosition): number {
+    return at.seconds + (performance.now() - this.#countedMs) / 1000;
   }
 
   /** Whether all steps are made; not before it is known how many they are. */
@@ -204,8 +222,7 @@ export class JobRun implements Disposable {
     const sums: PredictionSums[] = [];
     for (const row of rows) {
       await setImmediate();
-      const seconds = at.seconds + (performance.now() - this.#begunMs) / 1000;
-      if (this.isStopping || seconds > (this.order.maxSeconds ?? Infinity)) return undefined;
+      if (this.isStopping || this.#secondsOf(at) > (this.order.maxSeconds ?? Infinity)) return undefined;
       sums.push(this.trainer.evaluateRow(row));
     }
     return meanPrediction(sums);
@@ -214,7 +231,8 @@ export class JobRun implements Disposable {
   /** Closes a step, whose time `next` lacks: notes what was measured, and saves where that is due. */
   async finishStep(next: JobPosition, data: Readonly<Record<string, number>>): Promise<JobPosition> {
     const took = (performance.now() - this.#begunMs) / 1000;
-    const at: JobPosition = { ...next, seconds: next.seconds + took };
+    const at: JobPosition = { ...next, seconds: this.#secondsOf(next) };
+    this.#countedMs = performance.now();
     const finite = Object.fromEntries(Object.entries(data).filter(([, value]) => Number.isFinite(value)));
     this.directory.note({
       type: 'metrics',
@@ -347,16 +365,6 @@ export class JobRun implements Disposable {
     this.#startingAdapter?.[Symbol.dispose]();
     this.#frozen?.[Symbol.dispose]();
     this.device[Symbol.dispose]();
-  }
-
-  /** Throws where the steps took the time that the job may take, and leaves what was learned to be served. */
-  #checkTime(at: JobPosition): void {
-    const { maxSeconds } = this.order;
-    if (maxSeconds === undefined || at.seconds < maxSeconds || this.isDone(at)) return;
-    // One of this very step may be there, and be answering.
-    if (at.step % this.#planned.checkpointSteps !== 0) this.writeCheckpoint(at, {});
-    const took = Math.floor(at.seconds);
-    throw new JobFailure('time_limit', `The job took ${took} seconds, ${maxSeconds} are allowed`, 'method');
   }
 
   #initialize(set: AdapterSet): void {

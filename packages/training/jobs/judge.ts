@@ -9,7 +9,7 @@ import type { Exchange, Question } from '../exchange.ts';
 import { isSound } from '../graders/grader.ts';
 import type { Sample } from '../graders/sample.ts';
 import { languageConsistency } from '../graders/task-grader.ts';
-import { JobFailure } from './job-failure.ts';
+import { JobFailure, JobStopped } from './job-failure.ts';
 import type { JobRun } from './job-run.ts';
 
 /** Grades the answer to a row. Never rejects for what the answer or the grader does. */
@@ -19,6 +19,14 @@ export type Judge = (item: JsonObject, sample: Sample) => Promise<GraderRun>;
 export function sampleOf({ answer, turns }: Pick<Exchange, 'answer' | 'turns'>): Sample {
   const { content: text, reasoning, toolCalls } = answer;
   return { text, reasoning, toolCalls, isTruncated: turns.at(-1)?.isTruncated === true };
+}
+
+/** What `gradings` come to; undefined where there is nobody left to ask. */
+export async function unlessStopped<T>(gradings: Promise<T>): Promise<T | undefined> {
+  return await gradings.catch((error) => {
+    if (error instanceof JobStopped) return undefined;
+    throw error;
+  });
 }
 
 /** Tells of gradings that failed. Throws `JobFailure` when they are more than half of a step's. */

@@ -13,14 +13,18 @@ import { checkOrder } from './order-check.ts';
 async function problemsOf(
   method: object,
   lines: readonly string[],
-  { heldOut, ...more }: { heldOut?: readonly string[]; maxMemoryBytes?: number } = {},
+  {
+    heldOut,
+    freedBytes = 0,
+    ...more
+  }: { heldOut?: readonly string[]; maxMemoryBytes?: number; freedBytes?: number } = {},
 ): Promise<readonly string[]> {
   using job = toyJob({ method, ...more, ...(heldOut && { validationFile: 'valid.jsonl' }) }, {});
   writeFileSync(join(job.path, 'train.jsonl'), lines.join('\n'));
   writeFileSync(join(job.path, 'valid.jsonl'), (heldOut ?? []).join('\n'));
   const order = trainingOrder.parse(JSON.parse(readFileSync(join(job.path, 'order.json'), 'utf8')));
   await using sandboxes = new SandboxPool();
-  const problems = await checkOrder(order, (path) => join(job.path, path), { sandboxes });
+  const problems = await checkOrder(order, (path) => join(job.path, path), { sandboxes, freedBytes });
   return problems.map(problemText);
 }
 
@@ -132,6 +136,8 @@ test('what samples, what is measured from and who teaches is estimated to take i
 
 test('a job that does not fit into the memory it may have is refused with the estimate', async () => {
   const [problem] = await problemsOf(supervised, [good], { maxMemoryBytes: 50_000_000 });
+  // What others give back counts; here they take it.
+  assert.match((await problemsOf(supervised, [good], { freedBytes: -1e15 }))[0] as string, /^model: expected training/);
   assert.match(
     problem as string,
     /^model: expected training to fit into 0\.1 GB, it is estimated to need 0\.[1-9] GB; /,

@@ -15,11 +15,16 @@ import { estimateMemory } from './estimate.ts';
 import { type JobData, readJobData, rendererOf } from './job-data.ts';
 import { trainedContext } from './job-run.ts';
 
+export interface OrderResources extends ValidationResources {
+  /** Memory that jobs before this one are going to give back. */
+  readonly freedBytes?: number;
+}
+
 /** All mistakes; none where the job can start. `at` completes the order's paths. */
 export async function checkOrder(
   order: TrainingOrder,
   at: (path: string) => string,
-  resources: ValidationResources,
+  { freedBytes = 0, ...resources }: OrderResources,
 ): Promise<readonly OrderProblem[]> {
   const base = openCheckpointDirectory(order.model.directory);
   const definition = readDefinition(base);
@@ -30,7 +35,7 @@ export async function checkOrder(
     ...methodProblems(order, context),
     ...teacherProblems(order),
     // Of a file that cannot be read nothing is known.
-    ...(problems.length === 0 ? memoryProblems(order, at) : []),
+    ...(problems.length === 0 ? memoryProblems(order, at, freedBytes) : []),
     ...(await graderProblems(order, data, resources)),
   ];
 }
@@ -87,10 +92,10 @@ function hasSameTokens(a: Tokenizer, b: Tokenizer): boolean {
   return true;
 }
 
-function memoryProblems(order: TrainingOrder, at: (path: string) => string): OrderProblem[] {
+function memoryProblems(order: TrainingOrder, at: (path: string) => string, freedBytes: number): OrderProblem[] {
   const needed = estimateMemory(order, at);
   const { maxMemoryBytes = Infinity } = order;
-  const room = Math.min(maxMemoryBytes, availableMemory());
+  const room = Math.min(maxMemoryBytes, availableMemory() + freedBytes);
   if (needed <= room) return [];
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
   const advice = order.adapter ? 'a smaller base dtype' : 'an adapter';

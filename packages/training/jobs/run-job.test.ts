@@ -8,6 +8,7 @@ import { openSafetensors } from '@hadal/formats/safetensors';
 import { openDevice } from '@hadal/kernels/device';
 import { openModel } from '@hadal/models/language-model';
 import { metricsOf, nanoDirectory, taskJudge, taskRows, toyJob } from '../testing/toy-job.ts';
+import { JobStopped } from './job-failure.ts';
 import { runJob } from './run-job.ts';
 
 const grpo = {
@@ -218,6 +219,37 @@ test('a job whose time is up ends with the reason, and what it has learned by th
   const [checkpoint, ...more] = entries.flatMap((entry) => (entry.type === 'checkpoint' ? [entry] : []));
   assert.deepEqual(more, []);
   assert.equal(checkpoint?.step, metricsOf(entries).at(-1)?.step);
+});
+
+test('a grading that failed counts for nobody: it is no 0, which would be the best of penalties', async () => {
+  let graded = 0;
+  const penalty: typeof taskJudge = async (item, answer) => {
+    const run = { ...(await alike(item, answer)), reward: -1 };
+    if (graded++ % 4 > 0) return run;
+    return { ...run, reward: 0, problems: [{ kind: 'other', grader: 'webhook', message: 'no answer' }] };
+  };
+  const method = { ...reinforcement, grpo: { ...grpo, dropEqualGroups: true, maxSteps: 1 } };
+  using job = toyJob({ method }, files);
+  assert.equal(await runJob(job.path, { judge: penalty }), 'succeeded', JSON.stringify(job.entries().at(-1)));
+  const [step] = metricsOf(job.entries());
+  assert.deepEqual([step?.data.reward, step?.data.frac_reward_zero_std, step?.data.loss], [-1, 1, undefined]);
+});
+
+test('where there is nobody left to ask the job stops, and goes on to the same weights', async () => {
+  using whole = toyJob({ method: reinforcement }, files);
+  assert.equal(await runJob(whole.path, { judge: arbitrary }), 'succeeded');
+  using broken = toyJob({ method: reinforcement, validationFile: 'valid.jsonl' }, files);
+  let graded = 0;
+  const leaving: typeof taskJudge = async (item, answer) => {
+    // In the midst of the third step.
+    if (graded++ > 22) throw new JobStopped();
+    return await arbitrary(item, answer);
+  };
+  assert.equal(await runJob(broken.path, { judge: leaving }), 'stopped', JSON.stringify(broken.entries().at(-1)));
+  const last = broken.entries().at(-1);
+  assert.deepEqual([last?.type, last?.type === 'stopped' && last.step], ['stopped', 2]);
+  assert.equal(await runJob(broken.path, { judge: arbitrary }), 'succeeded');
+  assert.deepEqual(broken.weights(4), whole.weights(4));
 });
 
 test('a job whose grader fails ends with the reason and keeps its checkpoints', async () => {

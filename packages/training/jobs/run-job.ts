@@ -10,8 +10,8 @@ import { supervised } from '../supervised.ts';
 import type { Teacher } from '../teacher.ts';
 import { problemText } from './data-file.ts';
 import { readJobData } from './job-data.ts';
-import { hasSucceeded, JobDirectory, type JobPosition, type JournalNote } from './job-directory.ts';
-import { JobFailure } from './job-failure.ts';
+import { hasSucceeded, JobDirectory, type JobPosition, type JournalNote, jobStart } from './job-directory.ts';
+import { JobFailure, JobStopped } from './job-failure.ts';
 import { JobRun, type JobRunOptions } from './job-run.ts';
 import type { Judge } from './judge.ts';
 
@@ -49,6 +49,11 @@ export async function runJob(path: string, services: JobServices): Promise<JobEn
     directory.forgetState();
     return 'succeeded';
   } catch (error) {
+    if (error instanceof JobStopped) {
+      const { step, trainedTokens } = directory.state()?.position ?? jobStart;
+      directory.note({ type: 'stopped', step, trainedTokens });
+      return 'stopped';
+    }
     const { code, message, param } = failureOf(error);
     directory.note({ type: 'failed', code, message, param, trainedTokens: at?.trainedTokens ?? 0 });
     return 'failed';
