@@ -40,9 +40,15 @@ export type ChannelReply =
       readonly isTruncated: boolean;
       readonly usage: GraderUsage;
     }
-  | { readonly type: 'failure'; readonly message: string }
+  /** `mayPass`: another time it may go well. */
+  | { readonly type: 'failure'; readonly message: string; readonly mayPass?: boolean }
   /** Nobody has answered: the server stops, or is no more. The question is to be asked again by whoever goes on. */
   | { readonly type: 'gone' };
+
+/** Whether what failed with this status may go well another time: too many at once, and whatever is a server's own fault. */
+export function isPassing(status: number): boolean {
+  return [408, 425, 429].includes(status) || status >= 500;
+}
 
 /** Whether an answer with this `finish_reason` came to its end: what broke off otherwise is nothing to learn from. */
 export function isWhole(finishReason: string | null | undefined): boolean {

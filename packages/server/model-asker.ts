@@ -3,7 +3,13 @@
 // Owns how a question becomes a chat completion in the name of an account, which pays for it, and what becomes of its answer. A
 // mistake, such as a model that is not there, is an answer too: whoever asks is no caller of the API.
 
-import { type ChannelQuestion, type ChannelReply, isWhole, wireAskedMessage } from '@hadal/protocol/job-channel';
+import {
+  type ChannelQuestion,
+  type ChannelReply,
+  isPassing,
+  isWhole,
+  wireAskedMessage,
+} from '@hadal/protocol/job-channel';
 import { RequestError } from '@hadal/protocol/request-error';
 import type { Call, Endpoint } from './answer-plan.ts';
 
@@ -47,7 +53,7 @@ export function modelAsker(chat: Endpoint, call: Omit<Call, 'body'>): AskModels 
     } catch (error) {
       if (call.signal.aborted) return { type: 'gone' };
       if (!(error instanceof RequestError)) throw error;
-      return { type: 'failure', message: error.message };
+      return { type: 'failure', message: error.message, mayPass: isPassing(error.status) };
     }
   };
 }

@@ -12,6 +12,7 @@ import {
   type AskedMessage,
   type ChannelQuestion,
   type ChannelReply,
+  isPassing,
   isWhole,
   wireAskedMessage,
 } from '@hadal/protocol/job-channel';
@@ -46,8 +47,8 @@ export function jobServices(
       const { teacher } = method;
       if (teacher.directory === undefined) {
         const { model, baseUrl } = teacher;
-        if (baseUrl === undefined) return wordsTeacher(model, ask);
-        return wordsTeacher(model, askElsewhere(baseUrl, teacherKey(teacher, process.env), retryDelaysMs));
+        const asking = baseUrl === undefined ? ask : askElsewhere(baseUrl, teacherKey(teacher, process.env));
+        return wordsTeacher(model, patiently(asking, retryDelaysMs));
       }
       const checkpoint = await openCheckpoint(teacher.directory);
       const engine = stack.use(await openEngine({ checkpoint, ...(threads !== undefined && { threads }) }));
@@ -96,29 +97,34 @@ function questionOf(model: string, { messages, tools, thinking }: Question, opti
   };
 }
 
-/** Between the times that a teacher elsewhere is asked for an answer: long enough for a server to be started again. */
-const usualRetryDelaysMs: readonly number[] = [1000, 5000, 30_000];
-/** What another time may not be so: too many at once, and whatever is the server's own fault. */
-const isPassing = (status: number) => [408, 425, 429].includes(status) || status >= 500;
+/** Between the times that a teacher is asked for an answer: long enough for a server to be started again. */
+const usualRetryDelaysMs: readonly number[] = [1000, 5000, 30_000, 120_000];
+/** Of a teacher that has never answered: its address may be wrong. */
+const firstTries = 2;
+
+/** Asks again where a failure may pass: what has been answered until then was paid for, and a job that fails is over. */
+function patiently(ask: AskServer, delaysMs: readonly number[]): AskServer {
+  let hasAnswered = false;
+  return async (question) => {
+    for (let attempt = 0; ; attempt++) {
+      const reply = await ask(question);
+      if (reply.type === 'answer') hasAnswered = true;
+      const delayMs = hasAnswered || attempt < firstTries ? delaysMs[attempt] : undefined;
+      if (reply.type !== 'failure' || !reply.mayPass || delayMs === undefined) return reply;
+      await delay(delayMs);
+    }
+  };
+}
 
 /** Of one answer, thoughts included; and how long it may take. */
 const maxAnswerBytes = 16 * 2 ** 20;
 const answerTimeoutMs = 600_000;
 
 /** An OpenAI-compatible server that this one does not know. */
-function askElsewhere(baseUrl: string, key: string | undefined, retryDelaysMs: readonly number[]): AskServer {
+function askElsewhere(baseUrl: string, key: string | undefined): AskServer {
   // Whoever orders a job from a server names the address; whoever runs a recipe is at home. A server that is gone was one.
   const isAtHome = process.connected !== true;
-  return async (question) => {
-    for (let attempt = 0; ; attempt++) {
-      const { reply, mayPass } = await askOnce(question);
-      const delayMs = retryDelaysMs[attempt];
-      if (!mayPass || delayMs === undefined) return reply;
-      await delay(delayMs);
-    }
-  };
-
-  async function askOnce({ model, messages, tools, temperature, seed, maxTokens }: ChannelQuestion): Promise<Asked> {
+  return async ({ model, messages, tools, temperature, seed, maxTokens }) => {
     const body = {
       ...{ model, temperature, seed, max_tokens: maxTokens, messages: messages.map(wireAskedMessage) },
       ...(tools && tools.length > 0 && { tools: tools.map((tool) => ({ type: 'function', function: tool })) }),
@@ -140,23 +146,14 @@ function askElsewhere(baseUrl: string, key: string | undefined, retryDelaysMs: r
       });
       const text = response.body.toString('utf8');
       const { status } = response;
-      if (status === 200) return { reply: replyOf(JSON.parse(text)), mayPass: false };
-      return {
-        reply: { type: 'failure', message: `status ${status}: ${text.slice(0, 300)}` },
-        mayPass: isPassing(status),
-      };
+      if (status === 200) return replyOf(JSON.parse(text));
+      return { type: 'failure', message: `status ${status}: ${text.slice(0, 300)}`, mayPass: isPassing(status) };
     } catch (error) {
       if (!(error instanceof SafeFetchError || error instanceof SyntaxError)) throw error;
       // Of the network there is a cause; what we refuse ourselves has none.
-      return { reply: { type: 'failure', message: error.message }, mayPass: error.cause !== undefined };
+      return { type: 'failure', message: error.message, mayPass: error.cause !== undefined };
     }
-  }
-}
-
-interface Asked {
-  readonly reply: ChannelReply;
-  /** A failure that may be over the next time. */
-  readonly mayPass: boolean;
+  };
 }
 
 interface WireCompletion {
