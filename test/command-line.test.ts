@@ -7,6 +7,7 @@ import { type AddressInfo, createServer as createSocketServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { openSafetensors } from '@hadal/formats/safetensors';
 import type { Recipe } from '@hadal/training/recipe';
 import { hadal, startHadal } from './hadal.ts';
 import { tinyConfig, writeTinyCheckpoint } from './tiny-checkpoint.ts';
@@ -339,6 +340,39 @@ test('train makes a model that ask can open, and goes on after an interruption t
       file,
     );
   }
+});
+
+test('a recipe may make the mean of what its stages ended with, the same after an interruption', async () => {
+  const recipe = join(directory, 'averaging.ts');
+  const stages = [1e-3, 3e-3].map((rate) => ({
+    ...{ ...tinyRecipe.stages[0], learningRates: { adamw: rate, muon: rate } },
+    schedule: { steps: 20, warmupSteps: 2, decayShare: 1 },
+  }));
+  const averaging = { ...tinyRecipe, name: 'averaging', stages, average: 'stage-ends' };
+  writeFileSync(recipe, `export const recipe = ${JSON.stringify(averaging)};`);
+  const train = ['train', recipe, '--threads', '1', '--checkpoint-every', '1', '--out'];
+  const [whole, parts] = [join(directory, 'mean'), join(directory, 'mean-in-parts')];
+  assert.equal((await hadal([...train, whole])).code, 0);
+  await using stopped = startHadal([...train, parts]);
+  await stopped.untilOutput(/step 1 of 40/);
+  stopped.interrupt();
+  await stopped.ended;
+  assert.equal((await hadal([...train, parts])).code, 0);
+  const ends = ['stage-1-end.safetensors', 'checkpoint-40/weights.safetensors'];
+  const [first, last] = ends.map((file) => openSafetensors(join(whole, file)));
+  const model = openSafetensors(join(whole, 'model/model.safetensors'));
+  let isAnyDifferent = false;
+  for (const name of model.tensors.keys()) {
+    const [a, b, mean] = [first, last, model].map((file) => file?.readFloat32(name) as Float32Array);
+    isAnyDifferent ||= a?.some((value, i) => value !== b?.[i]) === true;
+    for (const [i, value] of (mean as Float32Array).entries()) {
+      const expected = ((a?.[i] as number) + (b?.[i] as number)) / 2;
+      assert.ok(Math.abs(value - expected) <= Math.abs(expected) / 256, name);
+    }
+  }
+  assert.ok(isAnyDifferent);
+  const made = [whole, parts].map((run) => readFileSync(join(run, 'model/model.safetensors')));
+  assert.ok(made[0]?.equals(made[1] as Buffer));
 });
 
 test('a reader that leaves early ends the program quietly', async () => {

@@ -436,7 +436,7 @@ export function fineTuningEndpoints(options: EndpointOptions, chat: Endpoint) {
       const order = orderOf(id, asked);
       try {
         await writeOrder(directory, order, data);
-        const [first] = await training.desk.check(order, directory, await queue.runningBytes());
+        const [first] = await training.desk.check(order, directory, await queue.bytesToBeFreed());
         if (first !== undefined) {
           const place = first.line === null ? '' : `line ${first.line}: `;
           throw requestError('invalid-field', { field: first.param ?? 'body', problem: place + first.message });

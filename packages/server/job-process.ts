@@ -64,7 +64,8 @@ async function answerQuestion(
   signal: AbortSignal,
 ): Promise<void> {
   if (type !== 'ask') return;
-  const failure = { type: 'failure', message: 'the server had an error while it answered' } as const;
+  // Such as a store that is away for a while.
+  const failure = { type: 'failure', message: 'the server had an error while it answered', mayPass: true } as const;
   const reply = await ask(question, signal).catch(() => failure);
   const message: ToTrainer = { type: 'reply', id, reply };
   if (child.connected) child.send(message, () => {});
@@ -82,13 +83,17 @@ function lastWordsIn(path: string): string {
   }
 }
 
-/** What a process and those that it has started hold in memory; undefined where that cannot be seen. */
-export async function residentBytes(pid: number): Promise<number | undefined> {
+/**
+ * What a process and those that it has started hold in memory; undefined where that cannot be seen. `own`: without the files that it
+ * reads from memory, which the system has for everybody.
+ */
+export async function residentBytes(pid: number, which: 'all' | 'own' = 'all'): Promise<number | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(status) ?? [];
-  if (kibibytes === undefined) return undefined;
-  const others = await Promise.all((await childrenOf(pid)).map(residentBytes));
-  return others.reduce<number>((sum, bytes) => sum + (bytes ?? 0), Number(kibibytes) * 1024);
+  const parts = which === 'all' ? /^VmRSS:\s+(\d+) kB$/gm : /^Rss(?:Anon|Shmem):\s+(\d+) kB$/gm;
+  const found = [...status.matchAll(parts)].map(([, kibibytes]) => Number(kibibytes) * 1024);
+  if (found.length === 0) return undefined;
+  const others = await Promise.all((await childrenOf(pid)).map((child) => residentBytes(child, which)));
+  return [...found, ...others].reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
 }
 
 /** Each was started by one of its threads. */

@@ -250,7 +250,7 @@ export class JobQueue implements AsyncDisposable {
     this.#notify(id);
     const directory = this.directoryOf(id);
     await writeOrder(directory, order, orderData(store.files, file, validation));
-    const problems = await training.desk.check(order, directory, await this.runningBytes());
+    const problems = await training.desk.check(order, directory, await this.bytesToBeFreed());
     const [first] = problems;
     if (first !== undefined) {
       const { code, param } = first;
@@ -351,11 +351,13 @@ export class JobQueue implements AsyncDisposable {
     return exit;
   }
 
-  /** What the jobs that run now take: one that waits for them will have it. */
-  async runningBytes(): Promise<number> {
+  /** Memory that is given back before another job can start: none where there is room for it beside those that run. */
+  async bytesToBeFreed(): Promise<number> {
     const pids = [...this.#work.values()].flatMap(({ pid }) => pid ?? []);
-    const sizes = await Promise.all(pids.map(residentBytes));
-    return sizes.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
+    if (pids.length < (this.#options.training.concurrent ?? 1)) return 0;
+    const sizes = await Promise.all(pids.map((pid) => residentBytes(pid, 'own')));
+    // Which of them ends first nobody knows.
+    return Math.min(...sizes.map((bytes) => bytes ?? 0));
   }
 
   /** Why a job is to end that takes more than it may. */

@@ -7,6 +7,7 @@ import type { GraderRun } from '@hadal/protocol/grader-run';
 import type { TokenPrice } from '@hadal/protocol/training-order';
 import type { Distillation, DistillationData } from './distill.ts';
 import { converse, type ExchangeOptions, greedyExchange } from './exchange.ts';
+import { isSound } from './graders/grader.ts';
 import { askedAtOnce, inFlight } from './in-flight.ts';
 import { JobFailure, JobStopped } from './jobs/job-failure.ts';
 import type { JobRun } from './jobs/job-run.ts';
@@ -86,7 +87,7 @@ async function comparedModels(
       ...{ model, meanCompletionTokens: tokens / heldOut.length, tokensPerSecond: tokens / seconds },
       secondsPerAnswer: seconds / heldOut.length,
       ...(price && prices && { costPer1000Answers: costPer1000(price, read, tokens), currency: prices.currency }),
-      ...(judge && { score: meanOf(runs.map(({ reward }) => reward)) }),
+      ...(judge && { score: meanOf(runs.filter(isSound).map(({ reward }) => reward)) }),
     };
   }
   return [

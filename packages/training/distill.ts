@@ -41,6 +41,9 @@ export interface DistillationData {
   readonly judge: Judge | undefined;
 }
 
+/** Where a teacher's answers are kept, in the job's directory. */
+export const teacherAnswers = 'teacher-answers.jsonl';
+
 /** Runs the job from `at` until it is done or is to stop. Returns where it stands then. */
 export async function distill(job: JobRun, method: Distillation, data: DistillationData, at: JobPosition) {
   if (method.objective === 'logits') return await distillLogits(job, method, data, at);
@@ -68,7 +71,7 @@ async function teach(
   { prompts, teacher, judge }: DistillationData,
   at: JobPosition,
 ) {
-  const file = job.directory.at('teacher-answers.jsonl');
+  const file = job.directory.at(teacherAnswers);
   const { samplesPerPrompt, minScore = 1 } = method;
   const known = new Map(
     readLines<TaughtLine>(file, (line) => 'said' in line).map((line) => [`${line.prompt}/${line.sample}`, line]),

@@ -38,6 +38,8 @@ export interface Recipe {
   readonly optimizer: OptimizerSettings;
   readonly clipNorm: number;
   readonly stages: readonly Stage[];
+  /** `stage-ends`: the model is the mean of the weights at the ends of all stages, instead of those at the end of the last. */
+  readonly average?: 'stage-ends';
 }
 
 /** Name and content of a recipe in one line: two runs with the same fingerprint see the same data and rates. */

@@ -49,7 +49,9 @@ export function engineTeacher(candidate: Candidate, name: string = candidate.eng
 
 export function taughtBy(exchange: Exchange): TaughtAnswer {
   const { said, promptTokens, completionTokens } = exchange;
-  return { sample: sampleOf(exchange), said, promptTokens, completionTokens };
+  // Of an exchange that is learned whole no turn may be cut off.
+  const isTruncated = exchange.turns.some((turn) => turn.isTruncated);
+  return { sample: { ...sampleOf(exchange), isTruncated }, said, promptTokens, completionTokens };
 }
 
 async function topTokens(

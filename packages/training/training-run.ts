@@ -28,6 +28,7 @@ import { type Recipe, recipeFingerprint, type Stage } from './recipe.ts';
 import { type Metrics, type Position, RunDirectory, startPosition } from './run-directory.ts';
 import { scheduleFactor } from './schedule.ts';
 import { sft } from './sft.ts';
+import { averageStages, keepStageEnd } from './stage-average.ts';
 import { Trainer } from './trainer.ts';
 
 /** How models that start from nothing are taught to be talked to. */
@@ -58,11 +59,12 @@ export async function train(recipe: Recipe, options: TrainingOptions): Promise<b
   let at = run.start();
   while (at.stage < recipe.stages.length && !options.signal?.aborted) {
     const stage = recipe.stages[at.stage] as Stage;
+    if (at.stage > 0 && at.stageStep === 0) run.keepStageEnd(at);
     at = stage.method === 'pretrain' ? await pretrain(run, stage, at) : await sft(run, stage, at);
     if (at.stageStep === stage.schedule.steps) at = { ...at, stage: at.stage + 1, stageStep: 0, nextDocument: 0 };
   }
   run.save(at);
-  run.writeModel();
+  run.writeModel(at);
   return at.stage === recipe.stages.length;
 }
 
@@ -160,8 +162,17 @@ export class TrainingRun {
     this.#savedAt = performance.now();
   }
 
-  /** Writes the model as Hugging Face reads it, in bfloat16. */
-  writeModel(): void {
+  /** The weights as they are between two stages, where the model is going to be a mean. */
+  keepStageEnd(at: Position): void {
+    if (this.recipe.average !== undefined) keepStageEnd(this.#directory.path, at.stage, this.#trainer);
+  }
+
+  /** Writes the model as Hugging Face reads it, in bfloat16; nothing can be trained on after it, for the weights may be a mean then. */
+  writeModel(at: Position): void {
+    const { average, stages } = this.recipe;
+    if (average !== undefined && at.stage === stages.length) {
+      averageStages(this.#directory.path, stages.length, this.#trainer);
+    }
     const directory = join(this.#directory.path, 'model');
     exportModel(directory, this.recipe, this.#trainer, this.#tokenizerPath());
     this.#event(`model written to ${directory}`);

@@ -21,6 +21,7 @@ export function trainJobCommand(_terminal: Terminal): Command {
       const stopping = new AbortController();
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopping.abort());
       process.once('disconnect', () => stopping.abort());
+      if (process.send && !process.connected) stopping.abort();
       await using stack = new AsyncDisposableStack();
       const sandboxes = stack.use(new SandboxPool());
       const services = jobServices(readOrder(directory), openServerChannel(), sandboxes, stack);

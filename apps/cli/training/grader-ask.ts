@@ -11,7 +11,9 @@ type Ask = (question: ChannelQuestion, signal: AbortSignal | undefined) => Promi
 export function graderAsk(ask: Ask): AskModel {
   return async ({ schema, ...question }, signal) => {
     const reply = await ask({ ...question, schema: schema as never, thinking: undefined }, signal);
-    if (reply.type === 'gone') throw new JobStopped();
-    return reply;
+    if (reply.type !== 'gone') return reply;
+    // A caller who tries a grader and leaves says so.
+    signal?.throwIfAborted();
+    throw new JobStopped();
   };
 }

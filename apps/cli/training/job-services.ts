@@ -23,7 +23,7 @@ import { grade } from '@hadal/training/graders/grader';
 import type { SandboxPool } from '@hadal/training/graders/sandbox/sandbox-pool';
 import { rendererOf } from '@hadal/training/jobs/job-data';
 import { JobFailure, JobStopped } from '@hadal/training/jobs/job-failure';
-import type { JobServices } from '@hadal/training/jobs/run-job';
+import type { JobServices, TeacherBefore } from '@hadal/training/jobs/run-job';
 import { engineTeacher, type Teacher } from '@hadal/training/teacher';
 import { graderAsk } from './grader-ask.ts';
 import { postWebhook } from './post-webhook.ts';
@@ -42,13 +42,13 @@ export function jobServices(
   const resources = { ask: graderAsk(ask), post: postWebhook, sandboxes, nowMs: () => performance.now() };
   return {
     judge: grader && ((item, sample) => grade(grader, { item, sample }, resources)),
-    openTeacher: async () => {
+    openTeacher: async (before) => {
       if (method.type !== 'distillation') throw new Error(`${method.type}: has no teacher`);
       const { teacher } = method;
       if (teacher.directory === undefined) {
         const { model, baseUrl } = teacher;
         const asking = baseUrl === undefined ? ask : askElsewhere(baseUrl, teacherKey(teacher, process.env));
-        return wordsTeacher(model, patiently(asking, retryDelaysMs));
+        return wordsTeacher(model, patiently(asking, retryDelaysMs, before));
       }
       const checkpoint = await openCheckpoint(teacher.directory);
       const engine = stack.use(await openEngine({ checkpoint, ...(threads !== undefined && { threads }) }));
@@ -73,7 +73,7 @@ function wordsTeacher(model: string, ask: AskServer): Teacher {
           throw new JobFailure('teacher_failed', `teacher ${model}: ${reply.message}`, 'method.distillation.teacher');
         }
         const { content, reasoning, toolCalls, usage } = reply;
-        ({ isTruncated } = reply);
+        isTruncated ||= reply.isTruncated;
         promptTokens += usage.promptTokens;
         completionTokens += usage.completionTokens;
         return { content, reasoning, toolCalls };
@@ -99,19 +99,20 @@ function questionOf(model: string, { messages, tools, thinking }: Question, opti
 
 /** Between the times that a teacher is asked for an answer: long enough for a server to be started again. */
 const usualRetryDelaysMs: readonly number[] = [1000, 5000, 30_000, 120_000];
-/** Of a teacher that has never answered: its address may be wrong. */
-const firstTries = 2;
+/** How often one is asked again that has never answered: its address may be wrong. */
+const firstRetries = 2;
 
 /** Asks again where a failure may pass: what has been answered until then was paid for, and a job that fails is over. */
-function patiently(ask: AskServer, delaysMs: readonly number[]): AskServer {
-  let hasAnswered = false;
+function patiently(ask: AskServer, delaysMs: readonly number[], before: TeacherBefore): AskServer {
+  let { hasAnswered } = before;
   return async (question) => {
     for (let attempt = 0; ; attempt++) {
       const reply = await ask(question);
       if (reply.type === 'answer') hasAnswered = true;
-      const delayMs = hasAnswered || attempt < firstTries ? delaysMs[attempt] : undefined;
+      const delayMs = hasAnswered || attempt < firstRetries ? delaysMs[attempt] : undefined;
       if (reply.type !== 'failure' || !reply.mayPass || delayMs === undefined) return reply;
-      await delay(delayMs);
+      const isOver = await delay(delayMs, false, { signal: before.signal }).catch(() => true);
+      if (isOver) return { type: 'gone' };
     }
   };
 }
@@ -123,7 +124,7 @@ const answerTimeoutMs = 600_000;
 /** An OpenAI-compatible server that this one does not know. */
 function askElsewhere(baseUrl: string, key: string | undefined): AskServer {
   // Whoever orders a job from a server names the address; whoever runs a recipe is at home. A server that is gone was one.
-  const isAtHome = process.connected !== true;
+  const isAtHome = process.send === undefined;
   return async ({ model, messages, tools, temperature, seed, maxTokens }) => {
     const body = {
       ...{ model, temperature, seed, max_tokens: maxTokens, messages: messages.map(wireAskedMessage) },

@@ -11,7 +11,8 @@ export type AskServer = (question: ChannelQuestion) => Promise<ChannelReply>;
 export function openServerChannel(): AskServer {
   const waiting = new Map<number, (reply: ChannelReply) => void>();
   let nextId = 0;
-  const hadServer = process.connected === true;
+  // Stays when the channel ends, be it before anybody has listened.
+  const hadServer = process.send !== undefined;
   process.on('message', (message: ToTrainer) => {
     if (message?.type !== 'reply') return;
     waiting.get(message.id)?.(message.reply);

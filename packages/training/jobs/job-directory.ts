@@ -101,8 +101,13 @@ export class JobDirectory implements Disposable {
     const name = `step-${at.step}-${at.referenceStep}`;
     const path = this.atState(name);
     const before = this.state();
-    // Of this very place: nothing has changed since.
-    if (before?.directory === path) return;
+    const settle = () =>
+      replaceFile(this.#manifest, `${JSON.stringify({ directory: name, position: at }, undefined, 2)}\n`);
+    // Of this very place: nothing has changed since but the time.
+    if (before?.directory === path) {
+      settle();
+      return;
+    }
     rmSync(path, { recursive: true, force: true });
     mkdirSync(path, { recursive: true });
     try {
@@ -112,7 +117,7 @@ export class JobDirectory implements Disposable {
       rmSync(path, { recursive: true, force: true });
       throw error;
     }
-    replaceFile(this.#manifest, `${JSON.stringify({ directory: name, position: at }, undefined, 2)}\n`);
+    settle();
     if (before) rmSync(before.directory, { recursive: true, force: true });
   }
 

@@ -1,11 +1,11 @@
 // Why a job cannot go on, where that is nobody's bug.
 
-/** There is nobody left to ask, for the server stops or is gone: the job is not over, and goes on when it is started again. */
+/** The job is to stop, or there is nobody left to ask, as the server is gone: it is not over, and goes on when it is started again. */
 export class JobStopped extends Error {
   override readonly name = 'JobStopped';
 
   constructor() {
-    super('expected a server that answers, it is gone');
+    super('the job stops where it is');
   }
 }
 

@@ -180,9 +180,16 @@ export class JobRun implements Disposable {
     const seconds = this.#secondsOf(at);
     if (maxSeconds === undefined || seconds < maxSeconds || this.isDone(at)) return;
     // One of this very step may be there, and be answering.
-    if (at.step > 0 && !this.isCheckpoint(at.step)) this.writeCheckpoint(at, {});
+    if (at.step > 0 && !(this.#plan && this.isCheckpoint(at.step))) this.writeCheckpoint(at, {});
     const took = Math.floor(seconds);
     throw new JobFailure('time_limit', `The job took ${took} seconds, ${maxSeconds} are allowed`, 'method');
+  }
+
+  /** `at` with all the time that the job has taken. */
+  timed(at: JobPosition): JobPosition {
+    const seconds = this.#secondsOf(at);
+    this.#countedMs = performance.now();
+    return { ...at, seconds };
   }
 
   /** All that it has taken: what comes before the first step, and saving between steps, too. */
@@ -231,8 +238,7 @@ export class JobRun implements Disposable {
   /** Closes a step, whose time `next` lacks: notes what was measured, and saves where that is due. */
   async finishStep(next: JobPosition, data: Readonly<Record<string, number>>): Promise<JobPosition> {
     const took = (performance.now() - this.#begunMs) / 1000;
-    const at: JobPosition = { ...next, seconds: this.#secondsOf(next) };
-    this.#countedMs = performance.now();
+    const at = this.timed(next);
     const finite = Object.fromEntries(Object.entries(data).filter(([, value]) => Number.isFinite(value)));
     this.directory.note({
       type: 'metrics',

@@ -1,7 +1,7 @@
 // What an answer in training is worth.
 //
-// Owns what a job makes of gradings: who judges is handed in. A grading that failed is worth nothing, which is an answer's bad
-// luck; when most of them fail the job has no reward to follow, and ends.
+// Owns what a job makes of gradings: who judges is handed in. A grading that failed says nothing of its answer, which is left out;
+// when most of them fail the job has no reward to follow, and ends.
 
 import type { JsonObject } from '@hadal/protocol/chat-request';
 import type { GraderRun } from '@hadal/protocol/grader-run';

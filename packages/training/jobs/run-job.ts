@@ -3,7 +3,8 @@
 // Owns which method carries an order out, and that whatever happens is in the journal: done, stopped, or failed with the reason.
 // Checkpoints written before stay. Knows nothing of who ordered it.
 
-import { distill } from '../distill.ts';
+import { existsSync } from 'node:fs';
+import { distill, teacherAnswers } from '../distill.ts';
 import { dpo } from '../dpo.ts';
 import { grpo } from '../grpo.ts';
 import { supervised } from '../supervised.ts';
@@ -15,11 +16,19 @@ import { JobFailure, JobStopped } from './job-failure.ts';
 import { JobRun, type JobRunOptions } from './job-run.ts';
 import type { Judge } from './judge.ts';
 
+/** What is known before a teacher is asked. */
+export interface TeacherBefore {
+  /** Whether it has answered before: then it is there, and worth waiting for. */
+  readonly hasAnswered: boolean;
+  /** Nobody waits for it any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface JobServices extends JobRunOptions {
   /** Who grades answers; of methods that need a grader. */
   readonly judge?: Judge | undefined;
   /** Who teaches; of distillation. */
-  readonly openTeacher?: (() => Promise<Teacher>) | undefined;
+  readonly openTeacher?: ((before: TeacherBefore) => Promise<Teacher>) | undefined;
   readonly now?: () => number;
   /** Hears everything that goes into the journal. */
   readonly onNote?: (entry: JournalNote) => void;
@@ -40,7 +49,7 @@ export async function runJob(path: string, services: JobServices): Promise<JobEn
     at = run.start();
     at = await carryOut(run, services, at);
     if (!run.isDone(at)) {
-      run.save(at);
+      run.save(run.timed(at));
       directory.note({ type: 'stopped', step: at.step, trainedTokens: at.trainedTokens });
       return 'stopped';
     }
@@ -79,7 +88,9 @@ async function carryOut(run: JobRun, services: JobServices, at: JobPosition): Pr
     const answered = data.type === 'answered' ? data.learned : [];
     const prompts = data.type === 'prompts' ? data.prompts : [];
     const { heldOut } = data;
-    return await distill(run, method, { prompts, answered, heldOut, judge, teacher: await openTeacher() }, at);
+    const hasAnswered = existsSync(directory.at(teacherAnswers));
+    const teacher = await openTeacher({ hasAnswered, signal: services.signal });
+    return await distill(run, method, { prompts, answered, heldOut, judge, teacher }, at);
   }
   throw new Error(`${method.type}: expected whoever grades or teaches, found nobody`);
 }
