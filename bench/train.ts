@@ -249,7 +249,7 @@ function report(device: Device, rows: readonly (readonly [Variant, Measurement])
   const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const lengths = steps.flatMap((step) => step.rows).flatMap((row) => row.documents.map((d) => d.tokens.length));
   const supervised = steps.flatMap((step) => step.rows).flatMap((row) => row.documents.flatMap((d) => d.weights));
-  return `${circumstances()}, ${device.isa}. ${versions}, ${device.threads} threads. Aim: 1.5 times as many; a job of method \`supervised\`
+  return `${circumstances()}, ${device.isa}. ${versions}. Aim: 1.5 times as many; a job of method \`supervised\`
 makes the steps of the rows with AdamW alone, without multi-token prediction.
 
 ${table(rows)}
