@@ -73,6 +73,7 @@ async function teach(
 ) {
   const file = job.directory.at(teacherAnswers);
   const { samplesPerPrompt, minScore = 1 } = method;
+  // Lines that were written before whole exchanges were kept lack what tools have said: these are asked for again.
   const known = new Map(
     readLines<TaughtLine>(file, (line) => 'said' in line).map((line) => [`${line.prompt}/${line.sample}`, line]),
   );

@@ -1,8 +1,8 @@
 // hadal-nano taught once more, before rewards (DeepSeek-R1, arXiv 2501.12948, section 2.3.3: what is learned by reasoning and all
 // else that a model is to know, in one supervised stage).
 //
-// All tasks again while the rate goes up once more and down (Loshchilov & Hutter 2017), countdown and what else hadal-nano fails at
-// most often. `npx hadal train r1/nano-sft` repeats it, after `hadal-nano`.
+// All tasks again while the rate goes up and down twice more (Loshchilov & Hutter 2017), the most of countdown and of what else
+// hadal-nano fails at; the model is the mean of what both rounds end with. `npx hadal train r1/nano-sft` repeats it, after `hadal-nano`.
 
 import type { Mixture } from '@hadal/training/documents';
 import type { Recipe } from '@hadal/training/recipe';
